@@ -1,0 +1,78 @@
+"""Every error that interlace raises on purpose.
+
+    InterlaceError
+    ├── InputError            also a ValueError: something that was passed in cannot be used
+    ├── SettingsError         also a ValueError: a setting is unknown or out of range
+    ├── MissingExtra          also an ImportError: a feature needs packages that are not installed
+    ├── CheckpointError       a model's files are missing, unreadable or contradict each other
+    ├── RemoteError           something over the network failed
+    └── CollectionError       a collection on disk cannot be used as asked
+        ├── NotACollection    the path holds no collection
+        ├── Locked            another writer holds the collection
+        ├── FormatTooNew      written by a newer interlace
+        ├── FormatTooOld      written by an older interlace than this one reads
+        ├── ModelMismatch     the encoder at hand is not the one the collection was made with
+        └── Corrupt           a file is damaged
+
+A message reads *what: where. remedy.* User mistakes raise one of these; ``assert`` is for ours.
+"""
+
+
+class InterlaceError(Exception):
+    """Base of every error that interlace raises on purpose.
+
+    Attributes
+    ----------
+    committed : int or None
+        For an error that stops an ``add``: how many documents of that call are durably stored.
+    """
+
+    committed: int | None = None
+
+
+class InputError(InterlaceError, ValueError):
+    """Something that was passed in cannot be used; the message names the item and the remedy."""
+
+
+class SettingsError(InterlaceError, ValueError):
+    """A setting is unknown or out of range; the message lists what is allowed."""
+
+
+class MissingExtra(InterlaceError, ImportError):
+    """A feature needs packages that are not installed; the message says what to install."""
+
+
+class CheckpointError(InterlaceError):
+    """A model's files are missing, unreadable or contradict each other."""
+
+
+class RemoteError(InterlaceError):
+    """Something over the network failed."""
+
+
+class CollectionError(InterlaceError):
+    """A collection on disk cannot be used as asked."""
+
+
+class NotACollection(CollectionError):
+    """The path holds no collection."""
+
+
+class Locked(CollectionError):
+    """Another writer holds the collection; the message says who and since when."""
+
+
+class FormatTooNew(CollectionError):
+    """The collection was written by a newer interlace; the message states the readable range."""
+
+
+class FormatTooOld(CollectionError):
+    """The collection was written by an older interlace; the message states the readable range."""
+
+
+class ModelMismatch(CollectionError):
+    """The encoder at hand is not the one whose vectors the collection holds."""
+
+
+class Corrupt(CollectionError):
+    """A file of the collection is damaged; the message names it, what was expected and found."""

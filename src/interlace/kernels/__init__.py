@@ -1,0 +1,1 @@
+"""The hot functions of one machine, behind one door."""

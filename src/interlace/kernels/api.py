@@ -1,0 +1,218 @@
+"""The seam: what a kernel table does, and the arrays it works on.
+
+A table is one implementation of every function below: ``reference`` (NumPy, the specification) or
+``native`` (C++ for one instruction set). All tables return the same bytes for the same input.
+
+Three vocabularies meet here. A *row* is a passage's number in a list of segments: the segments'
+passages counted through, in list order. A *query* is ``(codes, scales)`` as ``quantise`` makes it.
+``allowed`` is a bitmap over rows, bit ``row & 7`` of byte ``row >> 3``; None allows everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+F32: TypeAlias = npt.NDArray[np.float32]
+I8: TypeAlias = npt.NDArray[np.int8]
+U8: TypeAlias = npt.NDArray[np.uint8]
+U16: TypeAlias = npt.NDArray[np.uint16]
+U32: TypeAlias = npt.NDArray[np.uint32]
+I32: TypeAlias = npt.NDArray[np.int32]
+I64: TypeAlias = npt.NDArray[np.int64]
+
+#: Posting lists are kept by blocks of this many passages, so that an ordinal fits 16 bits and the
+#: accumulators of a block fit a core's second-level cache.
+BLOCK = 65_536
+
+#: Ends the list of probed leaves of a query token that has fewer than were asked for.
+NO_LEAF = np.uint32(0xFFFFFFFF)
+
+#: A segment or codec as a table loaded it; only the table that made it can read it.
+Handle: TypeAlias = Any
+
+
+class Quantised(NamedTuple):
+    """Rotated token embeddings as integers: row i is ``codes[i] * scales[i]``, of unit length.
+
+    Attributes
+    ----------
+    codes : (n, dim) int8, in [-127, 127]
+    scales : (n,) float32, ``1 / |codes[i]|``; 0 for a zero row
+    """
+
+    codes: I8
+    scales: F32
+
+
+class FreshArrays(NamedTuple):
+    """A segment as written: every token as int8.
+
+    Attributes
+    ----------
+    offsets : (n_passages + 1,) int64, where each passage's tokens begin
+    codes : (n_tokens, dim) int8
+    scales : (n_tokens,) float32
+    """
+
+    offsets: I64
+    codes: I8
+    scales: F32
+
+
+class CodecArrays(NamedTuple):
+    """What a trained codec knows.
+
+    Attributes
+    ----------
+    bits : 1, 2 or 4
+    cells : (n_cells, dim) int8, ``cell_scales`` (n_cells,) float32
+    leaves : (n_leaves, dim) int8, ``leaf_scales`` (n_leaves,) float32; leaves of a cell are
+        neighbours, in the order of the cells
+    cell_offsets : (n_cells + 1,) int64, where each cell's leaves begin
+    levels : (2**bits,) int8, what a residual code stands for
+    norms : (256,) float32, the residual's scale for each norm code
+    factors : (256,) float32, the correction to unit length for each factor code
+    fairness : multiplies settled scores, so that they compare with fresh ones
+    """
+
+    bits: int
+    cells: I8
+    cell_scales: F32
+    leaves: I8
+    leaf_scales: F32
+    cell_offsets: I64
+    levels: I8
+    norms: F32
+    factors: F32
+    fairness: float
+
+
+class SettledArrays(NamedTuple):
+    """A compressed segment.
+
+    Attributes
+    ----------
+    offsets : (n_passages + 1,) int64
+    leaves : (n_tokens,) uint32
+    codes : (n_tokens, ceil(dim * bits / 8)) uint8, packed by ``encode``
+    norms, factors : (n_tokens,) uint8, indices into the codec's tables
+    block_offsets : (n_blocks + 1,) int64, where each block's lists begin
+    list_leaves : (n_lists,) uint32, ascending within a block
+    list_offsets : (n_lists + 1,) int64, where each list's ordinals begin
+    list_ordinals : (n_postings,) uint16, ascending, counted from the block's first passage
+    """
+
+    offsets: I64
+    leaves: U32
+    codes: U8
+    norms: U8
+    factors: U8
+    block_offsets: I64
+    list_leaves: U32
+    list_offsets: I64
+    list_ordinals: U16
+
+
+class Probe(NamedTuple):
+    """What a query sees of a codec.
+
+    Attributes
+    ----------
+    table : (n_cells, q_tokens) uint8, each cell's cosine as ``rint((cosine + 1) * 127)``
+    leaves : (q_tokens, n) uint32, the best leaves of each query token, best first
+    scores : (q_tokens, n) float32, their cosines
+    """
+
+    table: U8
+    leaves: U32
+    scores: F32
+
+
+class Residuals(NamedTuple):
+    """Residual codes of a run of tokens, as ``SettledArrays`` keeps them."""
+
+    codes: U8
+    norms: U8
+    factors: U8
+
+
+class Kernels(Protocol):
+    """One implementation of the hot functions. ``n_threads`` changes nothing but time."""
+
+    name: str
+
+    # --- loading -----------------------------------------------------------------------------
+    def load_fresh(self, arrays: FreshArrays, name: str) -> Handle:
+        """Take a fresh segment; ``name`` goes into error messages."""
+
+    def load_codec(self, arrays: CodecArrays, name: str) -> Handle:
+        """Take a codec."""
+
+    def load_settled(self, arrays: SettledArrays, codec: Handle, name: str) -> Handle:
+        """Take a settled segment and the codec its codes refer to."""
+
+    # --- building ----------------------------------------------------------------------------
+    def quantise(self, matrix: F32, signs: I8, n_threads: int = 1) -> Quantised:
+        """Rotate the rows of a matrix and round them to int8."""
+
+    def cluster(
+        self,
+        codes: I8,
+        group_offsets: I64,
+        n_centroids: I64,
+        n_iterations: int = 6,
+        sample: int = 64,
+        n_threads: int = 1,
+    ) -> Quantised:
+        """Spherical k-means within each group of neighbouring rows."""
+
+    def assign(
+        self, codes: I8, first: I64, last: I64, centroids: Quantised, n_threads: int = 1
+    ) -> U32:
+        """For each row its best centroid in ``[first[i], last[i])``."""
+
+    def encode(
+        self,
+        tokens: Quantised,
+        leaves: U32,
+        codec: Handle,
+        cuts: F32,
+        n_threads: int = 1,
+    ) -> Residuals:
+        """Code what remains of each token after its leaf."""
+
+    # --- searching ---------------------------------------------------------------------------
+    def probe(self, query: Quantised, codec: Handle, n_cells: int, n_leaves: int) -> Probe:
+        """Score the cells for a query, and choose each query token's best leaves."""
+
+    def walk(
+        self, probe: Probe, segments: Sequence[Handle], allowed: U8 | None, n: int
+    ) -> tuple[U32, F32]:
+        """Walk the probed leaves' posting lists; the n best rows, best first, and their scores."""
+
+    def interact(self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int) -> U32:
+        """MaxSim of cells alone for some rows; the n best rows, best first."""
+
+    def score(
+        self, query: Quantised, segments: Sequence[Handle], rows: U32, n_threads: int = 1
+    ) -> F32:
+        """MaxSim of the stored codes for some rows."""
+
+    def scan(
+        self,
+        query: Quantised,
+        segments: Sequence[Handle],
+        allowed: U8 | None,
+        n_threads: int = 1,
+    ) -> F32:
+        """MaxSim of the stored codes for every row; -inf where a row is not allowed."""
+
+    def similarities(self, query: Quantised, segments: Sequence[Handle], row: int) -> F32:
+        """Each token of one row against each query token, ``(n_tokens, q_tokens)``."""
+
+    def maxsim(self, query: F32, tokens: F32, offsets: I64, n_threads: int = 1) -> F32:
+        """MaxSim of float32 matrices: ``(n_docs,)``, documents at ``offsets`` of ``tokens``."""

@@ -1,0 +1,160 @@
+"""The nouns that travel between rooms: documents in, hits and explanations out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+Id: TypeAlias = str | int
+FloatMatrix: TypeAlias = npt.NDArray[np.float32]
+IntArray: TypeAlias = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a user adds: a text with an optional id and metadata.
+
+    Without an id, a document is known by the first 16 hex digits of the SHA-256 of its text.
+    """
+
+    text: str
+    id: Id | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document that is encoded as one; ``text == document.text[start:end]``."""
+
+    document_id: Id
+    number: int
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """A text as late interaction sees it.
+
+    Attributes
+    ----------
+    matrix : (n_tokens, dim) float32
+        Unit rows, one a token.
+    token_ids : (n_tokens,) int32 or None
+        The vocabulary id of each token; None when the embeddings came without them.
+    offsets : (n_tokens, 2) int32 or None
+        Start and end of each token in the text, in characters; (0, 0) for special tokens.
+    n_cut : int
+        How many tokens of the text lie beyond the model's length and were left out.
+    """
+
+    matrix: FloatMatrix
+    token_ids: IntArray | None = None
+    offsets: IntArray | None = None
+    n_cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One passage that a search found.
+
+    Attributes
+    ----------
+    id : str or int
+        The document's id, of the type it was added with.
+    passage : int
+        The number of the passage in its document, from 0.
+    start, end : int
+        Where the passage lies in the document's text, in characters.
+    text : str
+        The passage's text.
+    score : float
+        MaxSim: the sum over query tokens of the best cosine in the passage.
+    mean_score : float
+        ``score`` divided by the number of query tokens, so in [-1, 1]: comparable between queries.
+    rank : int
+        From 1.
+    metadata : mapping
+        The document's metadata.
+    """
+
+    id: Id
+    passage: int
+    start: int
+    end: int
+    text: str
+    score: float
+    mean_score: float
+    rank: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hits(Sequence[Hit]):
+    """The hits of one query, best first.
+
+    Attributes
+    ----------
+    hits : tuple of Hit
+    proven : bool
+        True when every allowed passage was scored, so no better hit exists on the stored codes.
+    profile : mapping
+        Milliseconds and counts of each stage, for people who tune.
+    notes : tuple of str
+        What a user should know about this search, such as a query that was cut.
+    """
+
+    hits: tuple[Hit, ...] = ()
+    proven: bool = True
+    profile: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[index]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One query token and the document token that answers it best.
+
+    Offsets are characters; ``(0, 0)`` and an empty text stand for a special token such as [CLS].
+    ``share`` is this token's part of the whole score, ``similarity / score``.
+    """
+
+    query_text: str
+    query_start: int
+    query_end: int
+    text: str
+    start: int
+    end: int
+    similarity: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a passage has its score: the matches, in query order, sum to ``score``.
+
+    ``start`` and ``end`` of each match are offsets into the *document's* text; ``passage_start``
+    and ``text`` say which passage was scored.
+    """
+
+    query: str
+    id: Id
+    passage: int
+    passage_start: int
+    text: str
+    score: float
+    matches: tuple[Match, ...]
