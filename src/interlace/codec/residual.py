@@ -1,0 +1,345 @@
+"""The residual codec: an embedding is a leaf, a residual at 1, 2 or 4 bits a coordinate, two scales.
+
+Rotated and scaled to unit variance, a residual's coordinates are nearly Gaussian whatever the
+model, so the levels are constants (Lloyd's, for a Gaussian) and only centroids are trained. A
+factor restores unit length. docs/explanation/codec.md has what lost against this.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace.codec import clustering
+from interlace.codec.clustering import Centroids, Tokens
+from interlace.kernels import CodecArrays, Handle, Kernels, Quantised, Residuals, unpack
+from interlace.progress import Progress, silent
+
+_POSITIVE_LEVELS = {
+    1: (0.79788456,),
+    2: (0.45278, 1.51042),
+    4: (0.12840, 0.38805, 0.65676, 0.94234, 1.25623, 1.61804, 2.06902, 2.73259),
+}
+"""Lloyd-Max levels of a unit Gaussian (J. Max, 1960, table I), the positive half."""
+
+_NORM_STEP = 1 / 200
+"""A norm code of 255 stands for a residual of length 1.275: a leaf at 79 degrees."""
+
+_FACTOR_FIRST, _FACTOR_STEP = 0.75, 1 / 512
+
+_WINDOW = 128
+"""Tokens of a stand-in passage when fairness is measured."""
+
+
+def rotation_signs(dim: int, seed: int) -> npt.NDArray[np.int8]:
+    """The sign flips of ``kernels.rotate``, ``(2, dim)`` of -1 and 1.
+
+    From splitmix64, so that every machine and library version draws the same.
+    """
+    with np.errstate(over="ignore"):
+        z = np.arange(1, 2 * dim + 1, dtype=np.uint64) + np.uint64(seed % 2**64) * np.uint64(2**32)
+        z *= np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    bits = (z >> np.uint64(63)).astype(np.int8)
+    return (bits * 2 - 1).reshape(2, dim)
+
+
+def levels(bits: int) -> npt.NDArray[np.int8]:
+    """What each residual code stands for, as int8: Lloyd's levels, the largest scaled to 127."""
+    positive = np.array(_POSITIVE_LEVELS[bits])
+    both = np.concatenate([-positive[::-1], positive])
+    return np.rint(both * (127 / positive[-1])).astype(np.int8)
+
+
+def cuts(bits: int) -> npt.NDArray[np.float32]:
+    """Where a unit Gaussian is cut into codes: half way between Lloyd's levels."""
+    positive = np.array(_POSITIVE_LEVELS[bits])
+    both = np.concatenate([-positive[::-1], positive])
+    return ((both[1:] + both[:-1]) / 2).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """A trained codec. Its chunks of cells and leaves are only ever appended to.
+
+    Attributes
+    ----------
+    description : mapping
+        JSON-able: ``bits``, ``dim``, ``fairness``, ``mean_cosine``, ``typed``.
+    chunks : tuple of mappings
+        The arrays of each chunk: ``cells``, ``cell_scales``, ``cell_types`` and, where cells are
+        split, ``leaves``, ``leaf_scales``, ``cell_leaves``. The first chunk of a codec for
+        embeddings without token ids has ``routers`` and ``router_scales``, which stand for types.
+    """
+
+    description: Mapping[str, Any]
+    chunks: tuple[Mapping[str, npt.NDArray[Any]], ...]
+
+    @classmethod
+    def load(
+        cls,
+        description: Mapping[str, Any],
+        chunks: Sequence[Mapping[str, npt.NDArray[Any]]],
+    ) -> Self:
+        """Take back what ``description`` and ``chunks`` gave."""
+        return cls(description, tuple(chunks))
+
+    @classmethod
+    def train(
+        cls,
+        bits: int,
+        tokens: Tokens,
+        *,
+        n_tokens: int,
+        kernels: Kernels,
+        n_threads: int,
+        progress: Progress = silent,
+    ) -> Self:
+        """Cluster a sample and measure what the codec does to scores."""
+        progress("cluster", 0, 2)
+        routers: dict[str, npt.NDArray[Any]] = {}
+        if tokens.token_ids is None:
+            found = _routers(tokens.codes, n_tokens, kernels, n_threads)
+            routers = {"routers": found.codes, "router_scales": found.scales}
+            types = _route(tokens.codes, found, kernels, n_threads)
+        else:
+            types = clustering.group_types(tokens.token_ids)
+        chunk = _chunk(
+            clustering.centroids(
+                tokens.codes,
+                types,
+                clustering.wanted_cells(n_tokens),
+                clustering.wanted_leaves(n_tokens),
+                kernels,
+                n_threads,
+            )
+        )
+        description = {
+            "bits": bits,
+            "dim": tokens.codes.shape[1],
+            "typed": tokens.token_ids is not None,
+            "fairness": 1.0,
+            "mean_cosine": 1.0,
+        }
+        progress("calibrate", 1, 2)
+        draft = cls(description, ({**chunk, **routers},))
+        measured = draft._measure(tokens, kernels, n_threads)
+        progress("calibrate", 2, 2)
+        return cls({**description, **measured}, draft.chunks)
+
+    def grow(
+        self, tokens: Tokens, *, n_tokens: int, kernels: Kernels, n_threads: int = 1
+    ) -> Generation:
+        """Append cells and leaves, clustered from these tokens, when the leaves are too few.
+
+        ``n_tokens`` counts what the generation will hold, these tokens included. Growth comes in
+        steps of an eighth, so that the number of chunks follows the logarithm of the size.
+        """
+        n_leaves = len(self.arrays.leaf_scales)
+        wanted = clustering.wanted_leaves(n_tokens)
+        if wanted * 8 <= n_leaves * 9:
+            return self
+        types = self._types(tokens, kernels, n_threads)
+        room = clustering.CELLS_MAX - len(self.arrays.cell_scales)
+        n_cells = min(room, clustering.wanted_cells(n_tokens) - len(self.arrays.cell_scales))
+        if n_cells < len(np.unique(types)):
+            return self
+        grown = clustering.centroids(
+            tokens.codes, types, n_cells, wanted - n_leaves, kernels, n_threads
+        )
+        if len(grown.cell_types) > room:
+            return self
+        return Generation(self.description, (*self.chunks, _chunk(grown)))
+
+    def encode(
+        self, tokens: Tokens, *, kernels: Kernels, n_threads: int = 1
+    ) -> tuple[npt.NDArray[np.uint32], Residuals]:
+        """Leaves and residual codes of some tokens, in their order.
+
+        A token of a type that has no cells yet takes the best of all cells.
+        """
+        types = self._types(tokens, kernels, n_threads)
+        order = np.argsort(types, kind="stable")
+        codes = np.ascontiguousarray(tokens.codes[order])
+        at = np.searchsorted(self._types_known, types[order])
+        at[at == len(self._types_known)] = 0
+        known = self._types_known[at] == types[order]
+        first = np.where(known, self._type_offsets[at], 0)
+        last = np.where(known, self._type_offsets[at + 1], len(self._cell_order))
+        cell = self._cell_order[kernels.assign(codes, first, last, self._by_type, n_threads)]
+        offsets = self.arrays.cell_offsets
+        leaf = offsets[cell].astype(np.uint32)
+        split = np.flatnonzero(offsets[cell + 1] - offsets[cell] > 1)
+        if len(split):
+            split = split[np.argsort(cell[split], kind="stable")]
+            leaf[split] = kernels.assign(
+                np.ascontiguousarray(codes[split]),
+                offsets[cell[split]],
+                offsets[cell[split] + 1],
+                Quantised(self.arrays.leaves, self.arrays.leaf_scales),
+                n_threads,
+            )
+        leaves = np.empty(len(order), np.uint32)
+        leaves[order] = leaf
+        residuals = kernels.encode(
+            Quantised(tokens.codes, tokens.scales),
+            leaves,
+            self._handle(kernels),
+            cuts(self.arrays.bits),
+            n_threads,
+        )
+        return leaves, residuals
+
+    def decode(
+        self, leaves: npt.NDArray[np.uint32], residuals: Residuals
+    ) -> npt.NDArray[np.float32]:
+        """The embeddings that codes stand for, ``(n, dim)`` float32, still rotated."""
+        arrays = self.arrays
+        codes = unpack(residuals.codes, arrays.bits, arrays.leaves.shape[1])
+        near = arrays.leaves[leaves] * arrays.leaf_scales[leaves, None]
+        near += arrays.levels[codes] * arrays.norms[residuals.norms, None]
+        near *= arrays.factors[residuals.factors, None]
+        decoded: npt.NDArray[np.float32] = near
+        return decoded
+
+    @cached_property
+    def arrays(self) -> CodecArrays:
+        """All chunks as one codec, for ``kernels.load_codec``."""
+        bits, dim = self.description["bits"], self.description["dim"]
+        variance = _mean_square(bits)
+        unit = np.float32(_NORM_STEP / math.sqrt(dim * variance))
+        steps = np.arange(256, dtype=np.float32)
+        counts = self._joined("cell_leaves")
+        return CodecArrays(
+            bits=bits,
+            cells=self._joined("cells"),
+            cell_scales=self._joined("cell_scales"),
+            leaves=self._joined("leaves"),
+            leaf_scales=self._joined("leaf_scales"),
+            cell_offsets=np.append(0, np.cumsum(counts)).astype(np.int64),
+            levels=levels(bits),
+            norms=steps * unit,
+            factors=np.float32(_FACTOR_FIRST) + steps * np.float32(_FACTOR_STEP),
+            fairness=self.description["fairness"],
+        )
+
+    def _joined(self, name: str) -> npt.NDArray[Any]:
+        parts = [_whole(chunk)[name] for chunk in self.chunks]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _handle(self, kernels: Kernels) -> Handle:
+        return kernels.load_codec(self.arrays, "the codec in memory")
+
+    def _types(
+        self, tokens: Tokens, kernels: Kernels, n_threads: int
+    ) -> npt.NDArray[np.int32]:
+        if self.description["typed"] and tokens.token_ids is not None:
+            return clustering.group_types(tokens.token_ids, self._types_known)
+        if "routers" in self.chunks[0]:
+            routers = Quantised(self.chunks[0]["routers"], self.chunks[0]["router_scales"])
+            return _route(tokens.codes, routers, kernels, n_threads)
+        # Tokens without ids in a codec made for tokens with: no type is known, all cells compete.
+        return np.full(len(tokens.codes), np.iinfo(np.int32).min, np.int32)
+
+    @cached_property
+    def _cell_order(self) -> npt.NDArray[np.int64]:
+        """The cells sorted by type: chunks come in order of time, types are scattered over them."""
+        return np.argsort(self._joined("cell_types"), kind="stable")
+
+    @cached_property
+    def _by_type(self) -> Quantised:
+        arrays, order = self.arrays, self._cell_order
+        if len(self.chunks) == 1:
+            return Quantised(arrays.cells, arrays.cell_scales)
+        return Quantised(arrays.cells[order], arrays.cell_scales[order])
+
+    @cached_property
+    def _types_known(self) -> npt.NDArray[np.int32]:
+        return np.unique(self._joined("cell_types"))
+
+    @cached_property
+    def _type_offsets(self) -> npt.NDArray[np.int64]:
+        types = self._joined("cell_types")[self._cell_order]
+        starts = np.searchsorted(types, self._types_known)
+        return np.append(starts, len(types)).astype(np.int64)
+
+    def _measure(self, tokens: Tokens, kernels: Kernels, n_threads: int) -> dict[str, float]:
+        """Fairness and mean cosine, on stand-in passages and query tokens from the sample.
+
+        Coded scores are smaller than exact ones, by about the mean cosine, and then a little
+        larger again, since the best of many noisy products is taken; so the scores themselves are
+        compared. ``math.fsum`` makes the sums exact, hence independent of their order.
+        """
+        n = min(len(tokens.codes), 64 * _WINDOW)
+        part = Tokens(
+            tokens.codes[:n],
+            tokens.scales[:n],
+            None if tokens.token_ids is None else tokens.token_ids[:n],
+        )
+        exact = part.codes * part.scales[:, None]
+        coded = self.decode(*self.encode(part, kernels=kernels, n_threads=n_threads))
+        step = max(1, len(tokens.codes) // 64)
+        queries = tokens.codes[step // 2 :: step] * tokens.scales[step // 2 :: step, None]
+        offsets = np.append(np.arange(0, n, _WINDOW), n).astype(np.int64)
+        true = math.fsum(kernels.maxsim(queries, exact, offsets, n_threads).tolist())
+        found = math.fsum(kernels.maxsim(queries, coded, offsets, n_threads).tolist())
+        cosine = math.fsum(np.multiply(exact, coded, dtype=np.float64).ravel().tolist()) / n
+        return {"fairness": float(np.float32(true / found)), "mean_cosine": cosine}
+
+
+def _mean_square(bits: int) -> float:
+    """Mean square of the int8 levels over a unit Gaussian: Lloyd's levels lose their own error."""
+    positive = np.array(_POSITIVE_LEVELS[bits])
+    edges = np.concatenate([[0], (positive[1:] + positive[:-1]) / 2, [np.inf]])
+    mass = np.array([math.erf(edge / math.sqrt(2)) for edge in edges])
+    return float((np.diff(mass) * positive**2).sum() * (127 / positive[-1]) ** 2)
+
+
+def _routers(
+    codes: npt.NDArray[np.int8], n_tokens: int, kernels: Kernels, n_threads: int
+) -> Quantised:
+    """Coarse centroids over all tokens, which stand for token types where there are none."""
+    k = max(1, min(4096, int(n_tokens**0.5), len(codes) // clustering.TOKENS_PER_CENTROID_MIN))
+    whole = np.array([0, len(codes)], np.int64)
+    return kernels.cluster(codes, whole, np.array([k], np.int64), n_threads=n_threads)
+
+
+def _route(
+    codes: npt.NDArray[np.int8], routers: Quantised, kernels: Kernels, n_threads: int
+) -> npt.NDArray[np.int32]:
+    first = np.zeros(len(codes), np.int64)
+    last = np.full(len(codes), len(routers.scales), np.int64)
+    return kernels.assign(codes, first, last, routers, n_threads).astype(np.int32)
+
+
+def _chunk(found: Centroids) -> dict[str, npt.NDArray[Any]]:
+    chunk: dict[str, npt.NDArray[Any]] = {
+        "cells": found.cells.codes,
+        "cell_scales": found.cells.scales,
+        "cell_types": found.cell_types,
+    }
+    if found.leaves is not found.cells:
+        chunk["leaves"] = found.leaves.codes
+        chunk["leaf_scales"] = found.leaves.scales
+        chunk["cell_leaves"] = found.cell_leaves
+    return chunk
+
+
+def _whole(chunk: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+    """A chunk with its leaves; where no cell is split, the cells are the leaves."""
+    if "leaves" in chunk:
+        return chunk
+    ones = np.ones(len(chunk["cell_types"]), np.int64)
+    return {
+        **chunk,
+        "leaves": chunk["cells"],
+        "leaf_scales": chunk["cell_scales"],
+        "cell_leaves": ones,
+    }

@@ -1,0 +1,239 @@
+"""The main path of a search, one screen: a query matrix in, rows and scores out.
+
+Fresh segments are scanned. Settled ones pass four stages, each on fewer passages with finer
+vectors (PLAID, arXiv 2205.09707): *probe* finds each query token's best leaves, *walk* reads their
+posting lists, *interact* compares what they name by cells, *score* by the stored codes. Then one
+list, folded to documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace.errors import SettingsError
+from interlace.kernels import Quantised
+from interlace.store.snapshot import Snapshot
+
+Rows = npt.NDArray[np.uint32]
+Scores = npt.NDArray[np.float32]
+Bitmap = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How much a search looks at; docs/reference/knobs.md has what each buys.
+
+    Attributes
+    ----------
+    cells, leaves : int
+        Probed for each query token.
+    candidates : int
+        Passages that the walk hands on.
+    scored : int
+        Passages that are scored on their codes.
+    """
+
+    cells: int
+    leaves: int
+    candidates: int
+    scored: int
+
+    def at_least(self, k: int) -> Effort:
+        """Enough for ``k`` hits: some documents have several passages among the best."""
+        scored = max(self.scored, 4 * k)
+        return replace(self, scored=scored, candidates=max(self.candidates, 4 * scored))
+
+    def wider(self) -> Effort:
+        """Four times as much."""
+        return Effort(
+            cells=self.cells * 4,
+            leaves=self.leaves * 4,
+            candidates=self.candidates * 4,
+            scored=self.scored * 4,
+        )
+
+
+EFFORTS: Final[Mapping[str, Effort | None]] = {
+    "fast": Effort(cells=8, leaves=16, candidates=500, scored=64),
+    "balanced": Effort(cells=24, leaves=48, candidates=2_000, scored=256),
+    "thorough": Effort(cells=96, leaves=192, candidates=8_000, scored=1_024),
+    "exhaustive": None,
+}
+"""The one knob for people. ``exhaustive`` scores every passage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found.
+
+    Attributes
+    ----------
+    rows : (n,) uint32
+        Best first; equal scores in insertion order.
+    scores : (n,) float32
+    proven : bool
+        True when every allowed passage was scored.
+    profile : mapping
+        Milliseconds by stage (``…_ms``), and how many passages each looked at.
+    """
+
+    rows: Rows
+    scores: Scores
+    proven: bool = True
+    profile: Mapping[str, float] = field(default_factory=dict)
+
+
+def search(
+    snapshot: Snapshot,
+    matrix: npt.NDArray[np.float32],
+    k: int,
+    *,
+    effort: str = "balanced",
+    by: str = "document",
+    allowed: Bitmap | None = None,
+    n_threads: int = 1,
+) -> Found:
+    """The ``k`` best passages, or the best passage of each of the ``k`` best documents.
+
+    Parameters
+    ----------
+    matrix : (q_tokens, dim) float32
+        Unit rows.
+    effort : one of ``EFFORTS``
+    by : "document" or "passage"
+    allowed : bitmap over rows, or None
+        Dead passages are excluded whatever it says.
+
+    Returns
+    -------
+    Found
+        ``min(k, allowed live documents)`` rows, whatever the effort: a search that finds fewer
+        looks wider, in the end at everything.
+
+    Raises
+    ------
+    SettingsError
+        When ``effort`` or ``by`` is unknown.
+    """
+    plan = _plan(effort, by)
+    if not len(matrix) or not snapshot.n_rows:
+        return Found(np.empty(0, np.uint32), np.empty(0, np.float32))
+    watch = _Watch()
+    query = snapshot.kernels.quantise(matrix, snapshot.signs)
+    allowed = _both(snapshot.alive, allowed)
+    n_allowed = snapshot.n_rows if allowed is None else int(np.bitwise_count(allowed).sum())
+    plan = None if plan is None else plan.at_least(k)
+    while plan is not None and plan.scored < n_allowed:
+        rows, scores = _staged(snapshot, query, plan, allowed, n_threads, watch)
+        best = _best(snapshot, rows, scores, k, by)
+        if len(best) == k:
+            return Found(rows[best], scores[best], len(rows) == n_allowed, watch.profile)
+        plan = plan.wider()
+    rows, scores = _everything(snapshot, query, allowed, n_threads, watch)
+    best = _best(snapshot, rows, scores, k, by)
+    return Found(rows[best], scores[best], True, watch.profile)
+
+
+def _plan(effort: str, by: str) -> Effort | None:
+    if effort not in EFFORTS:
+        raise SettingsError(f"unknown effort: {effort!r}. Choose one of {', '.join(EFFORTS)}.")
+    if by not in ("document", "passage"):
+        raise SettingsError(f"unknown by: {by!r}. Choose document or passage.")
+    return EFFORTS[effort]
+
+
+def _staged(
+    snapshot: Snapshot,
+    query: Quantised,
+    plan: Effort,
+    allowed: Bitmap | None,
+    n_threads: int,
+    watch: _Watch,
+) -> tuple[Rows, Scores]:
+    """Scan the fresh; probe, walk, interact and score the settled."""
+    kernels, segments = snapshot.kernels, snapshot.segments
+    fresh = segments[: snapshot.n_fresh_segments]
+    scores = kernels.scan(query, fresh, _head(allowed, snapshot.n_fresh_rows), n_threads)
+    fresh_rows = np.flatnonzero(scores > -np.inf).astype(np.uint32)
+    watch("scan", len(fresh_rows))
+    if snapshot.codec is None:
+        return fresh_rows, scores[fresh_rows]
+    probe = kernels.probe(query, snapshot.codec, plan.cells, plan.leaves)
+    watch("probe", probe.leaves.size)
+    rows, _ = kernels.walk(probe, segments, allowed, plan.candidates)
+    watch("walk", len(rows))
+    rows = kernels.interact(probe, segments, rows, plan.scored)
+    watch("interact", len(rows))
+    settled = kernels.score(query, segments, rows, n_threads)
+    watch("score", len(rows))
+    return np.concatenate([fresh_rows, rows]), np.concatenate([scores[fresh_rows], settled])
+
+
+def _everything(
+    snapshot: Snapshot,
+    query: Quantised,
+    allowed: Bitmap | None,
+    n_threads: int,
+    watch: _Watch,
+) -> tuple[Rows, Scores]:
+    """Score every allowed passage on its stored codes."""
+    scores = snapshot.kernels.scan(query, snapshot.segments, allowed, n_threads)
+    rows = np.flatnonzero(scores > -np.inf).astype(np.uint32)
+    watch("scan", len(rows))
+    return rows, scores[rows]
+
+
+def _best(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, by: str) -> npt.NDArray[np.intp]:
+    """Positions of the ``k`` best, best first, equal scores by insertion number.
+
+    A handful of the best is sorted first; only where many passages share few documents does it
+    have to be more.
+    """
+    n = len(scores)
+    size = min(n, 4 * k)
+    while True:
+        if size < n:
+            threshold = np.partition(scores, n - size)[n - size]
+            best = np.flatnonzero(scores >= threshold)
+        else:
+            best = np.arange(n)
+        best = best[np.lexsort((snapshot.passage_of_row[rows[best]], -scores[best]))]
+        if by == "document":
+            _, first = np.unique(snapshot.document_of_row[rows[best]], return_index=True)
+            best = best[np.sort(first)]
+        if len(best) >= k or size == n:
+            return best[:k]
+        size = min(n, size * 4)
+
+
+def _both(alive: Bitmap | None, allowed: Bitmap | None) -> Bitmap | None:
+    if alive is None or allowed is None:
+        return allowed if alive is None else alive
+    return alive & allowed
+
+
+def _head(bitmap: Bitmap | None, n_rows: int) -> Bitmap | None:
+    """The part of a bitmap that covers the first rows; bits beyond them do not matter."""
+    return None if bitmap is None else bitmap[: -(-n_rows // 8)]
+
+
+class _Watch:
+    """Adds up milliseconds and counts by stage."""
+
+    def __init__(self) -> None:
+        self.profile: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def __call__(self, stage: str, n: int) -> None:
+        now = perf_counter()
+        self.profile[f"{stage}_ms"] = (
+            self.profile.get(f"{stage}_ms", 0.0) + (now - self._last) * 1000
+        )
+        self.profile[f"{stage}_n"] = n
+        self._last = now
