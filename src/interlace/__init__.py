@@ -1,0 +1,54 @@
+"""Late-interaction retrieval: encode, index, search, explain. Live, crash-safe, fast on a CPU."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from interlace import errors as errors
+from interlace.errors import InterlaceError
+from interlace.types import Document, Hit, Hits
+
+if TYPE_CHECKING:
+    from interlace.collection import Collection, create, maxsim, open, rerank  # noqa: A004
+    from interlace.models import Encoder
+    from interlace.text import read
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Collection",
+    "Document",
+    "Encoder",
+    "Hit",
+    "Hits",
+    "InterlaceError",
+    "create",
+    "maxsim",
+    "open",
+    "read",
+    "rerank",
+]
+
+#: Public name -> the room it lives in, entered on first use: importing interlace loads no more.
+_ROOMS = {
+    "Collection": "interlace.collection",
+    "Encoder": "interlace.models",
+    "create": "interlace.collection",
+    "maxsim": "interlace.collection",
+    "open": "interlace.collection",
+    "read": "interlace.text",
+    "rerank": "interlace.collection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'interlace' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_ROOMS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__", "errors"])

@@ -1,0 +1,23 @@
+"""From files to documents, and from documents to the passages that are encoded.
+
+No model is known here: whoever splits passes in a function that says where a text's tokens are.
+"""
+
+from __future__ import annotations
+
+from interlace.text.passages import Splitting, TokenSpans, split
+from interlace.text.readers import FORMATS, STDIN, SUFFIXES, read
+from interlace.text.records import checked, document_from, identify
+
+__all__ = [
+    "FORMATS",
+    "STDIN",
+    "SUFFIXES",
+    "Splitting",
+    "TokenSpans",
+    "checked",
+    "document_from",
+    "identify",
+    "read",
+    "split",
+]

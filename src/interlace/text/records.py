@@ -1,0 +1,161 @@
+"""What a user passes in, made a ``Document`` or refused with its place and a remedy."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+import numbers
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from interlace.errors import InputError
+from interlace.types import Document, Id
+
+_KEYS = ("id", "text", "metadata")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_INT64 = range(-(2**63), 2**63)
+
+
+def document_from(record: str | Mapping[str, Any] | Document, where: str) -> Document:
+    """Make a checked document of a str, a mapping with ``id``, ``text``, ``metadata``, or one.
+
+    Parameters
+    ----------
+    record
+        A text alone; a mapping with ``text`` and, if wanted, ``id`` and ``metadata``; a document.
+    where
+        The record's place, for messages: ``"document 3"`` or ``"notes.jsonl, line 7"``.
+
+    Returns
+    -------
+    Document
+        With ``id`` None where none was given.
+
+    Raises
+    ------
+    InputError
+        Naming the place, when something cannot be stored as it is.
+    """
+    if isinstance(record, Document):
+        return checked(record, where)
+    if isinstance(record, str):
+        return checked(Document(record), where)
+    if not isinstance(record, Mapping):
+        raise InputError(
+            f"a document must be a str, a mapping or a Document, not "
+            f"{type(record).__name__}: {where}. Pass {{'id': …, 'text': …}}."
+        )
+    for key in record:
+        if key not in _KEYS:
+            raise InputError(
+                f"unknown key {key!r}: {where}. {_nearest(key)} "
+                "Everything else of a document goes into its metadata."
+            )
+    if "text" not in record:
+        raise InputError(f"no text: {where}. Add the key 'text' (it may be an empty string).")
+    metadata = record.get("metadata")
+    return checked(
+        Document(record["text"], record.get("id"), {} if metadata is None else metadata), where
+    )
+
+
+def checked(document: Document, where: str) -> Document:
+    """Return the document with a plain id, text and metadata, or raise ``InputError``."""
+    return Document(
+        _checked_text(document.text, where),
+        None if document.id is None else checked_id(document.id, where),
+        _checked_metadata(document.metadata, where),
+    )
+
+
+def checked_id(value: object, where: str) -> Id:
+    """Return an id as a plain str or int.
+
+    Raises
+    ------
+    InputError
+        For anything else, an empty str, or an int that needs more than 64 bits.
+    """
+    if isinstance(value, str):
+        if not value:
+            raise InputError(f"the id is empty: {where}. Give it a name, or leave the id out.")
+        return str(_checked_text(value, f"the id of {where}"))
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        if int(value) not in _INT64:
+            raise InputError(f"the id {value} needs more than 64 bits: {where}. Make it a str.")
+        return int(value)
+    raise InputError(
+        f"an id must be a str or an int, not {type(value).__name__}: {where}. Use str(id)."
+    )
+
+
+def checked_ids(ids: object, name: str = "ids") -> list[Id]:
+    """Return a list of plain ids; a lone str is refused, being a sequence of its letters."""
+    if isinstance(ids, (str, numbers.Integral)):
+        raise InputError(f"{name} must be a list: got {ids!r} alone. Write [{ids!r}].")
+    if not hasattr(ids, "__iter__"):
+        raise InputError(f"{name} must be a list of ids: got {type(ids).__name__}. Write [id, …].")
+    return [checked_id(value, f"item {i} of {name}") for i, value in enumerate(ids)]
+
+
+def identify(text: str) -> str:
+    """Return the id of a text that has none: the first 16 hex digits of its SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _checked_text(text: object, where: str) -> str:
+    if not isinstance(text, str):
+        raise InputError(f"a text must be a str, not {type(text).__name__}: {where}. Decode it.")
+    if not text.isascii() and (found := _SURROGATE.search(text)):
+        raise InputError(
+            f"the text has a lone surrogate (U+{ord(found[0]):04X}), which is no character: "
+            f"{where}, character {found.start()}. Mend it with "
+            "text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')."
+        )
+    return str(text)
+
+
+def _checked_metadata(metadata: object, where: str) -> dict[str, Any]:
+    if not isinstance(metadata, Mapping):
+        raise InputError(
+            f"metadata must be a mapping, not {type(metadata).__name__}: {where}. Pass a dict."
+        )
+    if not metadata:
+        return {}
+    _check_json(metadata, "metadata", where)
+    # A copy by way of JSON: what the caller changes later, or shares between documents, stays his.
+    return dict(json.loads(json.dumps(dict(metadata), ensure_ascii=False)))
+
+
+def _check_json(value: object, path: str, where: str) -> None:
+    if value is None or isinstance(value, (bool, int)):
+        return
+    if isinstance(value, str):
+        _checked_text(value, f"{path} of {where}")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InputError(f"{path} is {value}: {where}. JSON has no such number; use None.")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise InputError(
+                    f"a key of {path} is {key!r}, not a str: {where}. Write {str(key)!r}."
+                )
+            _checked_text(key, f"a key of {path} of {where}")
+            _check_json(inner, f"{path}.{key}", where)
+    elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        for i, inner in enumerate(value):
+            _check_json(inner, f"{path}[{i}]", where)
+    else:
+        remedy = "Use .isoformat()." if hasattr(value, "isoformat") else "Convert it first."
+        raise InputError(
+            f"{path} is a {type(value).__name__}, which JSON cannot hold: {where}. {remedy}"
+        )
+
+
+def _nearest(key: object) -> str:
+    close = difflib.get_close_matches(str(key).lower().strip("_"), _KEYS, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else "Allowed are id, text and metadata."
