@@ -1,0 +1,7 @@
+"""Models: texts in, matrices out, one unit vector a token."""
+
+from __future__ import annotations
+
+from interlace.models.encoder import Encoder
+
+__all__ = ["Encoder"]

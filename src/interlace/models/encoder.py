@@ -1,0 +1,332 @@
+"""A loaded checkpoint: texts in, matrices out."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace import kernels
+from interlace.errors import CheckpointError, InputError, SettingsError
+from interlace.models import backends
+from interlace.models.checkpoint import Checkpoint
+from interlace.models.hub import BUILT_IN, located
+from interlace.models.tokens import Role, TextTokenizer, checked, refuse_single
+from interlace.progress import Progress, silent
+from interlace.types import Encoded, FloatMatrix, IntArray
+
+#: How many texts a thread may be ahead of the one that is handed out next.
+LOOK_AHEAD = 4
+
+
+class Encoder:
+    """Turns texts into matrices of unit token embeddings.
+
+    A text's matrix is the same, byte for byte, whatever is encoded beside it and on however many
+    threads. One encoder may be used from many threads at once.
+
+    Make one with :meth:`load`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        backend: str = "auto",
+        n_threads: int | None = None,
+        name: str | None = None,
+        revision: str | None = None,
+    ) -> None:
+        if n_threads is not None and n_threads < 1:
+            raise SettingsError(f"must be at least 1, not {n_threads}: n_threads.")
+        self._checkpoint = checkpoint
+        self._name = name or checkpoint.name
+        self._revision = revision or checkpoint.revision
+        self._n_threads = n_threads or _n_cores()
+        self._tokenizer = TextTokenizer(checkpoint)
+        self._backend_name, self._backend = backends.load(backend, checkpoint)
+
+    @classmethod
+    def load(
+        cls,
+        name_or_folder: str | os.PathLike[str] = BUILT_IN,
+        *,
+        backend: str = "auto",
+        n_threads: int | None = None,
+        revision: str | None = None,
+    ) -> Encoder:
+        """Load a model.
+
+        Parameters
+        ----------
+        name_or_folder : str or path
+            ``"mini"`` for the model inside the package, a model folder, or a name on the Hugging
+            Face hub (``"owner/model"``), which is fetched once.
+        backend : str
+            What runs the model; ``"auto"`` chooses.
+        n_threads : int, optional
+            How many texts are encoded at once; all cores when not given.
+        revision : str, optional
+            On the hub, the branch, tag or commit; elsewhere, the revision that must be found.
+
+        Raises
+        ------
+        CheckpointError
+            When there is no such model, or its files are damaged or contradict each other.
+        RemoteError
+            When the hub cannot be reached.
+        SettingsError
+            When ``backend`` or ``n_threads`` cannot be used.
+        """
+        with located(name_or_folder, revision) as (folder, name, commit):
+            checkpoint = Checkpoint.read(folder)
+            if commit is None and revision not in (None, checkpoint.revision):
+                raise CheckpointError(
+                    f'revision "{revision}" wanted, "{checkpoint.revision}" found: {folder}. '
+                    "Pass the folder of that revision."
+                )
+            return cls(checkpoint, backend=backend, n_threads=n_threads, name=name, revision=commit)
+
+    @property
+    def name(self) -> str:
+        """What :meth:`load` takes to load this model again: a name, or the path of a folder."""
+        return self._name
+
+    @property
+    def revision(self) -> str:
+        """The model's revision; on the hub, the commit."""
+        return self._revision
+
+    @property
+    def dim(self) -> int:
+        """Width of a token embedding."""
+        return self._checkpoint.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of weights, tokenizer and settings."""
+        return self._checkpoint.fingerprint
+
+    @property
+    def backend(self) -> str:
+        """The name of what runs the model."""
+        return self._backend_name
+
+    @property
+    def n_threads(self) -> int:
+        """How many texts are encoded at once."""
+        return self._n_threads
+
+    @property
+    def query_length(self) -> int:
+        """How many tokens of a query are encoded, special tokens not counted; the rest is cut."""
+        return self._checkpoint.query_length
+
+    @property
+    def document_length(self) -> int:
+        """How many tokens of a text are encoded, special tokens not counted; the rest is cut."""
+        return self._checkpoint.document_length
+
+    def encode_query(
+        self, texts: Iterable[str], *, progress: Progress = silent
+    ) -> list[FloatMatrix]:
+        """Encode queries.
+
+        Parameters
+        ----------
+        texts : iterable of str
+        progress : Progress
+            Is told how many texts are done.
+
+        Returns
+        -------
+        list of (q_tokens, dim) float32
+            Unit rows, one matrix a text; a text without tokens has none, ``(0, dim)``. Tokens
+            beyond ``query_length`` are left out: :meth:`queries` says how many.
+
+        Raises
+        ------
+        InputError
+            When a text is not a string or holds a lone surrogate.
+        """
+        return self._matrices(texts, "query", progress)
+
+    def encode_document(
+        self, texts: Iterable[str], *, progress: Progress = silent
+    ) -> list[FloatMatrix]:
+        """Encode documents: as :meth:`encode_query`, with ``document_length`` in its place.
+
+        Returns
+        -------
+        list of (n_tokens, dim) float32
+
+        Raises
+        ------
+        InputError
+            When a text is not a string or holds a lone surrogate.
+        """
+        return self._matrices(texts, "document", progress)
+
+    def queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
+        """Encode a stream of queries, in order, with token ids and offsets; memory is bounded.
+
+        Raises
+        ------
+        InputError
+            While iterating, when a text is not a string or holds a lone surrogate.
+        """
+        refuse_single(texts)
+        return self._stream(texts, "query")
+
+    def documents(self, texts: Iterable[str]) -> Iterator[Encoded]:
+        """Encode a stream of documents, in order, with token ids and offsets; memory is bounded.
+
+        Raises
+        ------
+        InputError
+            While iterating, when a text is not a string or holds a lone surrogate.
+        """
+        refuse_single(texts)
+        return self._stream(texts, "document")
+
+    def spans(self, text: str) -> IntArray:
+        """Where the tokens of a text are, uncut: ``(n_tokens, 2)`` int32, in characters.
+
+        Special tokens are left out; tokens that get no row in a matrix (punctuation) are not.
+
+        Raises
+        ------
+        InputError
+            When the text is not a string or holds a lone surrogate.
+        """
+        return self._tokenizer.spans(checked(0, text))
+
+    def count(self, texts: Iterable[str]) -> list[int]:
+        """How many tokens each text has, as :meth:`spans` counts them.
+
+        Raises
+        ------
+        InputError
+            When a text is not a string or holds a lone surrogate.
+        """
+        refuse_single(texts)
+        return [len(self._tokenizer.spans(checked(i, text))) for i, text in enumerate(texts)]
+
+    def similarity(
+        self,
+        queries: Sequence[str] | Sequence[FloatMatrix],
+        documents: Sequence[str] | Sequence[FloatMatrix],
+    ) -> FloatMatrix:
+        """MaxSim of every query with every document.
+
+        Parameters
+        ----------
+        queries, documents : sequence of str, or of (tokens, dim) float32
+            Texts are encoded first; matrices are taken as they are.
+
+        Returns
+        -------
+        (n_queries, n_documents) float32
+            The sum over a query's tokens of the best dot product in the document; -1 for each
+            query token when the document has no tokens.
+
+        Raises
+        ------
+        InputError
+            When a text cannot be encoded or a matrix has another width.
+
+        Source
+        ------
+        ColBERT, arXiv 2004.12832, equation 3.
+        """
+        query_matrices = self._as_matrices(queries, "query")
+        document_matrices = self._as_matrices(documents, "document")
+        offsets = np.zeros(len(document_matrices) + 1, np.int64)
+        np.cumsum([len(m) for m in document_matrices], out=offsets[1:])
+        tokens = np.concatenate([np.zeros((0, self.dim), np.float32), *document_matrices])
+        table = kernels.table()
+        scores = np.zeros((len(query_matrices), len(document_matrices)), np.float32)
+        for row, query in zip(scores, query_matrices, strict=True):
+            row[:] = table.maxsim(query, tokens, offsets, self._n_threads)
+        return scores
+
+    def _as_matrices(
+        self, given: Sequence[str] | Sequence[FloatMatrix], role: Role
+    ) -> list[FloatMatrix]:
+        """Texts encoded, matrices checked."""
+        refuse_single(given)  # type: ignore[arg-type]
+        if all(isinstance(item, str) for item in given):
+            return self._matrices(given, role, silent)  # type: ignore[arg-type]
+        return [self._checked_matrix(i, item, role) for i, item in enumerate(given)]
+
+    def _checked_matrix(self, index: int, item: object, role: Role) -> FloatMatrix:
+        if not isinstance(item, np.ndarray):
+            raise InputError(
+                f"neither text nor matrix but {type(item).__name__}: {role} {index}. "
+                "Pass only strings, or only arrays."
+            )
+        if item.ndim != 2 or item.shape[1] != self.dim:
+            raise InputError(
+                f"matrix of shape {item.shape}, not (tokens, {self.dim}): {role} {index}. "
+                "Pass what this model encoded."
+            )
+        return np.ascontiguousarray(item, np.float32)
+
+    def _matrices(self, texts: Iterable[str], role: Role, progress: Progress) -> list[FloatMatrix]:
+        refuse_single(texts)
+        total = len(texts) if isinstance(texts, Sized) else None
+        matrices: list[FloatMatrix] = []
+        for encoded in self._stream(texts, role):
+            matrices.append(encoded.matrix)
+            progress("encode", len(matrices), total)
+        return matrices
+
+    def _stream(self, texts: Iterable[str], role: Role) -> Iterator[Encoded]:
+        """Encode in order, a few texts ahead on as many threads as there are texts for."""
+        numbered = enumerate(texts)
+        first = list(islice(numbered, self._n_threads))
+        if len(first) < 2:
+            yield from (self._encode(i, text, role) for i, text in chain(first, numbered))
+            return
+        # A pool for this call alone: no thread outlives it, so a later fork finds none.
+        pool = ThreadPoolExecutor(len(first), thread_name_prefix="interlace-encode")
+        try:
+            yield from self._ahead(pool, chain(first, numbered), role)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _ahead(
+        self, pool: ThreadPoolExecutor, numbered: Iterable[tuple[int, str]], role: Role
+    ) -> Iterator[Encoded]:
+        pending: deque[Future[Encoded]] = deque()
+        for i, text in numbered:
+            pending.append(pool.submit(self._encode, i, text, role))
+            if len(pending) > LOOK_AHEAD * self._n_threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def _encode(self, index: int, text: str, role: Role) -> Encoded:
+        tokens = self._tokenizer.tokens(checked(index, text), role)
+        kept = tokens.kept
+        if not kept.any():
+            return Encoded(
+                np.zeros((0, self.dim), np.float32),
+                np.zeros(0, np.int32),
+                np.zeros((0, 2), np.int32),
+                tokens.n_cut,
+            )
+        ids: npt.NDArray[np.int32] = tokens.ids[kept].astype(np.int32)
+        return Encoded(self._backend.run(tokens.ids)[kept], ids, tokens.offsets[kept], tokens.n_cut)
+
+
+def _n_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
