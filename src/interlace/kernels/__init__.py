@@ -1,7 +1,17 @@
-"""The hot functions of one machine, behind one door."""
+"""The hot functions of one machine, behind one door.
+
+``table()`` is the fastest kernel table that this machine can run; ``INTERLACE_KERNELS`` forces one
+by name (``available()`` lists them). Every table returns the same bytes.
+"""
 
 from __future__ import annotations
 
+import os
+import warnings
+from functools import cache
+
+from interlace.errors import SettingsError
+from interlace.kernels import reference
 from interlace.kernels.api import (
     BLOCK,
     NO_LEAF,
@@ -16,12 +26,63 @@ from interlace.kernels.api import (
 )
 from interlace.kernels.reference import pack, packed_width, rotate, unpack, unrotate
 
+_NAMES = ("avx512vnni", "avx2", "portable", "reference")
+
+
+@cache
+def available() -> tuple[str, ...]:
+    """Names of the kernel tables that this machine can run, fastest first.
+
+    Where the C++ core is missing that is ``("reference",)`` alone, and the first call warns.
+    """
+    try:
+        from interlace.kernels import native
+    except ImportError as error:
+        warnings.warn(
+            f"the C++ kernels are missing: {error}. Searches and builds give the same results but "
+            "take tens of times longer. Install a C++20 compiler and reinstall interlace, or "
+            "install a wheel made for this platform.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return ("reference",)
+    return (*native.NAMES, "reference")
+
 
 def table(name: str | None = None) -> Kernels:
-    """The fastest kernels that this machine can run."""
-    from interlace.kernels import reference
+    """Return a kernel table: by default the one that INTERLACE_KERNELS names, else the fastest.
 
-    return reference
+    Parameters
+    ----------
+    name : str, optional
+        One of ``available()``.
+
+    Raises
+    ------
+    SettingsError
+        There is no such table, or this machine cannot run it.
+    """
+    return _chosen() if name is None else _load(name)
+
+
+@cache
+def _chosen() -> Kernels:
+    return _load(os.environ.get("INTERLACE_KERNELS") or available()[0])
+
+
+@cache
+def _load(name: str) -> Kernels:
+    if name == "reference":
+        return reference
+    if name not in available():
+        fault = "cannot run on this machine" if name in _NAMES else "are not known"
+        raise SettingsError(
+            f"kernels {fault}: {name!r}. Choose from {', '.join(available())} "
+            "(the environment variable INTERLACE_KERNELS, or the argument of kernels.table)."
+        )
+    from interlace.kernels.native import Native
+
+    return Native(name)
 
 
 __all__ = [
@@ -35,6 +96,7 @@ __all__ = [
     "Quantised",
     "Residuals",
     "SettledArrays",
+    "available",
     "pack",
     "packed_width",
     "rotate",

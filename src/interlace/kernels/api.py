@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from interlace.errors import Corrupt
+
 F32: TypeAlias = npt.NDArray[np.float32]
 I8: TypeAlias = npt.NDArray[np.int8]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -216,3 +218,11 @@ class Kernels(Protocol):
 
     def maxsim(self, query: F32, tokens: F32, offsets: I64, n_threads: int = 1) -> F32:
         """MaxSim of float32 matrices: ``(n_docs,)``, documents at ``offsets`` of ``tokens``."""
+
+
+def damaged(name: str, expected: str, found: str) -> Corrupt:
+    """Word the error of arrays that no writer wrote; all tables raise the same."""
+    return Corrupt(
+        f"a segment is damaged: {name}: expected {expected}, found {found}. "
+        "Run `interlace verify`, then restore the folder or index the documents again."
+    )

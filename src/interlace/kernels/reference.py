@@ -18,7 +18,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from interlace.errors import Corrupt
 from interlace.kernels.api import (
     BLOCK,
     F32,
@@ -34,7 +33,10 @@ from interlace.kernels.api import (
     Quantised,
     Residuals,
     SettledArrays,
+    damaged,
 )
+
+name = "reference"
 
 LANES = 16
 """Lanes of a long float32 sum: lane l adds elements l, l + 16, …; lanes then fold in halves."""
@@ -302,7 +304,7 @@ class Settled:
         leaves = self.arrays.leaves[start:end]
         n_leaves = len(self.codec.leaf_scales)
         if len(leaves) and leaves.max() >= n_leaves:
-            raise _corrupt(self.name, f"leaf ids below {n_leaves}", str(leaves.max()))
+            raise damaged(self.name, f"leaf ids below {n_leaves}", str(leaves.max()))
         return leaves
 
     def similarities(self, query: Quantised, start: int, end: int) -> F32:
@@ -319,13 +321,6 @@ class Settled:
 
 
 Segment = Fresh | Settled
-
-
-def _corrupt(name: str, expected: str, found: str) -> Corrupt:
-    return Corrupt(
-        f"a segment is damaged: {name}: expected {expected}, found {found}. "
-        "Run `interlace verify`, then restore the folder or index the documents again."
-    )
 
 
 def load_fresh(arrays: FreshArrays, name: str) -> Fresh:
@@ -364,7 +359,7 @@ def _check_offsets(offsets: I64, n: int, name: str) -> None:
     """Offsets begin at 0, end at n and never fall; else a damaged file could lead anywhere."""
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != n or (np.diff(offsets) < 0).any():
         ends = f"{offsets[0]} … {offsets[-1]}" if len(offsets) else "none"
-        raise _corrupt(name, f"rising offsets 0 … {n}", ends)
+        raise damaged(name, f"rising offsets 0 … {n}", ends)
 
 
 # --- searching -----------------------------------------------------------------------------------
@@ -446,7 +441,7 @@ def _walk_segment(probe: Probe, segment: Settled, gain: F32, named: np.ndarray) 
                 span = slice(int(arrays.list_offsets[at]), int(arrays.list_offsets[at + 1]))
                 ordinals = arrays.list_ordinals[span].astype(np.int64) + block * BLOCK
                 if len(ordinals) and ordinals.max() >= len(gain):
-                    raise _corrupt(segment.name, f"ordinals below {len(gain)}", str(ordinals.max()))
+                    raise damaged(segment.name, f"ordinals below {len(gain)}", str(ordinals.max()))
                 new = ordinals[~done[ordinals]]
                 gain[new] += score - floor
                 done[new] = True

@@ -1,0 +1,446 @@
+// The door between Python and the kernels: checks shapes, types and contiguity, keeps arrays alive,
+// drops the GIL. No arithmetic.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <stdexcept>
+
+#include "kernels.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace interlace {
+namespace {
+
+// Read-only too, so that memory-mapped files need no copy.
+template <class T, int N>
+using In = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+int64_t length(const T& array) {
+    return static_cast<int64_t>(array.shape(0));
+}
+
+template <class T>
+std::span<const T> span(const In<T, 1>& array) {
+    return {array.data(), array.shape(0)};
+}
+
+void require(bool holds, const char* what) {
+    if (!holds) throw nb::value_error(what);
+}
+
+// An array for Python, not cleared.
+template <class T>
+class Out {
+public:
+    explicit Out(std::initializer_list<int64_t> shape) : shape_(shape.begin(), shape.end()) {
+        size_t n = 1;
+        for (size_t side : shape_) n *= side;
+        data_ = std::make_unique_for_overwrite<T[]>(n);
+    }
+
+    T* data() const { return data_.get(); }
+    void cut(int64_t n) { shape_[0] = static_cast<size_t>(n); }
+
+    nb::object array() {
+        T* data = data_.release();
+        nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+        return nb::ndarray<nb::numpy, T>(data, shape_.size(), shape_.data(), owner).cast();
+    }
+
+private:
+    std::vector<size_t> shape_;
+    std::unique_ptr<T[]> data_;
+};
+
+// --- handles -------------------------------------------------------------------------------------
+
+void check_offsets(const In<int64_t, 1>& offsets, int64_t n, const std::string& name) {
+    const auto at = span(offsets);
+    bool rising = !at.empty() && at.front() == 0 && at.back() == n;
+    for (size_t i = 1; rising && i < at.size(); ++i) rising = at[i - 1] <= at[i];
+    if (rising) return;
+    throw Damaged{name, "rising offsets 0 … " + std::to_string(n),
+                  at.empty() ? "none" : std::to_string(at.front()) + " … " + std::to_string(at.back())};
+}
+
+Vectors vectors(const In<int8_t, 2>& codes, const In<float, 1>& scales) {
+    require(codes.shape(0) == scales.shape(0), "codes and scales must have one length");
+    return {codes.data(), scales.data(), length(codes), static_cast<int64_t>(codes.shape(1))};
+}
+
+// A struct of pointers, and the Python objects that own what they point to.
+template <class T>
+struct Handle {
+    T view;
+    std::vector<nb::object> owners;
+
+    template <class... Arrays>
+    void keep(const Arrays&... arrays) {
+        (owners.push_back(nb::cast(arrays)), ...);
+    }
+};
+
+using CodecHandle = Handle<Codec>;
+using SegmentHandle = Handle<Segment>;
+
+SegmentHandle load_fresh(In<int64_t, 1> offsets, In<int8_t, 2> codes, In<float, 1> scales,
+                         std::string name) {
+    SegmentHandle handle;
+    Segment& segment = handle.view;
+    segment.tokens = vectors(codes, scales);
+    check_offsets(offsets, segment.tokens.n, name);
+    segment.name = std::move(name);
+    segment.offsets = span(offsets);
+    segment.dim = segment.tokens.dim;
+    handle.keep(offsets, codes, scales);
+    return handle;
+}
+
+CodecHandle load_codec(int bits, In<int8_t, 2> cells, In<float, 1> cell_scales,
+                       In<int8_t, 2> leaves, In<float, 1> leaf_scales, In<int64_t, 1> cell_offsets,
+                       In<int8_t, 1> levels, In<float, 1> norms, In<float, 1> factors,
+                       float fairness, const std::string& name) {
+    require(bits == 1 || bits == 2 || bits == 4, "bits must be 1, 2 or 4");
+    require(length(levels) == 1 << bits, "levels must be (2**bits,)");
+    require(length(norms) == 256 && length(factors) == 256, "norms and factors must be (256,)");
+    require(cells.shape(1) == leaves.shape(1), "cells and leaves must have one dim");
+    require(cell_offsets.shape(0) == cells.shape(0) + 1, "cell_offsets must be (n_cells + 1,)");
+    check_offsets(cell_offsets, length(leaves), name);
+
+    CodecHandle handle;
+    Codec& codec = handle.view;
+    codec.bits = bits;
+    codec.cells = vectors(cells, cell_scales);
+    codec.leaves = vectors(leaves, leaf_scales);
+    codec.cell_offsets = cell_offsets.data();
+    for (int64_t cell = 0; cell < codec.cells.n; ++cell)
+        codec.leaf_cells.resize(static_cast<size_t>(codec.cell_offsets[cell + 1]),
+                                static_cast<uint32_t>(cell));
+    codec.levels = levels.data();
+    codec.norms = norms.data();
+    codec.factors = factors.data();
+    codec.fairness = fairness;
+    handle.keep(cells, cell_scales, leaves, leaf_scales, cell_offsets, levels, norms, factors);
+    return handle;
+}
+
+SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint32_t, 1> leaves, In<uint8_t, 2> codes,
+                           In<uint8_t, 1> norms, In<uint8_t, 1> factors,
+                           In<int64_t, 1> block_offsets, In<uint32_t, 1> list_leaves,
+                           In<int64_t, 1> list_offsets, In<uint16_t, 1> list_ordinals,
+                           nb::handle codec, std::string name) {
+    SegmentHandle handle;
+    Segment& segment = handle.view;
+    segment.codec = &nb::cast<const CodecHandle&>(codec).view;
+    require(codes.shape(0) == leaves.shape(0) && norms.shape(0) == leaves.shape(0) &&
+                factors.shape(0) == leaves.shape(0),
+            "leaves, codes, norms and factors must have one length");
+    require(static_cast<int64_t>(codes.shape(1)) == segment.codec->width(),
+            "codes must be (n_tokens, ceil(dim * bits / 8))");
+    require(list_offsets.shape(0) == list_leaves.shape(0) + 1,
+            "list_offsets must be (n_lists + 1,)");
+    check_offsets(offsets, length(leaves), name);
+    check_offsets(block_offsets, length(list_leaves), name);
+    check_offsets(list_offsets, length(list_ordinals), name);
+
+    segment.name = std::move(name);
+    segment.offsets = span(offsets);
+    segment.dim = segment.codec->leaves.dim;
+    segment.leaves = leaves.data();
+    segment.codes = codes.data();
+    segment.norms = norms.data();
+    segment.factors = factors.data();
+    segment.block_offsets = span(block_offsets);
+    segment.list_leaves = list_leaves.data();
+    segment.list_offsets = list_offsets.data();
+    segment.list_ordinals = list_ordinals.data();
+    handle.keep(offsets, leaves, codes, norms, factors, block_offsets, list_leaves, list_offsets,
+                list_ordinals);
+    handle.owners.push_back(nb::borrow(codec));
+    return handle;
+}
+
+using Handles = std::vector<const SegmentHandle*>;
+
+std::vector<const Segment*> views(const Handles& handles) {
+    std::vector<const Segment*> segments;
+    for (const SegmentHandle* handle : handles) {
+        if (!handle) throw nb::type_error("segments must not hold None");
+        segments.push_back(&handle->view);
+    }
+    return segments;
+}
+
+int64_t count_rows(Segments segments) {
+    int64_t n = 0;
+    for (const Segment* segment : segments) n += segment->n_passages();
+    return n;
+}
+
+void check_dims(const Vectors& query, Segments segments) {
+    for (const Segment* segment : segments)
+        require(segment->dim == query.dim, "query and segments must have one dim");
+}
+
+using Bitmap = std::optional<In<uint8_t, 1>>;
+
+const uint8_t* bits(const Bitmap& allowed, int64_t n_rows) {
+    if (!allowed) return nullptr;
+    require(length(*allowed) * 8 >= n_rows, "allowed must have a bit for every row");
+    return allowed->data();
+}
+
+Probe probe_view(const In<uint8_t, 2>& table, const In<uint32_t, 2>& leaves,
+                 const In<float, 2>& scores) {
+    require(leaves.shape(0) == table.shape(1) && scores.shape(0) == leaves.shape(0) &&
+                scores.shape(1) == leaves.shape(1),
+            "the parts of a probe must agree in shape");
+    return {table.data(), leaves.data(), scores.data(), length(table),
+            static_cast<int64_t>(table.shape(1)), static_cast<int64_t>(leaves.shape(1))};
+}
+
+// --- the functions -------------------------------------------------------------------------------
+
+nb::tuple quantise(const Table& table, In<float, 2> matrix, In<int8_t, 2> signs, int n_threads) {
+    require(matrix.shape(1) == signs.shape(1), "matrix and signs must have one dim");
+    const int64_t n = length(matrix), dim = static_cast<int64_t>(matrix.shape(1));
+    Out<int8_t> codes{{n, dim}};
+    Out<float> scales{{n}};
+    {
+        nb::gil_scoped_release release;
+        table.quantise(matrix.data(), n, dim, {signs.data(), signs.size()}, codes.data(),
+                       scales.data(), n_threads);
+    }
+    return nb::make_tuple(codes.array(), scales.array());
+}
+
+nb::tuple cluster(const Table& table, In<int8_t, 2> codes, In<int64_t, 1> group_offsets,
+                  In<int64_t, 1> n_centroids, int n_iterations, int64_t sample, int n_threads) {
+    require(group_offsets.shape(0) == n_centroids.shape(0) + 1,
+            "group_offsets must be (n_groups + 1,)");
+    require(sample > 0, "sample must be positive");
+    const auto offsets = span(group_offsets);
+    require(offsets.front() >= 0 && offsets.back() <= length(codes), "groups must lie in codes");
+    int64_t total = 0;
+    for (size_t g = 0; g < n_centroids.shape(0); ++g) {
+        const int64_t k = n_centroids.data()[g];
+        require(k >= 1 && k <= offsets[g + 1] - offsets[g],
+                "a group gets at least one centroid and at most its rows");
+        total += k;
+    }
+    const auto dim = static_cast<int64_t>(codes.shape(1));
+    Out<int8_t> centroids{{total, dim}};
+    Out<float> scales{{total}};
+    {
+        nb::gil_scoped_release release;
+        table.cluster(codes.data(), dim, group_offsets.data(), span(n_centroids), n_iterations,
+                      sample, centroids.data(), scales.data(), n_threads);
+    }
+    return nb::make_tuple(centroids.array(), scales.array());
+}
+
+nb::object assign(const Table& table, In<int8_t, 2> codes, In<int64_t, 1> first,
+                  In<int64_t, 1> last, In<int8_t, 2> centroids, In<float, 1> scales, int n_threads) {
+    require(first.shape(0) == codes.shape(0) && last.shape(0) == codes.shape(0),
+            "first and last must be (n,)");
+    const Vectors choice = vectors(centroids, scales);
+    require(codes.shape(1) == centroids.shape(1), "codes and centroids must have one dim");
+    for (size_t i = 0; i < codes.shape(0); ++i)
+        require(0 <= first.data()[i] && first.data()[i] < last.data()[i] &&
+                    last.data()[i] <= choice.n,
+                "ranges must lie in the centroids and not be empty");
+    Out<uint32_t> found{{length(codes)}};
+    {
+        nb::gil_scoped_release release;
+        table.assign(codes.data(), length(codes), first.data(), last.data(), choice, found.data(),
+                     n_threads);
+    }
+    return found.array();
+}
+
+nb::tuple encode(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
+                 In<uint32_t, 1> leaves, const CodecHandle& codec, In<float, 1> cuts,
+                 int n_threads) {
+    const Vectors tokens = vectors(codes, scales);
+    require(tokens.dim == codec.view.leaves.dim, "tokens and codec must have one dim");
+    require(length(leaves) == tokens.n, "leaves must be (n,)");
+    require(length(cuts) == (1 << codec.view.bits) - 1, "cuts must be (2**bits - 1,)");
+    for (uint32_t leaf : span(leaves))
+        if (leaf >= codec.view.leaves.n) throw nb::index_error("leaf id beyond the codec's leaves");
+    Out<uint8_t> packed{{tokens.n, codec.view.width()}};
+    Out<uint8_t> norms{{tokens.n}}, factors{{tokens.n}};
+    {
+        nb::gil_scoped_release release;
+        table.encode(tokens, leaves.data(), codec.view, cuts.data(), packed.data(), norms.data(),
+                     factors.data(), n_threads);
+    }
+    return nb::make_tuple(packed.array(), norms.array(), factors.array());
+}
+
+nb::tuple probe(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
+                const CodecHandle& codec, int64_t n_cells, int64_t n_leaves) {
+    const Vectors query = vectors(codes, scales);
+    require(query.dim == codec.view.cells.dim, "query and codec must have one dim");
+    require(n_cells >= 0 && n_leaves >= 0, "n_cells and n_leaves must not be negative");
+    Out<uint8_t> cosines{{codec.view.cells.n, query.n}};
+    Out<uint32_t> leaves{{query.n, n_leaves}};
+    Out<float> best{{query.n, n_leaves}};
+    {
+        nb::gil_scoped_release release;
+        table.probe(query, codec.view, n_cells, n_leaves, cosines.data(), leaves.data(),
+                    best.data());
+    }
+    return nb::make_tuple(cosines.array(), leaves.array(), best.array());
+}
+
+nb::tuple walk(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 2> leaves,
+               In<float, 2> scores, const Handles& handles, Bitmap allowed, int64_t n) {
+    const auto segments = views(handles);
+    const Probe probe = probe_view(cosines, leaves, scores);
+    const int64_t n_rows = count_rows(segments);
+    require(n >= 0, "n must not be negative");
+    const uint8_t* bitmap = bits(allowed, n_rows);
+    Out<uint32_t> rows{{std::min(n, n_rows)}};
+    Out<float> gains{{std::min(n, n_rows)}};
+    int64_t found = 0;
+    {
+        nb::gil_scoped_release release;
+        found = table.walk(probe, segments, bitmap, n, rows.data(), gains.data());
+    }
+    rows.cut(found);
+    gains.cut(found);
+    return nb::make_tuple(rows.array(), gains.array());
+}
+
+nb::object interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 2> leaves,
+                    In<float, 2> scores, const Handles& handles, In<uint32_t, 1> rows, int64_t n) {
+    const auto segments = views(handles);
+    const Probe probe = probe_view(cosines, leaves, scores);
+    require(n >= 0, "n must not be negative");
+    for (const Segment* segment : segments) {
+        require(segment->codec || segment->tokens.n == 0, "interact needs settled segments");
+        require(!segment->codec || segment->codec->cells.n <= probe.n_cells,
+                "the probe is of another codec");
+    }
+    Out<uint32_t> best{{std::min(n, length(rows))}};
+    {
+        nb::gil_scoped_release release;
+        table.interact(probe, segments, span(rows), n, best.data());
+    }
+    return best.array();
+}
+
+nb::object score(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
+                 const Handles& handles, In<uint32_t, 1> rows, int n_threads) {
+    const Vectors query = vectors(codes, scales);
+    const auto segments = views(handles);
+    check_dims(query, segments);
+    Out<float> scores{{length(rows)}};
+    {
+        nb::gil_scoped_release release;
+        table.score(query, segments, span(rows), scores.data(), n_threads);
+    }
+    return scores.array();
+}
+
+nb::object scan(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
+                const Handles& handles, Bitmap allowed, int n_threads) {
+    const Vectors query = vectors(codes, scales);
+    const auto segments = views(handles);
+    check_dims(query, segments);
+    const int64_t n_rows = count_rows(segments);
+    const uint8_t* bitmap = bits(allowed, n_rows);
+    Out<float> scores{{n_rows}};
+    {
+        nb::gil_scoped_release release;
+        table.scan(query, segments, bitmap, scores.data(), n_threads);
+    }
+    return scores.array();
+}
+
+nb::object similarities(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
+                        const Handles& handles, int64_t row) {
+    const Vectors query = vectors(codes, scales);
+    const auto segments = views(handles);
+    check_dims(query, segments);
+    int64_t ordinal = row;
+    for (const Segment* segment : segments) {
+        if (row >= 0 && ordinal < segment->n_passages()) {
+            const auto at = static_cast<size_t>(ordinal);
+            Out<float> cosines{{segment->offsets[at + 1] - segment->offsets[at], query.n}};
+            {
+                nb::gil_scoped_release release;
+                table.similarities(query, *segment, ordinal, cosines.data());
+            }
+            return cosines.array();
+        }
+        ordinal -= segment->n_passages();
+    }
+    no_such_row(row, count_rows(segments));
+}
+
+nb::object maxsim(const Table& table, In<float, 2> query, In<float, 2> tokens,
+                  In<int64_t, 1> offsets, int n_threads) {
+    require(query.shape(1) == tokens.shape(1), "query and tokens must have one dim");
+    const auto at = span(offsets);
+    require(!at.empty() && at.front() >= 0 && at.back() <= length(tokens),
+            "offsets must lie in tokens");
+    for (size_t i = 1; i < at.size(); ++i) require(at[i - 1] <= at[i], "offsets must not fall");
+    Out<float> scores{{length(offsets) - 1}};
+    {
+        nb::gil_scoped_release release;
+        table.maxsim(query.data(), length(query), tokens.data(),
+                     static_cast<int64_t>(query.shape(1)), at, scores.data(), n_threads);
+    }
+    return scores.array();
+}
+
+}    // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "The kernels in C++; use them through interlace.kernels.";
+
+    // The one place that words the error is interlace.kernels.api.
+    nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const Damaged& damage) {
+            nb::object error = nb::module_::import_("interlace.kernels.api")
+                                   .attr("damaged")(damage.name, damage.expected, damage.found);
+            PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+        }
+    });
+
+    nb::class_<CodecHandle>(m, "Codec");
+    nb::class_<SegmentHandle>(m, "Segment");
+    m.def("load_fresh", load_fresh);
+    m.def("load_codec", load_codec);
+    m.def("load_settled", load_settled);
+
+    nb::class_<Table>(m, "Table")
+        .def_prop_ro("name", [](const Table& table) { return table.name; })
+        .def("quantise", quantise)
+        .def("cluster", cluster)
+        .def("assign", assign)
+        .def("encode", encode)
+        .def("probe", probe)
+        .def("walk", walk, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
+        .def("interact", interact)
+        .def("score", score)
+        .def("scan", scan, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
+        .def("similarities", similarities)
+        .def("maxsim", maxsim);
+
+    nb::list all;
+    for (const Table* table : tables()) all.append(nb::cast(table, nb::rv_policy::reference));
+    m.attr("tables") = nb::tuple(all);
+}
+
+}    // namespace interlace

@@ -1,0 +1,329 @@
+// What makes codes: quantise, cluster, assign, encode.
+#pragma once
+
+#include "panel.h"
+
+namespace interlace {
+namespace {
+
+// --- quantise ------------------------------------------------------------------------------------
+
+// kWidth rows at once, a lane each, so that no transform has to move data between lanes.
+struct Rotation {
+    int64_t dim;
+    std::span<const int8_t> signs;
+    int64_t half;      // the largest power of two that is at most dim
+    float shrink;
+
+    Rotation(int64_t dim, std::span<const int8_t> signs) : dim(dim), signs(signs), half(1) {
+        while (half * 2 <= dim) half *= 2;
+        shrink = static_cast<float>(1.0 / std::sqrt(static_cast<double>(half)));
+    }
+
+    void operator()(F32* x) const {
+        for (size_t round = 0; round < signs.size(); round += static_cast<size_t>(dim)) {
+            for (int64_t k = 0; k < dim; ++k)
+                x[k] *= splat(signs[round + static_cast<size_t>(k)]);
+            hadamard(x);
+            if (half < dim) hadamard(x + dim - half);
+        }
+    }
+
+    void hadamard(F32* x) const {
+        for (int64_t h = 1; h < half; h *= 2)
+            for (int64_t i = 0; i < half; i += 2 * h)
+                for (int64_t j = i; j < i + h; ++j) {
+                    const F32 a = x[j], b = x[j + h];
+                    x[j] = a + b;
+                    x[j + h] = a - b;
+                }
+        for (int64_t k = 0; k < half; ++k) x[k] *= splat(shrink);
+    }
+};
+
+// Largest magnitude of each lane; 1 where all are zero, so that zeros stay zeros.
+inline F32 largest(const F32* x, int64_t dim) {
+    F32 peak{};
+    for (int64_t k = 0; k < dim; ++k) peak = larger(larger(x[k], -x[k]), peak);
+    return peak > 0 ? peak : splat(1);
+}
+
+inline void quantise(const float* matrix, int64_t n, int64_t dim, std::span<const int8_t> signs,
+                     int8_t* codes, float* scales, int n_threads) {
+    const Rotation rotate(dim, signs);
+    parallel_ranges(n, 4096, n_threads, [&](int64_t begin, int64_t end) {
+        Buffer<F32> x(dim, F32{});
+        for (int64_t row = begin; row < end; row += kWidth) {
+            const int64_t m = std::min<int64_t>(kWidth, end - row);
+            for (int64_t l = 0; l < m; ++l)
+                for (int64_t k = 0; k < dim; ++k) x[k][l] = matrix[(row + l) * dim + k];
+
+            const F32 peak = largest(x.begin(), dim);
+            for (F32& value : x) value /= peak;
+            rotate(x.begin());
+            const F32 stretch = 127.0f / largest(x.begin(), dim);
+            for (F32& value : x) value = round_even(value * stretch);
+
+            for (int64_t l = 0; l < m; ++l) {
+                int8_t* out = codes + (row + l) * dim;
+                for (int64_t k = 0; k < dim; ++k) out[k] = static_cast<int8_t>(x[k][l]);
+                scales[row + l] = unit_scale(out, dim);
+            }
+        }
+    });
+}
+
+// --- cluster and assign --------------------------------------------------------------------------
+
+// The best centroid of each lane, counted from the first; ties go to the lowest.
+template <class Isa, int L>
+void nearest(const Panel<Isa, L>& panel, const Vectors& centroids, Tile<Isa>& tile, int32_t* best) {
+    Lanes<L> highest = Lanes<L>::filled(-std::numeric_limits<float>::infinity());
+    I32 index[Lanes<L>::kParts] = {};
+    multiply_rows<L>(
+        centroids, centroids.n, [](int64_t i) { return i; }, panel, tile,
+        [&](int64_t i, const Lanes<L>& cosines) {
+            for (int p = 0; p < Lanes<L>::kParts; ++p) {
+                const I32 better = cosines.part[p] > highest.part[p];
+                highest.part[p] = better ? cosines.part[p] : highest.part[p];
+                index[p] = better ? I32{} + static_cast<int32_t>(i) : index[p];
+            }
+        });
+    std::memcpy(best, index, sizeof index);
+}
+
+// A group of cluster(): n rows at even steps through all rows of the group.
+template <class Isa>
+struct Group {
+    const int8_t* codes;
+    int64_t n_all;
+    int64_t n;
+    int64_t k;
+    int64_t dim;
+    int8_t* centroids;
+    float* scales;
+
+    const int8_t* row(int64_t i) const { return codes + i * n_all / n * dim; }
+    Vectors found() const { return {centroids, scales, k, dim}; }
+
+    void iterate(int n_iterations, int n_threads) const {
+        Buffer<int32_t> closest(n, 0);
+        Buffer<int32_t> sums(k * dim);
+        for (int64_t c = 0; c < k; ++c)
+            std::memcpy(centroids + c * dim, row(c * n / k), static_cast<size_t>(dim));
+        for (int i = 0; i < (k > 1 ? n_iterations : 1); ++i) {
+            if (k > 1) attach(closest, n_threads);
+            move(closest, sums);
+        }
+        rescale();
+    }
+
+    void rescale() const {
+        for (int64_t c = 0; c < k; ++c) scales[c] = unit_scale(centroids + c * dim, dim);
+    }
+
+    void attach(Buffer<int32_t>& closest, int n_threads) const {
+        rescale();
+        parallel_ranges(n, 512, n_threads, [&](int64_t begin, int64_t end) {
+            Panel<Isa, 32> panel(dim);
+            Tile<Isa> tile(dim);
+            int32_t best[32];
+            for (int64_t at = begin; at < end; at += 32) {
+                const int64_t m = std::min<int64_t>(32, end - at);
+                panel.fill(m, [&](int64_t l) { return row(at + l); });
+                nearest(panel, found(), tile, best);
+                std::copy_n(best, m, closest.begin() + at);
+            }
+        });
+    }
+
+    void move(const Buffer<int32_t>& closest, Buffer<int32_t>& sums) const {
+        std::fill_n(sums.begin(), sums.size(), 0);
+        for (int64_t i = 0; i < n; ++i) {
+            int32_t* sum = sums.begin() + closest[i] * dim;
+            const int8_t* levels = row(i);
+            for (int64_t d = 0; d < dim; ++d) sum[d] += levels[d];
+        }
+        for (int64_t c = 0; c < k; ++c) {
+            const int32_t* sum = sums.begin() + c * dim;
+            float peak = 0;
+            for (int64_t d = 0; d < dim; ++d) peak = larger(std::fabs(float(sum[d])), peak);
+            if (peak == 0) continue;
+            const float stretch = 127.0f / peak;
+            int8_t* levels = centroids + c * dim;
+            for (int64_t d = 0; d < dim; ++d)
+                levels[d] = static_cast<int8_t>(round_even(float(sum[d]) * stretch));
+        }
+    }
+};
+
+template <class Isa>
+void cluster(const int8_t* codes, int64_t dim, const int64_t* group_offsets,
+             std::span<const int64_t> n_centroids, int n_iterations, int64_t sample,
+             int8_t* centroids, float* scales, int n_threads) {
+    const auto n_groups = static_cast<int64_t>(n_centroids.size());
+    Buffer<Group<Isa>> groups(n_groups);
+    Buffer<int64_t> small(n_groups);
+    int64_t n_small = 0;
+    for (int64_t g = 0, out = 0; g < n_groups; ++g) {
+        const int64_t k = n_centroids[static_cast<size_t>(g)];
+        const int64_t n_all = group_offsets[g + 1] - group_offsets[g];
+        groups[g] = {codes + group_offsets[g] * dim, n_all, std::min(n_all, sample * k), k,
+                     dim, centroids + out * dim, scales + out};
+        out += k;
+
+        // A large group is worth all threads; small ones are dealt out whole.
+        if (n_threads > 1 && groups[g].n * k > 4'000'000) {
+            groups[g].iterate(n_iterations, n_threads);
+        } else {
+            small[n_small++] = g;
+        }
+    }
+    parallel_ranges(n_small, 8, n_threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) groups[small[i]].iterate(n_iterations, 1);
+    });
+}
+
+// Row numbers in ascending order of their key, equal keys in ascending order of row.
+inline Buffer<int64_t> sorted_rows(const int64_t* keys, int64_t n) {
+    Buffer<int64_t> order(n), next(n);
+    int64_t top = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        order[i] = i;
+        top = std::max(top, keys[i]);
+    }
+    for (int shift = 0; shift < 63 && top >> shift > 0; shift += 11) {
+        int64_t begins[2049] = {};
+        for (int64_t i = 0; i < n; ++i) ++begins[(keys[i] >> shift & 2047) + 1];
+        for (int digit = 0; digit < 2048; ++digit) begins[digit + 1] += begins[digit];
+        for (int64_t row : order) next[begins[keys[row] >> shift & 2047]++] = row;
+        std::swap(order, next);
+    }
+    return order;
+}
+
+template <class Isa>
+void assign(const int8_t* codes, int64_t n, const int64_t* first, const int64_t* last,
+            const Vectors& centroids, uint32_t* found, int n_threads) {
+    const Buffer<int64_t> order = sorted_rows(first, n);
+    parallel_ranges(n, 8192, n_threads, [&](int64_t begin, int64_t end) {
+        Panel<Isa, 32> panel(centroids.dim);
+        Tile<Isa> tile(centroids.dim);
+        int32_t best[32];
+        for (int64_t at = begin; at < end;) {
+            const int64_t start = first[order[at]], stop = last[order[at]];
+            int64_t m = 1;
+            while (m < 32 && at + m < end && first[order[at + m]] == start &&
+                   last[order[at + m]] == stop)
+                ++m;
+            std::fill_n(best, m, 0);
+            if (stop - start > 1) {
+                panel.fill(m, [&](int64_t l) { return codes + order[at + l] * centroids.dim; });
+                nearest(panel, {centroids.row(start), centroids.scales + start, stop - start,
+                                centroids.dim}, tile, best);
+            }
+            for (int64_t l = 0; l < m; ++l)
+                found[order[at + l]] = static_cast<uint32_t>(start + best[l]);
+            at += m;
+        }
+    });
+}
+
+// --- encode --------------------------------------------------------------------------------------
+
+constexpr int64_t kSumLanes = 16;
+
+// Sum of a padded row in the written order: 16 lanes, then 8, 4, 2, 1.
+inline float lane_sum(const float* x, int64_t padded) {
+    float lanes[kSumLanes] = {};
+    for (int64_t k = 0; k < padded; k += kSumLanes)
+        for (int64_t l = 0; l < kSumLanes; ++l) lanes[l] += x[k + l];
+    for (int64_t half = kSumLanes / 2; half; half /= 2)
+        for (int64_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+    return lanes[0];
+}
+
+// Codes one token after another. Rows are padded with zeros to whole lanes.
+class Encoder {
+public:
+    Encoder(const Codec& codec, const float* cuts)
+        : codec_(codec), cuts_(cuts), dim_(codec.leaves.dim), padded_(round_up(dim_, kSumLanes)),
+          root_(std::sqrt(static_cast<float>(dim_))), centre_(padded_, 0.0f), rest_(padded_, 0.0f),
+          level_(padded_, 0), work_(padded_, 0.0f), code_(8 * codec.width(), uint8_t{0}) {}
+
+    void encode(const int8_t* token, float scale, int64_t leaf, uint8_t* codes, uint8_t* norm,
+                uint8_t* factor) {
+        const int8_t* leaf_levels = codec_.leaves.row(leaf);
+        const float leaf_scale = codec_.leaves.scales[leaf];
+        for (int64_t k = 0; k < dim_; ++k) {
+            centre_[k] = float(leaf_levels[k]) * leaf_scale;
+            rest_[k] = float(token[k]) * scale - centre_[k];
+        }
+        choose_levels();
+
+        for (int64_t k = 0; k < padded_; ++k) work_[k] = rest_[k] * float(level_[k]);
+        int32_t power = 0;
+        for (int64_t k = 0; k < padded_; ++k) power += level_[k] * level_[k];
+        const float fit = lane_sum(work_.begin(), padded_) / float(power);
+        *norm = to_byte(fit / codec_.norms[1]);
+
+        for (int64_t k = 0; k < padded_; ++k) {
+            const float near = centre_[k] + float(level_[k]) * codec_.norms[*norm];
+            work_[k] = near * near;
+        }
+        const float unit = 1.0f / std::sqrt(lane_sum(work_.begin(), padded_));
+        const float step = codec_.factors[1] - codec_.factors[0];
+        *factor = to_byte((unit - codec_.factors[0]) / step);
+        pack(codes);
+    }
+
+private:
+    const Codec& codec_;
+    const float* cuts_;
+    int64_t dim_, padded_;
+    float root_;
+    Buffer<float> centre_, rest_;
+    Buffer<int32_t> level_;
+    Buffer<float> work_;
+    Buffer<uint8_t> code_;
+
+    void choose_levels() {
+        for (int64_t k = 0; k < padded_; ++k) work_[k] = rest_[k] * rest_[k];
+        const float norm = std::sqrt(lane_sum(work_.begin(), padded_));
+        const float stretch = norm > 0 ? root_ / norm : 0.0f;
+        for (int64_t k = 0; k < dim_; ++k) {
+            work_[k] = rest_[k] * stretch;
+            level_[k] = codec_.levels[0];
+            code_[k] = 0;
+        }
+        for (int c = 0; c + 1 < 1 << codec_.bits; ++c) {
+            const float cut = cuts_[c];
+            const int32_t step = codec_.levels[c + 1] - codec_.levels[c];
+            for (int64_t k = 0; k < dim_; ++k) level_[k] += work_[k] > cut ? step : 0;
+            for (int64_t k = 0; k < dim_; ++k) code_[k] = uint8_t(code_[k] + (work_[k] > cut));
+        }
+    }
+
+    // In planes: byte b holds coordinates b, b + width, …, lowest bits first.
+    void pack(uint8_t* packed) const {
+        const int64_t width = codec_.width();
+        std::copy_n(code_.begin(), width, packed);
+        for (int plane = 1; plane < 8 / codec_.bits; ++plane)
+            for (int64_t b = 0; b < width; ++b)
+                packed[b] = uint8_t(packed[b] | code_[plane * width + b] << plane * codec_.bits);
+    }
+};
+
+inline void encode(const Vectors& tokens, const uint32_t* leaves, const Codec& codec,
+                   const float* cuts, uint8_t* codes, uint8_t* norms, uint8_t* factors,
+                   int n_threads) {
+    parallel_ranges(tokens.n, 4096, n_threads, [&](int64_t begin, int64_t end) {
+        Encoder encoder(codec, cuts);
+        for (int64_t i = begin; i < end; ++i)
+            encoder.encode(tokens.row(i), tokens.scales[i], leaves[i], codes + i * codec.width(),
+                           norms + i, factors + i);
+    });
+}
+
+}    // namespace
+}    // namespace interlace

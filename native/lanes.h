@@ -1,0 +1,174 @@
+// The small tools that all kernels are written with. This header and the ones that include it are
+// compiled once for each instruction set: everything is in an unnamed namespace, so that no function
+// compiled for a new machine can be linked into the code for an old one.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <type_traits>
+
+#include "kernels.h"
+
+namespace interlace {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16;
+#elif defined(__AVX2__)
+constexpr int kWidth = 8;
+#else
+constexpr int kWidth = 4;
+#endif
+
+typedef float F32 __attribute__((vector_size(4 * kWidth)));
+typedef int32_t I32 __attribute__((vector_size(4 * kWidth)));
+
+template <class V>
+inline V load(const void* from) {
+    V v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+
+template <class V>
+inline void store(void* to, V v) {
+    std::memcpy(to, &v, sizeof v);
+}
+
+template <class V>
+inline V larger(V a, V b) {
+    return a > b ? a : b;
+}
+
+inline F32 to_float(I32 v) { return __builtin_convertvector(v, F32); }
+inline F32 splat(float x) { return x - F32{}; }
+inline bool any(I32 mask) {
+    int32_t bits = 0;
+    for (int l = 0; l < kWidth; ++l) bits |= mask[l];
+    return bits != 0;
+}
+
+// To the nearest integer, ties to even, for |x| < 2**22: beyond it the mantissa has no fraction.
+template <class V>
+inline V round_even(V x) {
+    constexpr float magic = 12'582'912.0f;
+    return (x + magic) - magic;
+}
+
+// A float as a byte, as clip(rint(x), 0, 255) is; NaN becomes 0.
+inline uint8_t to_byte(float x) {
+    x = x > 0 ? x : 0;
+    return static_cast<uint8_t>(round_even(x < 255 ? x : 255.0f));
+}
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// Memory that begins on a cache line and is not cleared.
+template <class T>
+class Buffer {
+    static_assert(std::is_trivially_copyable_v<T>);
+
+public:
+    Buffer() = default;
+    explicit Buffer(int64_t n)
+        : data_(static_cast<T*>(::operator new(static_cast<size_t>(n) * sizeof(T), kLine))), n_(n) {}
+    Buffer(int64_t n, T value) : Buffer(n) { std::fill_n(data_, n, value); }
+    Buffer(Buffer&& other) noexcept { swap(other); }
+    Buffer& operator=(Buffer&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~Buffer() { ::operator delete(data_, kLine); }
+
+    T* begin() const { return data_; }
+    T* end() const { return data_ + n_; }
+    T& operator[](int64_t i) const { return data_[i]; }
+    int64_t size() const { return n_; }
+
+private:
+    static constexpr std::align_val_t kLine{64};
+    T* data_ = nullptr;
+    int64_t n_ = 0;
+
+    void swap(Buffer& other) {
+        std::swap(data_, other.data_);
+        std::swap(n_, other.n_);
+    }
+};
+
+template <class F>
+void parallel(int64_t n, int n_threads, F&& task) {
+    parallel_for(n, n_threads, &task, [](void* f, int64_t i) { (*static_cast<F*>(f))(i); });
+}
+
+// task(begin, end) over pieces of at most `step`.
+template <class F>
+void parallel_ranges(int64_t n, int64_t step, int n_threads, F&& task) {
+    parallel(ceil_div(n, step), n_threads,
+             [&](int64_t i) { task(i * step, std::min(n, (i + 1) * step)); });
+}
+
+// Integer dot product, exact.
+inline int32_t dot(const int8_t* a, const int8_t* b, int64_t dim) {
+    int32_t sum = 0;
+    for (int64_t k = 0; k < dim; ++k) sum += int32_t{a[k]} * int32_t{b[k]};
+    return sum;
+}
+
+// What brings a row of levels to unit length; 0 for a zero row.
+inline float unit_scale(const int8_t* row, int64_t dim) {
+    const int32_t squared = dot(row, row, dim);
+    return squared > 0 ? 1.0f / std::sqrt(static_cast<float>(squared)) : 0.0f;
+}
+
+struct Candidate {
+    float score;
+    uint32_t id;
+
+    bool operator<(const Candidate& other) const {    // the better one comes first
+        return score > other.score || (score == other.score && id < other.id);
+    }
+};
+
+// Keeps the n best of what is pushed; equal scores go to the lower id.
+class Best {
+public:
+    Best() = default;
+    Best(int64_t n, int64_t n_pushed_max) : n_(std::min(n, n_pushed_max)), kept_(2 * n_ + 1) {}
+
+    float least() const { return least_; }    // what scores less is no longer among the best
+
+    void push(float score, uint32_t id) {
+        if (!(score >= least_)) return;    // so that NaN, which no writer writes, cannot confuse sorting
+        kept_[size_++] = {score, id};
+        if (size_ == kept_.size()) cut();
+    }
+
+    std::span<const Candidate> sorted() {
+        if (size_ > n_) cut();
+        std::sort(kept_.begin(), kept_.begin() + size_);
+        return {kept_.begin(), static_cast<size_t>(size_)};
+    }
+
+private:
+    int64_t n_ = 0;
+    int64_t size_ = 0;
+    float least_ = -std::numeric_limits<float>::infinity();
+    Buffer<Candidate> kept_;
+
+    void cut() {
+        if (n_ > 0) {
+            std::nth_element(kept_.begin(), kept_.begin() + n_ - 1, kept_.begin() + size_);
+            least_ = kept_[n_ - 1].score;
+        }
+        size_ = n_;
+    }
+};
+
+}    // namespace
+}    // namespace interlace

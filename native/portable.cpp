@@ -1,0 +1,42 @@
+// Plain C++, for any machine.
+#include "table.h"
+
+namespace interlace {
+namespace {
+
+struct Portable {
+    using Level = int16_t;
+    using Weight = int16_t;
+    static constexpr int kBias = 0;
+    static constexpr int kGroup = 1;
+
+    template <int L>
+    static void dots(const Level* tokens, int64_t stride, int64_t n, const Weight* weights,
+                     int64_t n_groups, const int32_t* start, int32_t* out) {
+        for (int64_t i = 0; i < n; ++i) {
+            int32_t sums[L];
+            std::copy_n(start, L, sums);
+            for (int64_t k = 0; k < n_groups; ++k)
+                for (int l = 0; l < L; ++l)
+                    sums[l] += int32_t{tokens[i * stride + k]} * int32_t{weights[k * L + l]};
+            std::copy_n(sums, L, out + i * L);
+        }
+    }
+
+    static void widen(const int8_t* levels, int64_t dim, Level* out) {
+        for (int64_t k = 0; k < dim; ++k) out[k] = levels[k];
+    }
+
+    static void expand(const uint8_t* packed, int64_t width, int bits, const Level* lookup,
+                       Level* out) {
+        const int mask = (1 << bits) - 1;
+        for (int shift = 0; shift < 8; shift += bits, out += width)
+            for (int64_t b = 0; b < width; ++b) out[b] = lookup[packed[b] >> shift & mask];
+    }
+};
+
+}    // namespace
+
+extern const Table portable = make_table<Portable>("portable");
+
+}    // namespace interlace
