@@ -1,0 +1,59 @@
+# Two commands for newcomers: `make demo` and `make test`. Both make .venv if it is not there.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first Python that is new enough; another one: make demo PYTHON=/path/to/python
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c '$(IS_NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
+
+# What an installation is made of: it is made again when one of these is newer.
+SOURCES := pyproject.toml $(wildcard CMakeLists.txt README.md LICENSE) \
+	$(shell find src native -type f ! -name '*.pyc' 2>/dev/null)
+
+.PHONY: help demo test test-slow lint check clean
+
+help:
+	@echo "make demo       index the docs of Python's standard library, search them, explain a hit"
+	@echo "make test       run the tests"
+	@echo "make test-slow  run the tests that take minutes"
+	@echo "make lint       check style, formatting, types and who imports whom"
+	@echo "make check      test, then lint"
+	@echo "make clean      remove .venv and everything that was built"
+
+demo: $(VENV)/.installed
+	@$(BIN)/interlace demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: test lint
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "interlace needs Python 3.11 or newer: none was found."; exit 2; }
+	@$(PYTHON) -c '$(IS_NEW_ENOUGH)' || \
+		{ echo "interlace needs Python 3.11 or newer: try make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/.installed: $(SOURCES) | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet .
+	@touch $@
+
+$(VENV)/.installed-test: $(SOURCES) | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet '.[test]'
+	@touch $(VENV)/.installed $@

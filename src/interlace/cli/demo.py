@@ -1,0 +1,102 @@
+"""``interlace demo``: search the documentation of this Python's standard library."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any, Final
+
+import typer
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+import interlace
+from interlace.cli import output
+from interlace.cli.explain import explained
+from interlace.cli.stdlib import docstrings
+from interlace.types import Hits
+
+QUESTIONS: Final = (
+    "shuffle a list randomly",
+    "temporary file that is deleted on close",
+    "cache results of a function",
+)
+
+
+def command(
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Keep the collection in this folder; a temporary one if unsaid."),
+    ] = None,
+) -> None:
+    """Index the documentation of this Python's standard library, search it, explain a hit."""
+    console = output.to_people()
+    console.print(
+        Rule(f"[bold]interlace[/] reads the standard library of Python {platform.python_version()}")
+    )
+    with ExitStack() as stack:
+        folder = to or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "python.lace"
+        collection = stack.enter_context(
+            interlace.open(folder) if _is_kept(folder) else interlace.create(folder)
+        )
+        documents = list(docstrings())
+        started = perf_counter()
+        with output.counting("indexing", silent=False) as count:
+            report = collection.add(documents, progress=count)
+        seconds = perf_counter() - started
+        console.print(_figures(collection, report.n_tokens, seconds))
+        found = [_ask(collection, question) for question in QUESTIONS]
+        for question, (hits, ms) in zip(QUESTIONS, found, strict=True):
+            console.print(_answers(question, hits, ms))
+        console.print(Text("\nWhy the last one? Each word of the question, and what answers it:\n"))
+        console.print(explained(collection.explain(QUESTIONS[-1], found[-1][0][0])))
+        console.print(_next_steps(to))
+
+
+def _is_kept(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _ask(collection: interlace.Collection, question: str) -> tuple[Hits, float]:
+    collection.search(question, k=3)  # the first one loads what later ones find loaded
+    started = perf_counter()
+    hits = collection.search(question, k=3)
+    return hits, (perf_counter() - started) * 1000
+
+
+def _figures(collection: interlace.Collection, n_tokens: int, seconds: float) -> Text:
+    n_bytes = sum(file.stat().st_size for file in collection.path.rglob("*") if file.is_file())
+    parts: list[Any] = [(f"{len(collection):,}", "bold"), " docstrings"]
+    if n_tokens:
+        parts += [
+            (f", {n_tokens:,}", "bold"),
+            " tokens, indexed in ",
+            (f"{seconds:.1f} s", "bold"),
+            f" ({n_tokens / seconds:,.0f} tokens/s)",
+        ]
+    else:
+        parts += [" were indexed before; nothing had to be encoded again"]
+    return Text.assemble(*parts, ", ", (output.bytes_shown(n_bytes), "bold"), " on disk.\n")
+
+
+def _answers(question: str, hits: Hits, ms: float) -> Table:
+    title = Text.assemble(("? ", "bold yellow"), (question, "bold"), (f"   {ms:.1f} ms", "dim"))
+    table = output.hits_table(hits, lines=1)
+    table.title, table.title_justify = title, "left"
+    table.padding = (0, 2, 0, 0)
+    return table
+
+
+def _next_steps(kept: Path | None) -> Panel:
+    here = f"interlace search {kept}" if kept else "interlace demo --to python.lace"
+    steps = Table.grid(padding=(0, 2))
+    steps.add_row("[bold]interlace index[/] docs/ --to notes.lace", "[dim]your own files[/]")
+    steps.add_row('[bold]interlace search[/] notes.lace "your question"', "[dim]find[/]")
+    steps.add_row('[bold]interlace explain[/] notes.lace "your question"', "[dim]see why[/]")
+    steps.add_row(f"[bold]{here}[/]", "[dim]keep asking this collection[/]")
+    return Panel(steps, title="what to type next", title_align="left", border_style="dim")

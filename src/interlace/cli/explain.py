@@ -1,0 +1,98 @@
+"""``interlace explain``: which words of a passage answer which words of the query."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+import interlace
+from interlace.cli import options, output, settings
+from interlace.cli.search import typed_ids
+from interlace.errors import InputError
+from interlace.types import Explanation, Match
+
+
+def command(
+    path: options.CollectionPath,
+    query: options.Query,
+    rank: Annotated[int, typer.Option("--rank", help="Explain the hit of this rank.")] = 1,
+    id: Annotated[  # noqa: A002
+        str | None, typer.Option("--id", help="Explain this document, whatever its rank.")
+    ] = None,
+    effort: options.Effort = None,
+    json: options.AsJson = False,
+) -> None:
+    """Explain a hit: each query word, the passage's word that answers it, and its part."""
+    if rank < 1:
+        raise InputError(f"rank is {rank}. The best hit has rank 1.")
+    chosen = settings.load(effort=effort)
+    with interlace.open(path) as collection:
+        hits = collection.search(
+            query,
+            1 if id is not None else rank,
+            effort=chosen.effort,
+            ids=None if id is None else typed_ids(collection, [id]),
+        )
+        if len(hits) < (1 if id is not None else rank):
+            raise InputError(f"no hit of rank {rank}: the search found {len(hits)}.")
+        explanation = collection.explain(query, hits[-1])
+    if json:
+        output.as_json(asdict(explanation))
+    else:
+        output.to_people().print(explained(explanation))
+
+
+def explained(explanation: Explanation) -> Group:
+    """Lay an explanation out: the passage with its answering words, and a line a query word."""
+    n_tokens = max(1, len(explanation.matches))
+    title = Text.assemble(
+        (str(explanation.id), "bold cyan"),
+        ("  score ", "dim"),
+        (f"{explanation.score / n_tokens:.3f}", "bold green"),
+        (f"  = {explanation.score:.2f} over {n_tokens} query tokens", "dim"),
+    )
+    return Group(title, Padding(_painted(explanation), (1, 2)), _matches(explanation))
+
+
+def _matches(explanation: Explanation) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("query", justify="right")
+    table.add_column("answered by")
+    table.add_column("cosine", justify="right")
+    table.add_column("")
+    for match in explanation.matches:
+        style = _shade(match.similarity)
+        table.add_row(
+            Text(match.query_text or "(whole query)", "bold" if match.query_text else "dim"),
+            Text(match.text or "(whole passage)", style if match.text else "dim"),
+            Text(f"{match.similarity:.2f}", style),
+            Text("━" * max(0, round(match.similarity * 24)), style),
+        )
+    return table
+
+
+def _painted(explanation: Explanation) -> Text:
+    """Return the passage, each answering word in the colour of its best similarity."""
+    text = Text("".join(c if c.isprintable() or c == "\n" else " " for c in explanation.text))
+    offset = explanation.passage_start
+    for match in sorted(explanation.matches, key=_strength):
+        if match.text:
+            text.stylize(
+                f"bold {_shade(match.similarity)}", match.start - offset, match.end - offset
+            )
+    return text
+
+
+def _strength(match: Match) -> float:
+    return match.similarity
+
+
+def _shade(similarity: float) -> str:
+    steps = len(output.SHADES)
+    return output.SHADES[min(steps - 1, max(0, int(similarity * steps)))]

@@ -1,0 +1,186 @@
+"""What commands print: tables for people, a JSON object a line for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from interlace.types import Hit, Hits
+
+#: From weak to strong, for shares of a score: readable on dark and on light terminals.
+SHADES = ("#7a7f87", "#5b8c5a", "#4f9d4d", "#d18b1f", "#d9480f")
+
+
+def to_people() -> Console:
+    """Standard output, as wide and as coloured as it can be."""
+    return Console(highlight=False)
+
+
+def to_side() -> Console:
+    """Standard error: progress, notes and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def as_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object on one line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+
+def complain(error: BaseException) -> None:
+    """Print an error as one message on standard error."""
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        message = f"{error.strerror}: {error.filename}"
+    to_side().print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+
+
+def note(*lines: str) -> None:
+    """Print remarks on standard error."""
+    for line in lines:
+        to_side().print(Text.assemble(("note: ", "yellow"), line), soft_wrap=True)
+
+
+class Speed(ProgressColumn):
+    """Documents a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the speed once it is known."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} documents/s", style="cyan")
+
+
+class Counter:
+    """A listener that knows how many documents are stored; draws a bar if there is one to draw."""
+
+    def __init__(self, bar: Progress | None, label: str) -> None:
+        self.stored = 0
+        self._bar = bar
+        self._task = bar.add_task(label, total=None) if bar else None
+
+    def __call__(self, stage: str, done: int, total: int | None, /) -> None:
+        """Take note of a stage's progress."""
+        if stage == "store":
+            self.stored = done
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+
+@contextmanager
+def counting(label: str, silent: bool) -> Iterator[Counter]:
+    """Count documents, with speed and time left on standard error where a person watches."""
+    console = to_side()
+    if silent or not console.is_terminal:
+        yield Counter(None, label)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield Counter(bar, label)
+
+
+def hit_as_json(hit: Hit) -> dict[str, Any]:
+    """Return a hit as JSON, in the order of its fields."""
+    return {
+        "rank": hit.rank,
+        "id": hit.id,
+        "passage": hit.passage,
+        "start": hit.start,
+        "end": hit.end,
+        "score": hit.score,
+        "mean_score": hit.mean_score,
+        "text": hit.text,
+        "metadata": dict(hit.metadata),
+    }
+
+
+def show_hits(hits: Hits, is_json: bool) -> None:
+    """Print hits, and what a user should know about them."""
+    if is_json:
+        for hit in hits:
+            as_json(hit_as_json(hit))
+    elif hits:
+        to_people().print(hits_table(hits))
+    else:
+        to_people().print("Nothing found.")
+    note(*hits.notes)
+
+
+def hits_table(hits: Iterable[Hit], lines: int = 3) -> Table:
+    """Lay hits out for people: rank, mean score a query token, id, the beginning of the text."""
+    table = Table(box=None, padding=(0, 2, 1, 0), show_edge=False)
+    table.add_column("", justify="right", style="dim")
+    table.add_column("score", justify="right", style="bold green")
+    table.add_column("document", style="bold cyan", overflow="fold", max_width=36)
+    table.add_column("passage", overflow="ellipsis")
+    for hit in hits:
+        where = f"{hit.id}" if not hit.passage else f"{hit.id} #{hit.passage}"
+        table.add_row(str(hit.rank), f"{hit.mean_score:.3f}", where, snippet(hit.text, lines))
+    return table
+
+
+def snippet(text: str, lines: int, width: int = 88) -> Text:
+    """Return the beginning of a text, its blanks run together."""
+    room = lines * width
+    # Control characters of a document must not reach the terminal.
+    flat = "".join(c if c.isprintable() else " " for c in " ".join(text[: room * 4].split()))
+    return Text(flat if len(flat) <= room else flat[: room - 1].rstrip() + "…")
+
+
+def facts(rows: Mapping[str, Any]) -> Table:
+    """Lay names and values out in two columns."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name.replace("_", " "), _shown(value))
+    return table
+
+
+def bytes_shown(n: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("bytes", "KB", "MB"):
+        if n < 1000:
+            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:,.1f} {unit}"
+        n /= 1000
+    return f"{n:,.1f} GB"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_shown(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value)) or "–"
+    return str(value)
+
+
+def fields_of(report: Any) -> dict[str, Any]:
+    """Return a report's fields, or a mapping as it is."""
+    return dict(report) if isinstance(report, Mapping) else asdict(report)

@@ -1,0 +1,22 @@
+"""``interlace rerank``: order documents for a query without a collection."""
+
+from __future__ import annotations
+
+import interlace
+from interlace.cli import options, output, settings
+
+
+def command(
+    query: options.Query,
+    files: options.Files,
+    k: options.K = None,
+    model: options.ModelName = None,
+    format: options.Format = None,  # noqa: A002
+    n_threads: options.NThreads = None,
+    json: options.AsJson = False,
+) -> None:
+    """Order documents by how well they match a query; nothing is stored."""
+    chosen = settings.load(model=model, k=k, n_threads=n_threads)
+    documents = interlace.read(*files, format=format)
+    encoder = interlace.Encoder.load(chosen.model, n_threads=chosen.n_threads)
+    output.show_hits(interlace.rerank(query, documents, chosen.k, encoder), json)
