@@ -1,0 +1,9 @@
+"""Text in, hits out: the only room where a model and a store meet."""
+
+from __future__ import annotations
+
+from interlace.collection.changes import AddReport, Changes
+from interlace.collection.collection import Collection, create, open  # noqa: A004
+from interlace.collection.rerank import maxsim, rerank
+
+__all__ = ["AddReport", "Changes", "Collection", "create", "maxsim", "open", "rerank"]

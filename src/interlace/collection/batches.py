@@ -1,0 +1,191 @@
+"""A stream of records as batches of checked entries: nothing is encoded before all are right."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace import text
+from interlace.collection.matrices import encoded_from
+from interlace.errors import InputError
+from interlace.types import Document, Encoded, Id
+
+#: What ends a batch: this much text and given embeddings, or this long a wait for the stream.
+BATCH_BYTES: Final = 64 * 2**20
+BATCH_SECONDS: Final = 30.0
+
+_END: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document on its way in.
+
+    Attributes
+    ----------
+    position : int
+        Its place in the call, from 0.
+    document : Document
+        Checked, with an id.
+    content_hash : str
+        Of all that its stored vectors follow from, the collection's model apart.
+    given : Encoded or None
+        The embeddings that came with it.
+    """
+
+    position: int
+    document: Document
+    id: Id
+    content_hash: str
+    given: Encoded | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """How much memory it holds on to, roughly."""
+        return len(self.document.text) + (self.given.matrix.nbytes if self.given else 0)
+
+
+def entries(
+    records: Iterable[Any],
+    embeddings: Iterable[Any] | None,
+    token_ids: Iterable[Any] | None,
+    dim: int,
+) -> Iterator[Entry]:
+    """Check records one at a time, and the embeddings beside them.
+
+    Raises
+    ------
+    InputError
+        At once for lengths that differ, where lengths are known; else at the record.
+    """
+    if isinstance(records, (str, bytes, Mapping, Document)):
+        raise InputError(
+            f"documents must come as a list or another iterable: got one "
+            f"{type(records).__name__}. Write [document]."
+        )
+    if token_ids is not None and embeddings is None:
+        raise InputError("token_ids came without embeddings. Pass both, or neither.")
+    _check_lengths(records, embeddings, "embeddings")
+    _check_lengths(records, token_ids, "token_ids")
+    if embeddings is None:
+        return _texts(records)
+    return _given(records, embeddings, token_ids, dim)
+
+
+def batches(
+    stream: Iterator[Entry], n_bytes_max: int = BATCH_BYTES, seconds_max: float = BATCH_SECONDS
+) -> Iterator[list[Entry]]:
+    """Cut a stream of entries into batches.
+
+    Raises
+    ------
+    InputError
+        For an id that came before in the same stream, naming both positions.
+    """
+    seen = _Seen()
+    batch: list[Entry] = []
+    n_bytes, since = 0, time.monotonic()
+    for entry in stream:
+        batch.append(entry)
+        n_bytes += entry.n_bytes
+        if n_bytes >= n_bytes_max or time.monotonic() - since >= seconds_max:
+            seen.add(batch)
+            yield batch
+            batch, n_bytes, since = [], 0, time.monotonic()
+    if batch:
+        seen.add(batch)
+        yield batch
+
+
+def _texts(records: Iterable[Any]) -> Iterator[Entry]:
+    for position, record in enumerate(records):
+        document = text.document_from(record, f"document {position}")
+        yield _entry(position, document, None)
+
+
+def _given(
+    records: Iterable[Any], embeddings: Iterable[Any], token_ids: Iterable[Any] | None, dim: int
+) -> Iterator[Entry]:
+    matrices = iter(embeddings)
+    ids = None if token_ids is None else iter(token_ids)
+    position = -1
+    for position, record in enumerate(records):
+        where = f"document {position}"
+        if isinstance(record, Mapping) and "id" in record and "text" not in record:
+            record = {**record, "text": ""}
+        document = text.document_from(record, where)
+        matrix = _next(matrices, "embeddings", position)
+        of_tokens = None if ids is None else _next(ids, "token_ids", position)
+        name = repr(document.id) if document.id is not None else str(position)
+        given = encoded_from(matrix, of_tokens, dim, f"passage {name}")
+        yield _entry(position, document, given)
+    if next(matrices, _END) is not _END:
+        raise InputError(
+            f"embeddings go on after the last of {position + 1} documents. Pass one matrix each."
+        )
+
+
+def _entry(position: int, document: Document, given: Encoded | None) -> Entry:
+    id_ = text.identify(document.text) if document.id is None else document.id
+    content = hashlib.sha256(document.text.encode())
+    if given is not None:
+        content.update(b"\0embeddings\0")
+        content.update(given.matrix.tobytes())
+        if given.token_ids is not None:
+            content.update(given.token_ids.tobytes())
+    return Entry(position, replace(document, id=id_), id_, content.hexdigest(), given)
+
+
+def _next(values: Iterator[Any], name: str, position: int) -> Any:
+    value = next(values, _END)
+    if value is _END:
+        raise InputError(
+            f"{name} end after {position} of more documents. Pass one for each document."
+        )
+    return value
+
+
+def _check_lengths(records: Iterable[Any], others: Iterable[Any] | None, name: str) -> None:
+    if not (isinstance(records, Sized) and isinstance(others, Sized)):
+        return
+    if len(records) != len(others):
+        raise InputError(
+            f"{len(records)} documents but {len(others)} {name}. Pass one for each document."
+        )
+
+
+class _Seen:
+    """The ids of a call: sixteen bytes a document, however many batches pass."""
+
+    def __init__(self) -> None:
+        self._hashes: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._positions: npt.NDArray[np.int64] = np.empty(0, np.int64)
+
+    def add(self, batch: list[Entry]) -> None:
+        hashes = np.fromiter((_hash(entry.id) for entry in batch), np.uint64, len(batch))
+        positions = np.fromiter((entry.position for entry in batch), np.int64, len(batch))
+        hashes = np.concatenate([self._hashes, hashes])
+        positions = np.concatenate([self._positions, positions])
+        order = np.argsort(hashes, kind="stable")
+        hashes, positions = hashes[order], positions[order]
+        twice = np.flatnonzero(hashes[1:] == hashes[:-1])
+        if len(twice):
+            # Report the first one in reading order.
+            at = twice[np.argmin(positions[twice + 1])]
+            first, second = int(positions[at]), int(positions[at + 1])
+            repeated = next(entry.id for entry in batch if entry.position == second)
+            raise InputError(
+                f"id {repeated!r} comes twice in one call: documents {first} and {second}. "
+                "Keep one of them, or give them different ids."
+            )
+        self._hashes, self._positions = hashes, positions
+
+
+def _hash(id_: Id) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(id_).encode(), digest_size=8).digest(), "little")

@@ -1,0 +1,546 @@
+"""A collection: documents go in as text, hits come out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace import store, text
+from interlace.collection.batches import BATCH_SECONDS, batches, entries
+from interlace.collection.changes import (
+    AddReport,
+    Changes,
+    Missing,
+    OnConflict,
+    check_on_conflict,
+    refuse_unknown,
+)
+from interlace.collection.explain import explain
+from interlace.collection.matrices import matrix_from
+from interlace.collection.model import Model, Speaker, speaker
+from interlace.errors import InputError, InterlaceError, SettingsError
+from interlace.progress import Progress, silent
+from interlace.types import Document, Explanation, FloatMatrix, Hit, Hits, Id
+
+_BITS: Final = (1, 2, 4)
+
+
+def create(
+    path: str | os.PathLike[str],
+    model: Any = "mini",
+    *,
+    dim: int | None = None,
+    bits: int = 4,
+    seed: int = 0,
+    passage_tokens: int | None = None,
+    settle: str = "auto",
+    lock_wait_seconds: float = 10.0,
+    n_threads: int | None = None,
+) -> Collection:
+    """Make an empty collection in a new folder.
+
+    Parameters
+    ----------
+    path
+        The folder, which must not exist, or be empty.
+    model
+        ``"mini"`` (built in), a model's folder or hub name, an ``Encoder``, any object with
+        ``encode_query`` and ``encode_document``, or None: embeddings come from elsewhere.
+    dim
+        Width of the embeddings; needed only with ``model=None``.
+    bits
+        1, 2 or 4: what a coordinate takes once the collection is large enough to be compressed.
+    seed
+        Of everything random in compression: the same documents and seed give the same codes.
+    passage_tokens
+        Longer documents are cut into passages of at most so many tokens; by default as many as
+        the model reads.
+    settle
+        ``"auto"`` compresses when there is enough to compress; ``"manual"`` only in ``settle()``.
+    lock_wait_seconds
+        How long a write waits for another writer before it raises ``Locked``.
+    n_threads
+        For encoding, building and searching; by default one a core.
+
+    Raises
+    ------
+    SettingsError
+        For a setting out of range, before anything is loaded or written.
+    CollectionError
+        When the folder holds something.
+    CheckpointError
+        When the model cannot be loaded.
+    """
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits not in _BITS:
+        raise SettingsError(f"bits is {bits!r}. Allowed are 1, 2 and 4.")
+    if model is None:
+        if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
+            raise SettingsError(f"dim is {dim!r}. Without a model, give the embeddings' width.")
+        given, identity, splitting = None, None, text.Splitting()
+    else:
+        given = speaker(model)
+        identity = given.identity()
+        if dim is not None and dim != given.dim:
+            raise SettingsError(f"dim is {dim}, but the model's is {given.dim}. Leave dim out.")
+        dim = given.dim
+        splitting = text.Splitting(tokens_max=_passage_tokens(passage_tokens, given.tokens_max))
+    settings = store.Settings(
+        dim=dim, codec=f"residual{bits}", seed=seed, model=identity, passages=asdict(splitting)
+    )
+    store.create(path, settings).close()
+    opened = store.open(
+        path, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
+    )
+    return Collection(opened, given, n_threads)
+
+
+def open(  # noqa: A001
+    path: str | os.PathLike[str],
+    model: Any = None,
+    *,
+    settle: str = "auto",
+    lock_wait_seconds: float = 10.0,
+    n_threads: int | None = None,
+) -> Collection:
+    """Open a collection; no model is loaded before it is needed.
+
+    Parameters
+    ----------
+    path
+        The collection's folder.
+    model
+        The collection's model where its name alone does not load it: a folder, an ``Encoder``,
+        an object with ``encode_query`` and ``encode_document``.
+    settle, lock_wait_seconds, n_threads
+        As for ``create``.
+
+    Raises
+    ------
+    NotACollection
+        When there is none; the message names the command that makes one.
+    FormatTooNew, FormatTooOld
+        When another version of interlace wrote it.
+    """
+    opened = store.open(
+        path, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
+    )
+    try:
+        return Collection(opened, None if model is None else speaker(model), n_threads)
+    except BaseException:
+        opened.close()
+        raise
+
+
+class Collection:
+    """Documents on disk, and the model that reads them; made by ``create`` and ``open``.
+
+    Reads see the newest commit of this object, or the one that ``refresh`` last found. One object
+    serves many threads.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    """
+
+    def __init__(
+        self, opened: store.Store, given: Speaker | None = None, n_threads: int | None = None
+    ) -> None:
+        self._store = opened
+        self._n_threads = n_threads or os.cpu_count() or 1
+        self._model = Model(opened.settings.model, opened.settings.dim, given)
+        self._splitting = text.Splitting(**opened.settings.passages)
+        self._writing = threading.Lock()
+        self.path = Path(opened.path)
+
+    # --- changing ------------------------------------------------------------------------------
+
+    def add(
+        self,
+        records: Iterable[str | Mapping[str, Any] | Document],
+        *,
+        embeddings: Iterable[Any] | None = None,
+        token_ids: Iterable[Any] | None = None,
+        on_conflict: OnConflict = "replace",
+        progress: Progress = silent,
+    ) -> AddReport:
+        """Add documents: each batch (64 MB of text or 30 s) is durable once it is committed.
+
+        Parameters
+        ----------
+        records
+            Any iterable, also an endless one, of texts, mappings with ``text`` and, if wanted,
+            ``id`` and ``metadata``, or ``Document``. A text without id is known by the first 16
+            hex digits of its SHA-256.
+        embeddings
+            For each document its ``(n_tokens, dim)`` matrix, instead of encoding the text; each
+            document is then one passage.
+        token_ids
+            For each document the ``(n_tokens,)`` vocabulary ids of its tokens: they help
+            compression as much as they do with a model.
+        on_conflict
+            What to do with an id that is in the collection: ``"replace"`` (a document with the
+            same text is not encoded again), ``"error"``, ``"skip"``.
+        progress
+            Told ``("encode", documents, of how many)`` on the way, and ``("store", documents,
+            of how many)`` after each commit.
+
+        Returns
+        -------
+        AddReport
+            What was added, replaced, unchanged or skipped, and what was cut or empty.
+
+        Raises
+        ------
+        InputError
+            For a record that cannot be stored, naming it: its batch is left out whole, and
+            ``error.committed`` says how many documents went in before it.
+        Locked
+            When another writer holds the collection too long.
+        ModelMismatch
+            When the model at hand is not the collection's.
+        """
+        check_on_conflict(on_conflict)
+        total = len(records) if isinstance(records, Sized) else None
+        report = AddReport()
+        committed = 0
+        try:
+            stream = entries(records, embeddings, token_ids, self._model.dim)
+            for batch in batches(stream):
+                rest: Sequence[Any] = batch
+                while rest:
+                    with self.writer(progress=_offset(progress, committed, total)) as changes:
+                        done, rest = changes.take(rest, on_conflict, BATCH_SECONDS)
+                    report += done
+                    committed = report.n_documents
+                    progress("store", committed, total)
+        except InterlaceError as error:
+            error.committed = committed
+            raise
+        return report
+
+    def writer(self, *, progress: Progress = silent) -> Changes:
+        """Several changes as one commit, all or nothing.
+
+        ::
+
+            with notes.writer() as changes:
+                changes.delete(["old"])
+                changes.add(["new"])
+
+        Raises
+        ------
+        Locked
+            When another writer holds the collection too long.
+        """
+        return Changes(self._store, self._model, self._splitting, progress)
+
+    def delete(self, ids: Iterable[Id], *, missing: Missing = "ignore") -> int:
+        """Delete documents; returns how many there were.
+
+        Raises
+        ------
+        InputError
+            For an id that is not there, with ``missing="error"``; nothing is deleted then.
+        """
+        with self.writer() as changes:
+            return changes.delete(ids, missing=missing)
+
+    def update_metadata(self, id: Id, metadata: Mapping[str, Any]) -> None:  # noqa: A002
+        """Put other metadata in place of a document's; its text stays as it is.
+
+        Raises
+        ------
+        InputError
+            For an id that is not there, or metadata that JSON cannot hold.
+        """
+        with self.writer() as changes:
+            changes.update_metadata(id, metadata)
+
+    # --- searching -----------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str | None = None,
+        k: int = 10,
+        *,
+        effort: str = "balanced",
+        by: str = "document",
+        ids: Iterable[Id] | None = None,
+        embeddings: Any = None,
+    ) -> Hits:
+        """The documents whose tokens best match the query's.
+
+        Parameters
+        ----------
+        query
+            A text; an empty one finds nothing.
+        k
+            How many hits, at least 1: there are ``min(k, live documents)``, whatever the effort.
+        effort
+            ``"fast"``, ``"balanced"``, ``"thorough"`` or ``"exhaustive"``, which scores all.
+        by
+            ``"document"``: the best passage of each document; ``"passage"``: every passage.
+        ids
+            Only these documents.
+        embeddings : (q_tokens, dim)
+            Instead of a query text, its matrix.
+
+        Returns
+        -------
+        Hits
+            Best first, equal scores in the order of insertion.
+
+        Raises
+        ------
+        InputError
+            For ``k`` below 1, an id that is not there, embeddings of another width.
+        SettingsError
+            For an unknown ``effort`` or ``by``.
+        ModelMismatch
+            When the model at hand is not the collection's.
+        """
+        check_k(k)
+        snapshot = self._store.snapshot()
+        matrix, notes = self._query(query, embeddings)
+        allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
+        return _hits(snapshot, matrix, notes, k, effort, by, allowed, self._n_threads)
+
+    def search_many(
+        self,
+        queries: Sequence[str] | None = None,
+        k: int = 10,
+        *,
+        effort: str = "balanced",
+        by: str = "document",
+        ids: Iterable[Id] | None = None,
+        embeddings: Iterable[Any] | None = None,
+    ) -> list[Hits]:
+        """Search for many queries on all threads; the hits of each, in order.
+
+        Parameters and errors are those of ``search``; ``ids`` holds for every query.
+        """
+        check_k(k)
+        snapshot = self._store.snapshot()
+        asked = self._queries(queries, embeddings)
+        allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
+
+        def one(query: tuple[FloatMatrix, tuple[str, ...]]) -> Hits:
+            return _hits(snapshot, *query, k, effort, by, allowed, 1)
+
+        with ThreadPoolExecutor(self._n_threads) as threads:
+            return list(threads.map(one, asked))
+
+    def explain(self, query: str, hit: Hit, *, embeddings: Any = None) -> Explanation:
+        """Which token of the passage answers each token of the query, and how well.
+
+        Parameters
+        ----------
+        query
+            The text that was searched for.
+        hit
+            One of its hits.
+        embeddings : (q_tokens, dim)
+            The query's matrix, for a collection without a model; matches then have no texts.
+
+        Returns
+        -------
+        Explanation
+            Its matches sum to the hit's score; offsets are into the document's text.
+
+        Raises
+        ------
+        InputError
+            When the passage is not in the collection any more.
+        """
+        return explain(self._store.snapshot(), self._model, query, hit, embeddings)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def get(self, ids: Iterable[Id], *, missing: Missing = "error") -> list[Document]:
+        """Documents by id, in the order asked for.
+
+        Raises
+        ------
+        InputError
+            For an id that is not there; with ``missing="ignore"`` it is left out.
+        """
+        wanted = text.checked_ids(ids)
+        found = self._store.snapshot().documents(wanted)
+        if missing == "error":
+            refuse_unknown([id_ for id_ in wanted if id_ not in found])
+        return [found[id_] for id_ in wanted if id_ in found]
+
+    def ids(self) -> Iterator[Id]:
+        """The ids of all documents, in the order of insertion."""
+        return self._store.snapshot().ids()
+
+    def __len__(self) -> int:
+        return self._store.snapshot().n_documents
+
+    def __bool__(self) -> bool:
+        return True  # an empty collection is still one
+
+    def __contains__(self, id_: object) -> bool:
+        if isinstance(id_, bool) or not isinstance(id_, (str, int)):
+            return False
+        return self._store.snapshot().contains(id_)
+
+    def refresh(self) -> bool:
+        """See what others have committed since; True if that was anything."""
+        return self._store.refresh()
+
+    # --- keeping -------------------------------------------------------------------------------
+
+    def settle(self) -> store.SettleReport:
+        """Compress what was added lately, now, instead of when there is enough of it."""
+        with self._writing:
+            return self._store.settle()
+
+    def compact(self) -> Any:
+        """Merge segments and drop what was deleted or replaced; searches go on meanwhile."""
+        with self._writing:
+            return self._store.compact()
+
+    def verify(self, progress: Progress = silent) -> store.VerifyReport:
+        """Read every file of the collection and check it against its checksum and the catalog."""
+        return self._store.verify(progress)
+
+    def info(self) -> dict[str, Any]:
+        """What the collection is and holds: counts, bytes by part, model, settings."""
+        settings = self._store.settings
+        return {
+            **self._store.info(),
+            "model": dict(settings.model) if settings.model else None,
+            "dim": settings.dim,
+            "codec": settings.codec,
+            "seed": settings.seed,
+            "passage_tokens": self._splitting.tokens_max,
+        }
+
+    def close(self) -> None:
+        """Let go of the files; what was added is stored already."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Collection {self.path}>"
+
+    # --- queries -------------------------------------------------------------------------------
+
+    def _query(self, query: str | None, embeddings: Any) -> tuple[FloatMatrix, tuple[str, ...]]:
+        if (query is None) == (embeddings is None):
+            raise InputError("a search needs a query or embeddings, one of the two.")
+        if embeddings is not None:
+            return self._queries(None, [embeddings])[0]
+        if not isinstance(query, str):
+            raise InputError(
+                f"a query must be a str, not {type(query).__name__}. For several, search_many."
+            )
+        return self._queries([query], None)[0]
+
+    def _queries(
+        self, queries: Sequence[str] | None, embeddings: Iterable[Any] | None
+    ) -> list[tuple[FloatMatrix, tuple[str, ...]]]:
+        if (queries is None) == (embeddings is None):
+            raise InputError("a search needs queries or embeddings, one of the two.")
+        if embeddings is not None:
+            dim = self._model.dim
+            return [
+                (matrix_from(matrix, dim, f"query {i}"), ()) for i, matrix in enumerate(embeddings)
+            ]
+        assert queries is not None
+        if isinstance(queries, str):
+            raise InputError(f"queries must be a list: got {queries!r} alone. Use search.")
+        return self._model.queries(list(queries))
+
+
+def check_k(k: object) -> None:
+    """Refuse what is no number of hits."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise InputError(f"k is {k!r}. It must be a whole number, at least 1.")
+
+
+def _hits(
+    snapshot: store.Snapshot,
+    matrix: FloatMatrix,
+    notes: tuple[str, ...],
+    k: int,
+    effort: str,
+    by: str,
+    allowed: npt.NDArray[np.uint8] | None,
+    n_threads: int,
+) -> Hits:
+    found = store.search(
+        snapshot, matrix, int(k), effort=effort, by=by, allowed=allowed, n_threads=n_threads
+    )
+    q_tokens = max(1, len(matrix))
+    passages = snapshot.passages(found.rows.tolist())
+    hits = tuple(
+        Hit(
+            id=passage.id,
+            passage=passage.number,
+            start=passage.start,
+            end=passage.end,
+            text=passage.text,
+            score=score,
+            mean_score=score / q_tokens,
+            rank=rank,
+            metadata=passage.metadata,
+        )
+        for rank, (passage, score) in enumerate(
+            zip(passages, found.scores.tolist(), strict=True), start=1
+        )
+    )
+    return Hits(hits, found.proven, found.profile, notes)
+
+
+def _bitmap(snapshot: store.Snapshot, ids: Sequence[Id]) -> npt.NDArray[np.uint8]:
+    """The rows of some documents as a bitmap over all."""
+    refuse_unknown([id_ for id_ in ids if not snapshot.contains(id_)])
+    allowed = np.zeros(snapshot.n_rows, np.bool_)
+    allowed[np.asarray(snapshot.rows_of(ids), np.int64)] = True
+    return np.packbits(allowed, bitorder="little")
+
+
+def _passage_tokens(wanted: int | None, tokens_max: int | None) -> int | None:
+    if wanted is None:
+        return tokens_max
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+        raise SettingsError(f"passage_tokens is {wanted!r}. It must be a whole number from 1.")
+    if tokens_max is None:
+        raise SettingsError("passage_tokens needs a model that tells its tokens. Leave it out.")
+    if wanted > tokens_max:
+        raise SettingsError(
+            f"passage_tokens is {wanted}, but the model reads {tokens_max} tokens. "
+            f"Choose at most {tokens_max}."
+        )
+    return wanted
+
+
+def _offset(progress: Progress, done_before: int, total: int | None) -> Progress:
+    """Report the documents of one commit as part of the whole call."""
+
+    def report(stage: str, done: int, _: int | None) -> None:
+        progress(stage, done_before + done, total)
+
+    return report

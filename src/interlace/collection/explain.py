@@ -1,0 +1,81 @@
+"""Why a passage has its score: each query token, and the passage's token that answers it best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from interlace.collection.matrices import matrix_from
+from interlace.collection.model import Model
+from interlace.errors import InputError
+from interlace.store import Snapshot
+from interlace.types import Encoded, Explanation, Hit, IntArray, Match
+
+
+def explain(
+    snapshot: Snapshot, model: Model, query: str, hit: Hit, embeddings: Any = None
+) -> Explanation:
+    """Match the tokens of a query and a stored passage by the codes that a search compares.
+
+    The similarities are those of the stored codes, so they sum to the score that ``search`` gives
+    this passage. Offsets come from tokenising the passage again.
+
+    Raises
+    ------
+    InputError
+        When the snapshot does not hold the passage.
+    """
+    row, passage = _find(snapshot, hit)
+    if embeddings is None:
+        query_tokens = model.encoded_queries([query])[0]
+        tokens = next(model.documents([passage.text]))
+    else:
+        query_tokens = Encoded(matrix_from(embeddings, model.dim, "the query"))
+        tokens = query_tokens  # unread: without offsets on the query's side there are no texts
+    quantised = snapshot.kernels.quantise(query_tokens.matrix, snapshot.signs)
+    similarities = snapshot.kernels.similarities(quantised, snapshot.segments, row)
+    n_tokens, q_tokens = similarities.shape
+    query_spans = _spans(query_tokens, q_tokens)
+    spans = _spans(tokens, n_tokens)
+    best = similarities.argmax(axis=0) if n_tokens else np.zeros(q_tokens, np.intp)
+    strengths = similarities.max(axis=0) if n_tokens else np.full(q_tokens, -1, np.float32)
+    score = float(strengths.sum())
+    matches = []
+    for i, strength in enumerate(strengths.tolist()):
+        query_start, query_end = query_spans[i].tolist()
+        start, end = spans[best[i]].tolist() if n_tokens else (0, 0)
+        is_text = end > start
+        matches.append(
+            Match(
+                query_text=query[query_start:query_end],
+                query_start=query_start,
+                query_end=query_end,
+                text=passage.text[start:end],
+                start=passage.start + start if is_text else 0,
+                end=passage.start + end if is_text else 0,
+                similarity=strength,
+                share=strength / score if score else 0.0,
+            )
+        )
+    return Explanation(
+        query, hit.id, hit.passage, passage.start, passage.text, score, tuple(matches)
+    )
+
+
+def _find(snapshot: Snapshot, hit: Hit) -> tuple[int, Any]:
+    rows = [int(row) for row in snapshot.rows_of([hit.id])] if snapshot.contains(hit.id) else []
+    for row, passage in zip(rows, snapshot.passages(rows), strict=True):
+        if passage.number == hit.passage:
+            return row, passage
+    raise InputError(
+        f"passage {hit.passage} of document {hit.id!r} is not in the collection any more. "
+        "Search again."
+    )
+
+
+def _spans(encoded: Encoded, n_tokens: int) -> IntArray:
+    """Offsets of the tokens; (0, 0) for all where the model does not tell them."""
+    if encoded.offsets is None or len(encoded.offsets) != n_tokens:
+        return np.zeros((n_tokens, 2), np.int32)
+    return encoded.offsets

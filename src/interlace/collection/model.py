@@ -1,0 +1,248 @@
+"""The model as a collection meets it: loaded when first needed, and checked to be the same one."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from interlace.collection.matrices import matrix_from
+from interlace.errors import CollectionError, InputError, ModelMismatch
+from interlace.models import Encoder
+from interlace.text import checked
+from interlace.types import Document, Encoded, FloatMatrix, IntArray
+
+#: Encoded with every foreign model when a collection is made, and compared when it is used.
+_PROBE: Final = "The quick brown fox jumps over the lazy dog."
+
+#: Texts that a foreign model is given in one call.
+_AT_ONCE: Final = 32
+
+#: Another backend or precision of the same weights keeps the probe's cosines above this.
+_SAME_COSINE: Final = 0.98
+
+
+class Speaker(Protocol):
+    """Whatever turns texts into matrices for a collection."""
+
+    dim: int
+    tokens_max: int | None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this model from another, as JSON."""
+
+    def is_model(self, identity: Mapping[str, Any]) -> bool:
+        """Whether this is the model of that identity."""
+
+    def queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
+        """Encode queries."""
+
+    def documents(self, texts: Iterable[str]) -> Iterator[Encoded]:
+        """Encode passages."""
+
+    def spans(self, text: str) -> IntArray:
+        """Return where the tokens of a text are, special tokens left out."""
+
+
+def speaker(model: Any) -> Speaker:
+    """Wrap a model: a name or folder, an ``Encoder``, or any object with the two verbs.
+
+    Raises
+    ------
+    InputError
+        For an object without ``encode_query`` and ``encode_document``.
+    CheckpointError
+        When a name or folder holds no model that can be loaded.
+    """
+    if isinstance(model, str) or hasattr(model, "__fspath__"):
+        return Own(Encoder.load(model))
+    if isinstance(model, Encoder):
+        return Own(model)
+    if all(callable(getattr(model, verb, None)) for verb in ("encode_query", "encode_document")):
+        return Foreign(model)
+    raise InputError(
+        f"a model must be a name, a folder, an Encoder, or have encode_query and encode_document: "
+        f"got {type(model).__name__}. With embeddings of your own pass model=None and dim."
+    )
+
+
+class Own:
+    """An ``Encoder``: it tells its tokens, so passages are cut to fit and hits are explained."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.dim = encoder.dim
+        self.tokens_max: int | None = encoder.document_length
+        self.queries = encoder.queries
+        self.documents = encoder.documents
+        self.spans = encoder.spans
+
+    def identity(self) -> dict[str, Any]:
+        """Name, revision, fingerprint and lengths."""
+        return {
+            "name": self._encoder.name,
+            "revision": self._encoder.revision,
+            "fingerprint": self._encoder.fingerprint,
+            "query_length": self._encoder.query_length,
+            "document_length": self._encoder.document_length,
+        }
+
+    def is_model(self, identity: Mapping[str, Any]) -> bool:
+        """Whether weights, tokenizer and settings are the same bytes."""
+        return bool(identity.get("fingerprint") == self._encoder.fingerprint)
+
+
+class Foreign:
+    """Any object with ``encode_query`` and ``encode_document``, known by how it encodes a probe."""
+
+    tokens_max: int | None = None
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        matrix = next(self.documents([_PROBE])).matrix
+        self._probe = matrix.mean(axis=0) / np.linalg.norm(matrix.mean(axis=0))
+        self.dim: int = matrix.shape[1]
+
+    def identity(self) -> dict[str, Any]:
+        """The class, and the direction of a probe text."""
+        kind = type(self._model)
+        return {
+            "name": f"{kind.__module__}.{kind.__qualname__}",
+            "probe": [round(x, 5) for x in self._probe.tolist()],
+        }
+
+    def is_model(self, identity: Mapping[str, Any]) -> bool:
+        """Whether the probe text comes out as it did, up to the rounding of devices."""
+        probe = np.array(identity.get("probe", ()), np.float32)
+        return probe.shape == self._probe.shape and float(probe @ self._probe) > _SAME_COSINE
+
+    def queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
+        """Encode queries, some at a time."""
+        return self._encoded(texts, self._model.encode_query)
+
+    def documents(self, texts: Iterable[str]) -> Iterator[Encoded]:
+        """Encode passages, some at a time."""
+        return self._encoded(texts, self._model.encode_document)
+
+    def spans(self, text: str) -> IntArray:
+        """Nothing: such a model's tokens are not known, and its passages not cut."""
+        return np.empty((0, 2), np.int32)
+
+    def _encoded(self, texts: Iterable[str], encode: Any) -> Iterator[Encoded]:
+        rest = iter(texts)
+        while some := list(islice(rest, _AT_ONCE)):
+            for text, matrix in zip(some, encode(some), strict=True):
+                yield Encoded(matrix_from(matrix, None, f"the text {text[:40]!r}"))
+
+
+class Model:
+    """The model of one collection; safe to use from many threads.
+
+    Parameters
+    ----------
+    identity
+        What the collection says of its model; None for one that is fed with embeddings.
+    dim
+        Width of the collection's embeddings.
+    given
+        The model a user passed, or None: then the one of that name is loaded on first use.
+    """
+
+    def __init__(
+        self, identity: Mapping[str, Any] | None, dim: int, given: Speaker | None = None
+    ) -> None:
+        self.identity = identity
+        self.dim = dim
+        self._given = given
+        self._checked: Speaker | None = None
+        self._lock = threading.Lock()
+
+    def queries(self, texts: Sequence[str]) -> list[tuple[FloatMatrix, tuple[str, ...]]]:
+        """Encode queries: each one's ``(q_tokens, dim)`` matrix, and what its user should know."""
+        return [
+            (one.matrix, _notes(text, one))
+            for text, one in zip(texts, self.encoded_queries(texts), strict=True)
+        ]
+
+    def encoded_queries(self, texts: Sequence[str]) -> list[Encoded]:
+        """Encode queries, with token ids and offsets; a blank one has no tokens."""
+        for i, text in enumerate(texts):
+            checked(Document(text), f"query {i}")
+        return list(self._skipping_blanks(texts, lambda full: self._speaker().queries(full)))
+
+    def documents(self, texts: Iterable[str]) -> Iterator[Encoded]:
+        """Encode a stream of passages, each ``(n_tokens, dim)``; a blank one has no tokens."""
+        return self._skipping_blanks(texts, lambda full: self._speaker().documents(full))
+
+    def spans(self, text: str) -> IntArray:
+        """Where the tokens of a text are, special tokens left out."""
+        return self._speaker().spans(text)
+
+    def _skipping_blanks(
+        self, texts: Iterable[str], encode: Callable[[Iterator[str]], Iterator[Encoded]]
+    ) -> Iterator[Encoded]:
+        blanks: deque[bool] = deque()
+        nothing = Encoded(
+            np.empty((0, self.dim), np.float32), np.empty(0, np.int32), np.empty((0, 2), np.int32)
+        )
+
+        def full() -> Iterator[str]:
+            for text in texts:
+                blanks.append(not text.strip())
+                if not blanks[-1]:
+                    yield text
+
+        # The model may be loaded only when there is something to encode.
+        rest = full()
+        first = next(rest, None)
+        if first is not None:
+            for one in encode(chain([first], rest)):
+                while blanks.popleft():
+                    yield nothing
+                yield one
+        yield from (nothing for _ in blanks)
+
+    def _speaker(self) -> Speaker:
+        with self._lock:
+            if self._checked is None:
+                self._checked = self._load()
+            return self._checked
+
+    def _load(self) -> Speaker:
+        if self.identity is None:
+            raise CollectionError(
+                "the collection has no model: it holds embeddings made elsewhere. "
+                "Pass embeddings=… to add, search and explain."
+            )
+        name = self.identity["name"]
+        found = self._given
+        if found is None:
+            if "fingerprint" not in self.identity:
+                raise CollectionError(
+                    f"the collection's model cannot be loaded by name: {name}. "
+                    "Pass the object: interlace.open(path, model=…)."
+                )
+            found = speaker(name)
+        if not found.is_model(self.identity):
+            raise ModelMismatch(
+                f"the collection was made with other weights or settings: model {name!r}, "
+                f"fingerprint {str(self.identity.get('fingerprint', 'unknown'))[:12]}, found "
+                f"{found.identity()['name']!r}, {str(found.identity().get('fingerprint'))[:12]}. "
+                "Pass that model to open, or index the documents again into a new collection."
+            )
+        return found
+
+
+def _notes(text: str, encoded: Encoded) -> tuple[str, ...]:
+    if not text.strip():
+        return ("The query is empty, so nothing was searched.",)
+    if not len(encoded.matrix):
+        return ("The query has no token that the model keeps, so nothing was searched.",)
+    if encoded.n_cut:
+        n = len(encoded.matrix) + encoded.n_cut
+        return (f"The query was cut: its last {encoded.n_cut} of {n} tokens were not read.",)
+    return ()
