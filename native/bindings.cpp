@@ -402,6 +402,35 @@ nb::object maxsim(const Table& table, In<float, 2> query, In<float, 2> tokens,
     return scores.array();
 }
 
+// --- the module ----------------------------------------------------------------------------------
+
+template <class T>
+constexpr bool is_array = false;
+template <class... Traits>
+constexpr bool is_array<nb::ndarray<Traits...>> = true;
+
+// An array of another type or order is an error: converting it would hide what it costs.
+template <class T>
+auto argument() {
+    if constexpr (is_array<T>) {
+        return nb::arg().noconvert();
+    } else if constexpr (std::is_same_v<T, Bitmap>) {
+        return nb::arg().noconvert().none();
+    } else {
+        return nb::arg();
+    }
+}
+
+template <class R, class... Args>
+void define(nb::module_& m, const char* name, R (*function)(Args...)) {
+    m.def(name, function, argument<std::remove_cvref_t<Args>>()...);
+}
+
+template <class R, class... Args>
+void define(nb::class_<Table>& table, const char* name, R (*method)(const Table&, Args...)) {
+    table.def(name, method, argument<std::remove_cvref_t<Args>>()...);
+}
+
 }    // namespace
 
 NB_MODULE(_native, m) {
@@ -420,26 +449,26 @@ NB_MODULE(_native, m) {
 
     nb::class_<CodecHandle>(m, "Codec");
     nb::class_<SegmentHandle>(m, "Segment");
-    m.def("load_fresh", load_fresh);
-    m.def("load_codec", load_codec);
-    m.def("load_settled", load_settled);
+    define(m, "load_fresh", load_fresh);
+    define(m, "load_codec", load_codec);
+    define(m, "load_settled", load_settled);
 
-    nb::class_<Table>(m, "Table")
-        .def_prop_ro("name", [](const Table& table) { return table.name; })
-        .def("quantise", quantise)
-        .def("cluster", cluster)
-        .def("assign", assign)
-        .def("encode", encode)
-        .def("probe", probe)
-        .def("walk", walk, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
-        .def("interact", interact)
-        .def("score", score)
-        .def("scan", scan, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
-        .def("similarities", similarities)
-        .def("maxsim", maxsim);
+    nb::class_<Table> table(m, "Table");
+    table.def_prop_ro("name", [](const Table& self) { return self.name; });
+    define(table, "quantise", quantise);
+    define(table, "cluster", cluster);
+    define(table, "assign", assign);
+    define(table, "encode", encode);
+    define(table, "probe", probe);
+    define(table, "walk", walk);
+    define(table, "interact", interact);
+    define(table, "score", score);
+    define(table, "scan", scan);
+    define(table, "similarities", similarities);
+    define(table, "maxsim", maxsim);
 
     nb::list all;
-    for (const Table* table : tables()) all.append(nb::cast(table, nb::rv_policy::reference));
+    for (const Table* each : tables()) all.append(nb::cast(each, nb::rv_policy::reference));
     m.attr("tables") = nb::tuple(all);
 }
 

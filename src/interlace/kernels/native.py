@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each function does is told once, in api.Kernels
 """The C++ tables: the functions of ``reference``, bit for bit, from the extension ``_native``.
 
 Arrays must be C-contiguous and have the dtypes that ``api`` names; nothing is converted silently.

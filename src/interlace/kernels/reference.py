@@ -78,7 +78,7 @@ def _hadamard(x: F32) -> None:
     n, p = x.shape
     y, h = x, 1
     while h < p:
-        pairs = y.reshape(n, -1, 2, h)
+        pairs = y.reshape(n, p // (2 * h), 2, h)
         a, b = pairs[:, :, 0], pairs[:, :, 1]
         y = np.stack((a + b, a - b), axis=2).reshape(n, p)
         h *= 2
@@ -260,6 +260,7 @@ class Fresh:
 
     @property
     def offsets(self) -> I64:
+        """Where each passage's tokens begin."""
         return self.arrays.offsets
 
     def similarities(self, query: Quantised, start: int, end: int) -> F32:
@@ -294,13 +295,16 @@ class Settled:
 
     @property
     def offsets(self) -> I64:
+        """Where each passage's tokens begin."""
         return self.arrays.offsets
 
     @property
     def fairness(self) -> np.float32:
+        """What brings scores to the height of fresh ones."""
         return self.codec.fairness
 
     def leaves(self, start: int, end: int) -> U32:
+        """Leaf ids of some tokens, none of which leads out of the codec."""
         leaves = self.arrays.leaves[start:end]
         n_leaves = len(self.codec.leaf_scales)
         if len(leaves) and leaves.max() >= n_leaves:

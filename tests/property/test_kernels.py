@@ -1,0 +1,575 @@
+"""Every kernel table returns the bytes that the NumPy twin returns, over odd sizes and shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from interlace import kernels
+from interlace.errors import Corrupt
+from interlace.kernels import (
+    BLOCK,
+    NO_LEAF,
+    CodecArrays,
+    FreshArrays,
+    Kernels,
+    Probe,
+    Quantised,
+    SettledArrays,
+)
+
+TWIN = kernels.table("reference")
+OTHERS = [kernels.table(name) for name in kernels.available() if name != "reference"]
+if not OTHERS:
+    pytest.skip("the C++ kernels are not built", allow_module_level=True)
+
+DIMS = [1, 2, 3, 5, 15, 16, 17, 32, 48, 64, 96, 127, 128, 256, 768]
+SMALL_DIMS = [d for d in DIMS if d <= 256]
+
+fast = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+seeds = st.integers(0, 2**32 - 1)
+dims = st.sampled_from(DIMS)
+n_query = st.one_of(
+    st.sampled_from([0, 1, 2, 15, 16, 17, 31, 32, 33, 64, 512]), st.integers(0, 70)
+)
+threads = st.sampled_from([1, 2, 3])
+
+
+def same(actual: Any, expected: Any) -> None:
+    """Equal dtypes, shapes and bytes, through tuples."""
+    if isinstance(expected, tuple):
+        assert len(actual) == len(expected)
+        for a, b in zip(actual, expected, strict=True):
+            same(a, b)
+        return
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+    np.testing.assert_array_equal(actual, expected)
+    assert actual.tobytes() == expected.tobytes()
+
+
+# --- making collections --------------------------------------------------------------------------
+def unit(codes: np.ndarray) -> Quantised:
+    length = np.sqrt(np.square(codes, dtype=np.float32).sum(axis=1))
+    scales = np.divide(1, length, out=np.zeros(len(codes), np.float32), where=length > 0)
+    return Quantised(codes, scales.astype(np.float32))
+
+
+def levels(rng: np.random.Generator, n: int, dim: int, kinds: int = 0) -> np.ndarray:
+    """Random codes; with ``kinds``, only so many different rows, so that scores tie."""
+    rows = rng.integers(-127, 128, (kinds or n, dim), dtype=np.int8)
+    return rows[rng.integers(0, kinds, n)] if kinds else rows
+
+
+def some_offsets(rng: np.random.Generator, lengths: list[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def some_codec(rng: np.random.Generator, dim: int, bits: int, n_cells: int) -> CodecArrays:
+    leaves_per_cell = rng.integers(0, 4, n_cells)
+    leaves_per_cell[:1] += 1
+    offsets = some_offsets(rng, leaves_per_cell.tolist())
+    cells = unit(levels(rng, n_cells, dim))
+    leaves = unit(levels(rng, int(offsets[-1]), dim))
+    return CodecArrays(
+        bits=bits,
+        cells=cells.codes,
+        cell_scales=cells.scales,
+        leaves=leaves.codes,
+        leaf_scales=leaves.scales,
+        cell_offsets=offsets,
+        levels=np.sort(rng.integers(-127, 128, 1 << bits).astype(np.int8)),
+        norms=np.linspace(0, 0.01, 256, dtype=np.float32),
+        factors=np.linspace(0.9, 1.3, 256, dtype=np.float32),
+        fairness=1.015625,
+    )
+
+
+def posting_lists(offsets: np.ndarray, leaves: np.ndarray) -> tuple[np.ndarray, ...]:
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    n_blocks = -(-(len(offsets) - 1) // BLOCK)
+    block_offsets, list_leaves, list_sizes, ordinals = [0], [], [], []
+    for block in range(n_blocks):
+        inside = owner // BLOCK == block
+        pairs = np.unique(
+            np.stack([leaves[inside], (owner[inside] % BLOCK)], axis=1).astype(np.int64), axis=0
+        )
+        found, sizes = np.unique(pairs[:, 0], return_counts=True)
+        list_leaves.extend(found)
+        list_sizes.extend(sizes)
+        ordinals.extend(pairs[:, 1])
+        block_offsets.append(len(list_leaves))
+    return (
+        np.array(block_offsets, np.int64),
+        np.array(list_leaves, np.uint32),
+        np.concatenate([[0], np.cumsum(list_sizes)]).astype(np.int64),
+        np.array(ordinals, np.uint16),
+    )
+
+
+def some_fresh(rng: np.random.Generator, dim: int, lengths: list[int], kinds: int) -> FreshArrays:
+    return FreshArrays(
+        some_offsets(rng, lengths), *unit(levels(rng, int(sum(lengths)), dim, kinds))
+    )
+
+
+def some_settled(
+    rng: np.random.Generator, codec: CodecArrays, lengths: list[int], kinds: int
+) -> SettledArrays:
+    n, dim = int(sum(lengths)), codec.leaves.shape[1]
+    offsets = some_offsets(rng, lengths)
+    n_leaves = min(len(codec.leaves), kinds or len(codec.leaves))
+    leaves = rng.integers(0, n_leaves, n).astype(np.uint32)
+    width = kernels.packed_width(dim, codec.bits)
+    codes = rng.integers(0, 256, (n, width), dtype=np.uint8)
+    norms, factors = rng.integers(0, 256, (2, n), dtype=np.uint8)
+    if kinds:
+        codes[:], norms[:], factors[:] = 17, 3, 5
+    return SettledArrays(offsets, leaves, codes, norms, factors, *posting_lists(offsets, leaves))
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Arrays of several segments over one codec, and how to load them into a table."""
+
+    codec: CodecArrays
+    segments: list[FreshArrays | SettledArrays]
+    query: Quantised
+    allowed: np.ndarray | None
+
+    @property
+    def n_rows(self) -> int:
+        return sum(len(s.offsets) - 1 for s in self.segments)
+
+    def load(self, table: Kernels) -> tuple[Any, list[Any]]:
+        codec = table.load_codec(self.codec, "codec")
+        return codec, [
+            table.load_fresh(arrays, f"segment {i}")
+            if isinstance(arrays, FreshArrays)
+            else table.load_settled(arrays, codec, f"segment {i}")
+            for i, arrays in enumerate(self.segments)
+        ]
+
+
+@st.composite
+def collections(draw: st.DrawFn, settled_only: bool = False, with_dims: Any = dims) -> Collection:
+    rng = np.random.default_rng(draw(seeds))
+    dim = draw(with_dims)
+    kinds = draw(st.sampled_from([0, 0, 1, 3]))
+    codec = some_codec(rng, dim, draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([1, 5, 90])))
+    passage = st.one_of(st.integers(0, 9), st.sampled_from([0, 1, 63, 64, 65, 130]))
+    segments: list[FreshArrays | SettledArrays] = []
+    for lengths in draw(st.lists(st.lists(passage, max_size=12), max_size=3)):
+        if settled_only or draw(st.booleans()):
+            segments.append(some_settled(rng, codec, lengths, kinds))
+        else:
+            segments.append(some_fresh(rng, dim, lengths, kinds))
+    n_rows = sum(len(s.offsets) - 1 for s in segments)
+    bitmap = rng.integers(0, 256, -(-n_rows // 8), dtype=np.uint8)
+    allowed = draw(st.sampled_from([None, bitmap, bitmap, np.zeros_like(bitmap)]))
+    return Collection(codec, segments, unit(levels(rng, draw(n_query), dim)), allowed)
+
+
+# --- building ------------------------------------------------------------------------------------
+@fast
+@given(seed=seeds, n=st.integers(0, 40), dim=dims, n_rounds=st.integers(0, 3), n_threads=threads)
+def test_quantise(seed: int, n: int, dim: int, n_rounds: int, n_threads: int) -> None:
+    rng = np.random.default_rng(seed)
+    matrix = rng.standard_normal((n, dim)).astype(np.float32)
+    matrix *= np.exp2(rng.integers(-100, 100, (n, 1))).astype(np.float32)
+    matrix[rng.random(n) < 0.1] = 0
+    signs = rng.choice(np.array([-1, 1], np.int8), (n_rounds, dim))
+    expected = TWIN.quantise(matrix, signs)
+    for table in OTHERS:
+        same(table.quantise(matrix, signs, n_threads), expected)
+
+
+def test_quantise_of_many_rows_on_threads() -> None:
+    rng = np.random.default_rng(5)
+    matrix = rng.standard_normal((9_001, 48)).astype(np.float32)
+    signs = rng.choice(np.array([-1, 1], np.int8), (2, 48))
+    for table in OTHERS:
+        same(table.quantise(matrix, signs, n_threads=3), TWIN.quantise(matrix, signs))
+
+
+@fast
+@given(
+    seed=seeds,
+    dim=dims,
+    sizes=st.lists(st.tuples(st.integers(1, 90), st.integers(1, 40)), max_size=6),
+    kinds=st.sampled_from([0, 0, 2]),
+    n_iterations=st.integers(0, 4),
+    sample=st.sampled_from([1, 2, 64]),
+    n_threads=threads,
+)
+def test_cluster(
+    seed: int,
+    dim: int,
+    sizes: list[tuple[int, int]],
+    kinds: int,
+    n_iterations: int,
+    sample: int,
+    n_threads: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    offsets = some_offsets(rng, [n for n, _ in sizes])
+    k = np.array([min(k, n) for n, k in sizes], np.int64)
+    codes = levels(rng, int(offsets[-1]), dim, kinds)
+    expected = TWIN.cluster(codes, offsets, k, n_iterations, sample)
+    for table in OTHERS:
+        same(table.cluster(codes, offsets, k, n_iterations, sample, n_threads), expected)
+
+
+def test_cluster_of_one_large_group_on_threads() -> None:
+    rng = np.random.default_rng(3)
+    codes = levels(rng, 20_000, 32)
+    arguments = codes, np.array([0, 20_000]), np.array([300]), 2, 64
+    expected = TWIN.cluster(*arguments)
+    for table in OTHERS:
+        same(table.cluster(*arguments, n_threads=3), expected)
+
+
+@fast
+@given(
+    seed=seeds,
+    dim=dims,
+    n=st.integers(0, 200),
+    n_ranges=st.integers(1, 9),
+    n_centroids=st.integers(1, 150),
+    kinds=st.sampled_from([0, 2]),
+    n_threads=threads,
+)
+def test_assign(
+    seed: int, dim: int, n: int, n_ranges: int, n_centroids: int, kinds: int, n_threads: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    ranges = np.sort(rng.integers(0, n_centroids + 1, (n_ranges, 2)), axis=1)
+    ranges[:, 1] = np.minimum(np.maximum(ranges[:, 1], ranges[:, 0] + 1), n_centroids)
+    ranges[:, 0] = np.minimum(ranges[:, 0], n_centroids - 1)
+    first, last = np.ascontiguousarray(ranges[rng.integers(0, n_ranges, n)].T)
+    codes = levels(rng, n, dim)
+    centroids = unit(levels(rng, n_centroids, dim, kinds))
+    expected = TWIN.assign(codes, first, last, centroids)
+    for table in OTHERS:
+        same(table.assign(codes, first, last, centroids, n_threads), expected)
+
+
+@fast
+@given(
+    seed=seeds,
+    dim=dims,
+    n=st.integers(0, 120),
+    bits=st.sampled_from([1, 2, 4]),
+    closeness=st.sampled_from([0, 1, 20, 127]),
+    n_threads=threads,
+)
+def test_encode(seed: int, dim: int, n: int, bits: int, closeness: int, n_threads: int) -> None:
+    rng = np.random.default_rng(seed)
+    codec = some_codec(rng, dim, bits, 7)
+    codec = codec._replace(levels=np.linspace(-120, 120, 1 << bits).astype(np.int8))
+    leaves = rng.integers(0, len(codec.leaves), n).astype(np.uint32)
+    near = codec.leaves[leaves] + rng.integers(-closeness, closeness + 1, (n, dim))
+    tokens = unit(np.clip(near, -127, 127).astype(np.int8))
+    cuts = np.sort(rng.standard_normal((1 << bits) - 1).astype(np.float32))
+    expected = TWIN.encode(tokens, leaves, TWIN.load_codec(codec, "codec"), cuts)
+    for table in OTHERS:
+        loaded = table.load_codec(codec, "codec")
+        same(table.encode(tokens, leaves, loaded, cuts, n_threads), expected)
+
+
+# --- searching -----------------------------------------------------------------------------------
+def probed(collection: Collection, n_cells: int, n_leaves: int) -> Probe:
+    return TWIN.probe(collection.query, collection.load(TWIN)[0], n_cells, n_leaves)
+
+
+@fast
+@given(collection=collections(), n_cells=st.integers(0, 100), n_leaves=st.integers(0, 20))
+def test_probe(collection: Collection, n_cells: int, n_leaves: int) -> None:
+    expected = probed(collection, n_cells, n_leaves)
+    for table in OTHERS:
+        codec, _ = collection.load(table)
+        same(table.probe(collection.query, codec, n_cells, n_leaves), expected)
+
+
+@fast
+@given(
+    collection=collections(),
+    n_cells=st.integers(0, 100),
+    n_leaves=st.integers(0, 20),
+    n=st.sampled_from([0, 1, 3, 1000]),
+)
+def test_walk(collection: Collection, n_cells: int, n_leaves: int, n: int) -> None:
+    probe = probed(collection, n_cells, n_leaves)
+    _, segments = collection.load(TWIN)
+    expected = TWIN.walk(probe, segments, collection.allowed, n)
+    for table in OTHERS:
+        _, segments = collection.load(table)
+        same(table.walk(probe, segments, collection.allowed, n), expected)
+
+
+@fast
+@given(collection=collections(settled_only=True), seed=seeds, n=st.sampled_from([0, 1, 5, 1000]))
+def test_interact(collection: Collection, seed: int, n: int) -> None:
+    probe = probed(collection, 8, 8)
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(collection.n_rows)[: rng.integers(0, collection.n_rows + 1)]
+    rows = rows.astype(np.uint32)
+    expected = TWIN.interact(probe, collection.load(TWIN)[1], rows, n)
+    for table in OTHERS:
+        same(table.interact(probe, collection.load(table)[1], rows, n), expected)
+
+
+@fast
+@given(collection=collections(), seed=seeds, n_threads=threads)
+def test_score(collection: Collection, seed: int, n_threads: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, max(collection.n_rows, 1), rng.integers(0, 40)).astype(np.uint32)
+    rows = rows[: len(rows) if collection.n_rows else 0]
+    expected = TWIN.score(collection.query, collection.load(TWIN)[1], rows)
+    for table in OTHERS:
+        _, segments = collection.load(table)
+        same(table.score(collection.query, segments, rows, n_threads), expected)
+
+
+@fast
+@given(collection=collections(), n_threads=threads)
+def test_scan(collection: Collection, n_threads: int) -> None:
+    expected = TWIN.scan(collection.query, collection.load(TWIN)[1], collection.allowed)
+    for table in OTHERS:
+        _, segments = collection.load(table)
+        same(table.scan(collection.query, segments, collection.allowed, n_threads), expected)
+
+
+@fast
+@given(collection=collections())
+def test_similarities(collection: Collection) -> None:
+    for row in range(min(collection.n_rows, 4)):
+        expected = TWIN.similarities(collection.query, collection.load(TWIN)[1], row)
+        for table in OTHERS:
+            same(table.similarities(collection.query, collection.load(table)[1], row), expected)
+
+
+@fast
+@given(
+    seed=seeds,
+    dim=dims,
+    n_tokens=n_query,
+    lengths=st.lists(st.integers(0, 9), max_size=40),
+    n_threads=threads,
+)
+@example(seed=1, dim=128, n_tokens=32, lengths=[300, 0, 1], n_threads=2)
+def test_maxsim(seed: int, dim: int, n_tokens: int, lengths: list[int], n_threads: int) -> None:
+    rng = np.random.default_rng(seed)
+    query = rng.standard_normal((n_tokens, dim)).astype(np.float32)
+    tokens = rng.standard_normal((sum(lengths), dim)).astype(np.float32)
+    offsets = some_offsets(rng, lengths)
+    expected = TWIN.maxsim(query, tokens, offsets)
+    for table in OTHERS:
+        same(table.maxsim(query, tokens, offsets, n_threads), expected)
+
+
+def test_more_passages_than_a_block_holds() -> None:
+    rng = np.random.default_rng(11)
+    codec = some_codec(rng, 16, 2, 200)
+    n = BLOCK + 5_000
+    lengths = rng.integers(0, 4, n).tolist()
+    settled = some_settled(rng, codec, lengths, 0)
+    bitmap = rng.integers(0, 256, -(-2 * n // 8), dtype=np.uint8)
+    whole = Collection(codec, [settled, settled], unit(levels(rng, 5, 16)), bitmap)
+    probe = probed(whole, 20, 8)
+    rows = rng.integers(0, 2 * n, 2_000).astype(np.uint32)
+    _, twins = whole.load(TWIN)
+    expected = TWIN.walk(probe, twins, bitmap, 3_000)
+    assert expected[0].max() > BLOCK + n
+    for table in OTHERS:
+        codec_handle, segments = whole.load(table)
+        same(table.walk(probe, segments, bitmap, 3_000), expected)
+        same(table.interact(probe, segments, rows, 100), TWIN.interact(probe, twins, rows, 100))
+        same(table.score(whole.query, segments, rows), TWIN.score(whole.query, twins, rows))
+
+
+def test_a_scan_of_many_tokens_shares_its_leaves() -> None:
+    """More tokens than leaves, so that products are kept for every leaf; and all thread counts."""
+    rng = np.random.default_rng(12)
+    codec = some_codec(rng, 128, 4, 50)
+    settled = some_settled(rng, codec, rng.integers(0, 30, 600).tolist(), 0)
+    whole = Collection(codec, [settled], unit(levels(rng, 40, 128)), None)
+    expected = TWIN.scan(whole.query, whole.load(TWIN)[1], None)
+    for table in OTHERS:
+        for n_threads in (1, 2, 5):
+            same(table.scan(whole.query, whole.load(table)[1], None, n_threads), expected)
+
+
+# --- damage --------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def sound() -> Collection:
+    rng = np.random.default_rng(2)
+    codec = some_codec(rng, 32, 4, 20)
+    settled = some_settled(rng, codec, [3, 0, 7, 5], 0)
+    return Collection(codec, [settled], unit(levels(rng, 6, 32)), None)
+
+
+def damaged(collection: Collection, **changes: np.ndarray) -> Collection:
+    (segment,) = collection.segments
+    assert isinstance(segment, SettledArrays)
+    return replace(collection, segments=[segment._replace(**changes)])
+
+
+def complaint(table: Kernels, act: Any) -> str:
+    with pytest.raises(Corrupt) as caught:
+        act(table)
+    assert "segment 0" in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["offsets", "block_offsets", "list_offsets"])
+@pytest.mark.parametrize("kind", ["empty", "falls", "beyond", "short", "negative", "starts late"])
+def test_damaged_offsets_are_refused_when_loaded(sound: Collection, field: str, kind: str) -> None:
+    (segment,) = sound.segments
+    bad = getattr(segment, field).copy()
+    if kind == "empty":
+        bad = bad[:0]
+    elif kind == "falls":
+        bad = np.concatenate([bad[:1], [bad[-1] + 1], bad[1:]])
+    elif kind == "beyond":
+        bad[-1] += 1
+    elif kind == "short":
+        bad[-1] -= 1
+    elif kind == "negative":
+        bad[0] = -1
+    else:
+        bad[0] = 1
+    if field == "list_offsets" and kind in ("empty", "falls"):
+        pytest.skip("a wrong number of lists is an error of shape")
+    broken = damaged(sound, **{field: bad})
+    messages = {complaint(table, broken.load) for table in [TWIN, *OTHERS]}
+    assert len(messages) == 1
+
+
+@pytest.mark.parametrize("call", ["score", "scan", "similarities", "interact"])
+def test_a_leaf_that_is_not_there(sound: Collection, call: str) -> None:
+    (segment,) = sound.segments
+    assert isinstance(segment, SettledArrays)
+    leaves = segment.leaves.copy()
+    leaves[4] = len(sound.codec.leaves)
+    leaves[6] = 2**32 - 1
+    leaves[12] = 2**31
+    broken = damaged(sound, leaves=leaves)
+    rows = np.array([1, 2, 3], np.uint32)
+    probe = probed(sound, 8, 8)
+
+    def act(table: Kernels) -> object:
+        _, segments = broken.load(table)
+        if call == "score":
+            return table.score(sound.query, segments, rows)
+        if call == "scan":
+            return table.scan(sound.query, segments, None)
+        if call == "similarities":
+            return table.similarities(sound.query, segments, 2)
+        return table.interact(probe, segments, rows, 3)
+
+    assert len({complaint(table, act) for table in [TWIN, *OTHERS]}) == 1
+
+
+def test_an_ordinal_that_is_not_there(sound: Collection) -> None:
+    (segment,) = sound.segments
+    assert isinstance(segment, SettledArrays)
+    probe = probed(sound, 100, 100)
+    ordinals = segment.list_ordinals.copy()
+    ordinals[-1] = len(segment.offsets) - 1
+    broken = damaged(sound, list_ordinals=ordinals)
+
+    def act(table: Kernels) -> object:
+        return table.walk(probe, broken.load(table)[1], None, 10)
+
+    assert len({complaint(table, act) for table in [TWIN, *OTHERS]}) == 1
+
+
+@fast
+@given(seed=seeds, field=st.sampled_from(SettledArrays._fields))
+def test_flipped_bytes_never_crash(sound: Collection, seed: int, field: str) -> None:
+    """Whatever is in the arrays, a search ends with an answer or with Corrupt."""
+    rng = np.random.default_rng(seed)
+    (segment,) = sound.segments
+    flipped = getattr(segment, field).copy()
+    raw = flipped.reshape(-1).view(np.uint8)
+    raw[rng.integers(0, len(raw), 4)] = rng.integers(0, 256, 4)
+    broken = damaged(sound, **{field: flipped})
+    probe = probed(sound, 8, 8)
+    for table in OTHERS:
+        try:
+            _, segments = broken.load(table)
+            rows, _ = table.walk(probe, segments, None, 10)
+            table.interact(probe, segments, rows, 10)
+            table.scan(sound.query, segments, None)
+        except Corrupt:
+            pass
+
+
+def test_a_codec_with_wrong_numbers_never_crashes(sound: Collection) -> None:
+    for bad in (np.nan, np.inf, -1e30):
+        codec = sound.codec._replace(
+            cell_scales=np.full_like(sound.codec.cell_scales, bad),
+            leaf_scales=np.full_like(sound.codec.leaf_scales, bad),
+            norms=np.full_like(sound.codec.norms, bad),
+        )
+        broken = replace(sound, codec=codec)
+        for table in OTHERS:
+            handle, segments = broken.load(table)
+            probe = table.probe(sound.query, handle, 8, 8)
+            table.walk(probe, segments, None, 10)
+            table.scan(sound.query, segments, None)
+
+
+# --- misuse --------------------------------------------------------------------------------------
+def test_rows_out_of_range(sound: Collection) -> None:
+    probe = probed(sound, 8, 8)
+    rows = np.array([0, 4], np.uint32)
+    for table in [TWIN, *OTHERS]:
+        _, segments = sound.load(table)
+        with pytest.raises(IndexError, match="row 4 of 4"):
+            table.score(sound.query, segments, rows)
+        with pytest.raises(IndexError, match="row 4 of 4"):
+            table.similarities(sound.query, segments, 4)
+        with pytest.raises(IndexError, match="row 4 of 4"):
+            table.interact(probe, segments, rows, 1)
+
+
+def test_wrong_types_and_shapes(sound: Collection) -> None:
+    codes, scales = sound.query
+    for table in OTHERS:
+        _, segments = sound.load(table)
+        with pytest.raises(TypeError):
+            table.scan(Quantised(codes.astype(np.int16), scales), segments, None)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            table.scan(Quantised(codes[:, ::2], scales), segments, None)
+        with pytest.raises(TypeError):
+            table.scan(sound.query, [None], None)
+        with pytest.raises(ValueError, match="dim"):
+            table.scan(Quantised(codes[:, :16].copy(), scales), segments, None)
+        with pytest.raises(ValueError, match="length"):
+            table.scan(Quantised(codes, scales[:-1]), segments, None)
+        with pytest.raises(ValueError, match="bit for every row"):
+            table.scan(sound.query, segments, np.zeros(0, np.uint8))
+
+
+def test_the_floor_of_unprobed_places(sound: Collection) -> None:
+    """A query token without any probed leaf adds nothing."""
+    probe = probed(sound, 8, 8)
+    leaves, scores = probe.leaves.copy(), probe.scores.copy()
+    leaves[1], scores[1] = NO_LEAF, -np.inf
+    leaves[2, 3:], scores[2, 3:] = NO_LEAF, -np.inf
+    probe = probe._replace(leaves=leaves, scores=scores)
+    expected = TWIN.walk(probe, sound.load(TWIN)[1], None, 10)
+    for table in OTHERS:
+        same(table.walk(probe, sound.load(table)[1], None, 10), expected)
