@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from interlace import codec, kernels
+from interlace.codec import clustering, residual
+
+TABLE = kernels.table()
+
+
+def typed_tokens(n, n_types, dim=32, seed=0, spread=0.4):
+    rng = np.random.default_rng(seed)
+    types = rng.integers(0, n_types, n).astype(np.int32)
+    centres = np.random.default_rng(99).normal(size=(max(n_types, 1000), dim))
+    rows = centres[types] + spread * rng.normal(size=(n, dim))
+    made = TABLE.quantise(rows.astype(np.float32), codec.rotation_signs(dim, 0))
+    return codec.Tokens(made.codes, made.scales, types)
+
+
+def train(tokens, name="residual4"):
+    return codec.train(name, tokens, n_tokens=len(tokens.codes), seed=0, kernels=TABLE)
+
+
+@pytest.mark.parametrize("dim", [32, 48, 64, 96, 127, 128, 256])
+def test_the_rotation_is_orthogonal_and_undone(dim):
+    rows = np.random.default_rng(dim).normal(size=(20, dim)).astype(np.float32)
+    signs = codec.rotation_signs(dim, 7)
+    turned = kernels.rotate(rows, signs)
+    np.testing.assert_allclose(turned @ turned.T, rows @ rows.T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(kernels.unrotate(turned, signs), rows, atol=1e-5)
+
+
+def test_signs_are_the_same_for_ever_and_differ_by_seed():
+    assert codec.rotation_signs(8, 0).tolist() == [
+        [1, -1, -1, 1, -1, -1, -1, 1],
+        [-1, 1, -1, 1, 1, 1, 1, 1],
+    ]
+    assert (codec.rotation_signs(128, 0) != codec.rotation_signs(128, 1)).any()
+
+
+def test_a_one_hot_row_is_spread_over_all_coordinates():
+    turned = kernels.rotate(np.eye(128, dtype=np.float32), codec.rotation_signs(128, 0))
+    assert np.abs(turned).max() < 0.6
+
+
+def test_levels_lie_between_their_cuts():
+    for bits in codec.NAMES.values():
+        level, cut = residual.levels(bits).astype(float), residual.cuts(bits)
+        unit = level / level.max() * residual._POSITIVE_LEVELS[bits][-1]
+        assert (unit[:-1] < cut).all()
+        assert (cut < unit[1:]).all()
+        assert len(level) == 2**bits
+
+
+def test_one_token_trains_and_comes_back():
+    tokens = typed_tokens(1, 1)
+    generation = train(tokens, "residual1")
+    decoded = generation.decode(*generation.encode(tokens, kernels=TABLE))
+    np.testing.assert_allclose(decoded, tokens.codes * tokens.scales[:, None], atol=0.02)
+
+
+def test_identical_tokens_have_no_residual():
+    one = typed_tokens(1, 1)
+    tokens = codec.Tokens(
+        np.repeat(one.codes, 500, axis=0), np.repeat(one.scales, 500), np.zeros(500, np.int32)
+    )
+    generation = train(tokens)
+    assert generation.description["mean_cosine"] > 0.9999
+
+
+def test_a_token_never_leaves_its_type():
+    tokens = typed_tokens(3000, 20, spread=3.0)
+    generation = train(tokens)
+    leaves, _ = generation.encode(tokens, kernels=TABLE)
+    offsets = generation.arrays.cell_offsets
+    cells = np.searchsorted(offsets, leaves, side="right") - 1
+    np.testing.assert_array_equal(generation.chunks[0]["cell_types"][cells], tokens.token_ids)
+
+
+def test_two_levels_split_large_cells_only(monkeypatch):
+    monkeypatch.setattr(clustering, "CELLS_MIN", 30)
+    monkeypatch.setattr(clustering, "CELLS_MAX", 40)
+    monkeypatch.setattr(clustering, "TOKENS_PER_LEAF", 10)
+    tokens = typed_tokens(4000, 20, spread=1.0)
+    generation = train(tokens)
+    arrays = generation.arrays
+    assert len(arrays.cell_scales) <= 60 < len(arrays.leaf_scales)
+    leaves, _ = generation.encode(tokens, kernels=TABLE)
+    assert leaves.max() < len(arrays.leaf_scales)
+    own = (arrays.leaves[leaves] * arrays.leaf_scales[leaves, None] * tokens.codes).sum(axis=1)
+    first = arrays.cell_offsets[np.searchsorted(arrays.cell_offsets, leaves, side="right") - 1]
+    other = (arrays.leaves[first] * arrays.leaf_scales[first, None] * tokens.codes).sum(axis=1)
+    assert (own >= other - 1e-3).all()
+
+
+def test_growth_appends_and_keeps_old_codes_valid():
+    tokens = typed_tokens(8_000, 30)
+    generation = train(tokens)
+    leaves, residuals = generation.encode(tokens, kernels=TABLE)
+    before = generation.decode(leaves, residuals)
+    later = typed_tokens(8_000, 60, seed=1)
+    grown = generation.grow(later, n_tokens=16_000, kernels=TABLE)
+    assert len(grown.chunks) == 2
+    assert grown.chunks[0] is generation.chunks[0]
+    np.testing.assert_array_equal(grown.decode(leaves, residuals), before)
+    old, new = (
+        (g.decode(*g.encode(later, kernels=TABLE)) * later.codes * later.scales[:, None]).sum(1)
+        for g in (generation, grown)
+    )
+    assert new.mean() > old.mean()
+
+
+def test_no_growth_while_leaves_suffice():
+    tokens = typed_tokens(8_000, 30)
+    generation = train(tokens)
+    assert generation.grow(tokens, n_tokens=8_100, kernels=TABLE) is generation
+
+
+def test_tokens_without_ids_fit_a_codec_made_with_ids():
+    tokens = typed_tokens(4_000, 30)
+    generation = train(tokens)
+    untyped = tokens._replace(token_ids=None)
+    decoded = generation.decode(*generation.encode(untyped, kernels=TABLE))
+    cosine = (decoded * tokens.codes * tokens.scales[:, None]).sum(axis=1)
+    assert cosine.mean() > 0.99
+
+
+def test_rare_types_of_a_large_vocabulary_share_groups(monkeypatch):
+    monkeypatch.setattr(clustering, "TYPES_MAX", 50)
+    monkeypatch.setattr(clustering, "RARE_GROUPS", 8)
+    tokens = typed_tokens(4_000, 200)
+    generation = train(tokens)
+    types = np.unique(generation.chunks[0]["cell_types"])
+    assert len(types) <= 50
+    assert types[0] >= -8
+    decoded = generation.decode(*generation.encode(tokens, kernels=TABLE))
+    assert (decoded * tokens.codes * tokens.scales[:, None]).sum(axis=1).mean() > 0.98
+
+
+def test_strongly_anisotropic_embeddings_keep_their_order():
+    """Random tokens at cosine 0.9: what differs between them must survive coding."""
+    tokens = typed_tokens(6_000, 40, dim=64, spread=0.6)
+    mean = np.random.default_rng(5).normal(size=64)
+    rows = tokens.codes * tokens.scales[:, None]
+    rows = rows + 3.0 * mean / np.linalg.norm(mean)
+    made = TABLE.quantise(rows.astype(np.float32), codec.rotation_signs(64, 0))
+    narrow = codec.Tokens(made.codes, made.scales, tokens.token_ids)
+    exact = narrow.codes * narrow.scales[:, None]
+    assert (exact[:50] @ exact[50:100].T).mean() > 0.88
+    generation = train(narrow)
+    coded = generation.decode(*generation.encode(narrow, kernels=TABLE))
+    best, found = (exact[:100] @ exact.T).argsort(1), (exact[:100] @ coded.T).argsort(1)
+    shared = [len(set(a[-50:]) & set(b[-50:])) / 50 for a, b in zip(best, found, strict=True)]
+    assert np.mean(shared) > 0.85
