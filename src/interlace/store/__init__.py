@@ -1,0 +1,33 @@
+"""A collection on disk: matrices in, snapshots out. It never sees a model."""
+
+from __future__ import annotations
+
+from interlace.store.catalog import FORMAT, OLDEST_READABLE, StoredPassage
+from interlace.store.compaction import CompactReport
+from interlace.store.search import EFFORTS, Effort, Found, search
+from interlace.store.settings import Settings
+from interlace.store.settling import SettleReport
+from interlace.store.snapshot import Snapshot
+from interlace.store.store import Store, attach, create, open  # noqa: A004
+from interlace.store.verify import VerifyReport
+from interlace.store.writer import Writer
+
+__all__ = [
+    "EFFORTS",
+    "FORMAT",
+    "OLDEST_READABLE",
+    "CompactReport",
+    "Effort",
+    "Found",
+    "Settings",
+    "SettleReport",
+    "Snapshot",
+    "Store",
+    "StoredPassage",
+    "VerifyReport",
+    "Writer",
+    "attach",
+    "create",
+    "open",
+    "search",
+]

@@ -1,0 +1,693 @@
+"""The catalog: one SQLite database, the truth on what exists, and all SQL there is.
+
+Every row carries the commit that made it (``born``) and the one that ended it (``died``); a reader
+names its commit in every statement, so it needs no transaction and sees no change. A writer works
+in one transaction, which ends by inserting the row of its commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace import files
+from interlace.errors import (
+    CollectionError,
+    Corrupt,
+    FormatTooNew,
+    FormatTooOld,
+    Locked,
+    NotACollection,
+)
+from interlace.files import Written
+from interlace.types import Document, Id
+
+FORMAT: Final = 1
+"""The format that this version writes: docs/reference/format.md."""
+
+OLDEST_READABLE: Final = 1
+
+FILE_NAME: Final = "catalog.sqlite"
+
+_APPLICATION_ID = 0x4C414345
+"""``LACE``, in the header of the database: what tells a catalog from any other database."""
+
+_LOG_BYTES_MAX = 1 << 24
+"""What the write-ahead log may keep of the disk once its content is in the database."""
+
+_SCHEMA = """
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE commits (
+    number INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    at TEXT NOT NULL,
+    n_documents INTEGER NOT NULL,
+    n_passages INTEGER NOT NULL,
+    next_document INTEGER NOT NULL,
+    next_passage INTEGER NOT NULL
+);
+CREATE TABLE documents (
+    number INTEGER PRIMARY KEY,
+    id NOT NULL,
+    content_hash TEXT NOT NULL,
+    born INTEGER NOT NULL,
+    died INTEGER
+);
+CREATE INDEX documents_by_id ON documents (id);
+CREATE UNIQUE INDEX documents_live ON documents (id) WHERE died IS NULL;
+CREATE INDEX documents_dead ON documents (died) WHERE died IS NOT NULL;
+CREATE TABLE texts (document INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE metadata (
+    document INTEGER NOT NULL, value TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER
+);
+CREATE INDEX metadata_by_document ON metadata (document);
+CREATE INDEX metadata_dead ON metadata (died) WHERE died IS NOT NULL;
+CREATE TABLE passages (
+    number INTEGER PRIMARY KEY,
+    document INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    "end" INTEGER NOT NULL,
+    born INTEGER NOT NULL,
+    died INTEGER,
+    dropped INTEGER
+);
+CREATE INDEX passages_by_document ON passages (document);
+CREATE INDEX passages_dead ON passages (died) WHERE died IS NOT NULL;
+CREATE INDEX passages_dropped ON passages (dropped) WHERE dropped IS NOT NULL;
+CREATE TABLE segments (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    generation TEXT,
+    n_passages INTEGER NOT NULL,
+    n_tokens INTEGER NOT NULL,
+    n_bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    born INTEGER NOT NULL,
+    died INTEGER
+);
+CREATE TABLE chunks (
+    generation TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    n_bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    born INTEGER NOT NULL,
+    PRIMARY KEY (generation, number)
+);
+CREATE TABLE generations (
+    name TEXT PRIMARY KEY, description TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER
+);
+"""
+
+_LIVE = "{0}.born <= :commit AND ({0}.died IS NULL OR {0}.died > :commit)"
+
+_Numbers = npt.NDArray[np.int64]
+
+
+_ORPHAN_ROWS = {
+    "a document has no text": "SELECT count(*) FROM documents AS d LEFT JOIN texts AS t"
+    f" ON t.document = d.number WHERE t.document IS NULL AND {_LIVE.format('d')}",
+    "a document has no metadata": "SELECT count(*) FROM documents AS d LEFT JOIN metadata AS m"
+    f" ON m.document = d.number AND {_LIVE.format('m')}"
+    f" WHERE m.document IS NULL AND {_LIVE.format('d')}",
+    "a passage has no document": "SELECT count(*) FROM passages AS p LEFT JOIN documents AS d"
+    f" ON d.number = p.document AND {_LIVE.format('d')}"
+    f" WHERE d.number IS NULL AND {_LIVE.format('p')}",
+}
+
+
+class Commit(NamedTuple):
+    """One catalog transaction, and the counts that hold after it."""
+
+    number: int
+    kind: str
+    at: str
+    n_documents: int
+    n_passages: int
+    next_document: int
+    next_passage: int
+
+
+class SegmentRow(NamedTuple):
+    """What the catalog knows of a segment; its file is ``segments/<name>.<kind>``."""
+
+    name: str
+    kind: str
+    generation: str | None
+    n_passages: int
+    n_tokens: int
+    written: Written
+
+    @property
+    def file_name(self) -> str:
+        """Relative to the folder of segments."""
+        return f"{self.name}.{self.kind}"
+
+
+class GenerationRow(NamedTuple):
+    """What the catalog knows of a codec; chunk i is ``codec/<name>/<i>.codec``."""
+
+    name: str
+    description: Mapping[str, Any]
+    chunks: tuple[Written, ...]
+
+
+class StoredPassage(NamedTuple):
+    """A passage as the catalog has it; ``text`` is a slice of the document's text."""
+
+    document_number: int
+    id: Id
+    number: int
+    start: int
+    end: int
+    text: str
+    metadata: Mapping[str, Any]
+
+
+class StoredDocument(NamedTuple):
+    """A document with all its rows, as another collection takes it over."""
+
+    number: int
+    document: Document
+    content_hash: str
+    metadata: str
+    passages: list[tuple[int, int, int, int]]
+
+
+class Catalog:
+    """A connection to a catalog, usable from any thread, and from a child after a fork.
+
+    Raises
+    ------
+    NotACollection, FormatTooNew, FormatTooOld, Corrupt, CollectionError
+    """
+
+    def __init__(self, folder: Path, *, wait_seconds: float = 10.0) -> None:
+        self.path = folder / FILE_NAME
+        self._folder, self._wait_seconds = folder, wait_seconds
+        self._closed = False
+        self._connect()
+        try:
+            self._check_format()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> None:
+        self._lock, self._pid = threading.RLock(), os.getpid()
+        uri = self.path.resolve().as_uri()
+        writable = files.is_writable(self._folder) and files.is_writable(self.path)
+        if not writable and not files.size(self.path.with_name(FILE_NAME + "-wal")):
+            uri += "?mode=ro&immutable=1"
+        else:
+            uri += "?mode=rw" if writable else "?mode=ro"
+        with _translated(self.path):
+            self._sqlite = sqlite3.connect(
+                uri,
+                uri=True,
+                timeout=self._wait_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                self._sqlite.execute("PRAGMA synchronous = FULL")
+                self._sqlite.execute("PRAGMA fullfsync = ON")
+                self._sqlite.execute("PRAGMA trusted_schema = OFF")
+                self._sqlite.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_MAX}")
+            except BaseException:
+                self._sqlite.close()
+                raise
+
+    def _check_format(self) -> None:
+        application = self._value("PRAGMA application_id")
+        if application != _APPLICATION_ID:
+            raise not_a_collection(self._folder)
+        found = self._value("PRAGMA user_version")
+        readable = f"this version reads formats {OLDEST_READABLE} to {FORMAT}"
+        if found > FORMAT:
+            raise FormatTooNew(
+                f"the collection has format {found}: {self._folder}: {readable}. "
+                "Upgrade interlace (pip install --upgrade interlace)."
+            )
+        if found < OLDEST_READABLE:
+            raise FormatTooOld(
+                f"the collection has format {found}: {self._folder}: {readable}. "
+                "Index the documents again with this version."
+            )
+
+    def close(self) -> None:
+        """Close the connection; the last one to close moves the log into the database."""
+        if not self._closed and self._pid == os.getpid():
+            self._closed = True
+            with _translated(self.path):
+                self._sqlite.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for one short use.
+
+        (1) A process opens a collection and forks. (2) The child uses or closes the connection.
+        (3) SQLite's locks belong to the process, so the parent's fall. Hence a child leaves the
+        connection it was born with untouched and makes its own.
+        """
+        if self._pid != os.getpid():
+            _LEFT_BY_PARENT.append(self._sqlite)
+            self._connect()
+        with self._lock:
+            if self._closed:
+                raise CollectionError(
+                    f"the collection is closed: {self._folder}. Open it again to go on."
+                )
+            with _translated(self.path):
+                yield self._sqlite
+
+    def _rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+        with self._connection() as connection:
+            return connection.execute(sql, parameters or {}).fetchall()
+
+    def _value(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        rows = self._rows(sql, parameters)
+        return rows[0][0] if rows else None
+
+    def _change(self, sql: str, parameters: Mapping[str, Any]) -> int:
+        with self._connection() as connection:
+            return connection.execute(sql, parameters).rowcount
+
+    def _change_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        with self._connection() as connection:
+            connection.executemany(sql, rows)
+
+    # --- what a reader asks ----------------------------------------------------------------------
+    def settings(self) -> str:
+        """The settings, as JSON."""
+        return str(self._value("SELECT value FROM settings WHERE name = 'settings'"))
+
+    def newest(self) -> Commit:
+        """The last commit."""
+        return Commit(*self._rows("SELECT * FROM commits ORDER BY number DESC LIMIT 1")[0])
+
+    def at(self, number: int) -> Commit | None:
+        """A commit; None when it is purged, or never was."""
+        rows = self._rows("SELECT * FROM commits WHERE number = :number", {"number": number})
+        return Commit(*rows[0]) if rows else None
+
+    def segments(self, commit: int) -> list[SegmentRow]:
+        """The segments that a commit sees: fresh ones first, then by age."""
+        rows = self._rows(
+            "SELECT name, kind, generation, n_passages, n_tokens, n_bytes, checksum"
+            f" FROM segments AS s WHERE {_LIVE.format('s')} ORDER BY kind, born, s.rowid",
+            {"commit": commit},
+        )
+        return [
+            SegmentRow(row[0], row[1], row[2], row[3], row[4], Written(*row[5:])) for row in rows
+        ]
+
+    def generation(self, commit: int) -> GenerationRow | None:
+        """The codec that a commit sees, with the chunks that it has by then."""
+        rows = self._rows(
+            f"SELECT name, description FROM generations AS g WHERE {_LIVE.format('g')}",
+            {"commit": commit},
+        )
+        if not rows:
+            return None
+        (name, description) = rows[0]
+        chunks = self._rows(
+            "SELECT n_bytes, checksum FROM chunks"
+            " WHERE generation = :name AND born <= :commit ORDER BY number",
+            {"name": name, "commit": commit},
+        )
+        return GenerationRow(
+            name, json.loads(description), tuple(Written(*chunk) for chunk in chunks)
+        )
+
+    def dead_passages(self, commit: int) -> _Numbers:
+        """Insertion numbers of passages that died by a commit, ascending: the tombstones."""
+        rows = self._rows(
+            "SELECT number FROM passages WHERE died <= :commit ORDER BY number",
+            {"commit": commit},
+        )
+        return np.array([number for (number,) in rows], np.int64)
+
+    def live_passages(self, commit: int) -> _Numbers:
+        """Insertion numbers of live passages, ascending."""
+        rows = self._rows(
+            f"SELECT number FROM passages AS p WHERE {_LIVE.format('p')} ORDER BY number",
+            {"commit": commit},
+        )
+        return np.array([number for (number,) in rows], np.int64)
+
+    def problems(self, commit: int) -> Iterator[str]:
+        """What is wrong with the catalog itself, a sentence each."""
+        for (finding,) in self._rows("PRAGMA integrity_check(10)"):
+            if finding != "ok":
+                yield f"the catalog is damaged: {self.path}: {finding}."
+        values = {"commit": commit}
+        counts = self._rows(
+            f"SELECT (SELECT count(*) FROM documents AS d WHERE {_LIVE.format('d')}),"
+            f" (SELECT count(*) FROM passages AS p WHERE {_LIVE.format('p')}),"
+            " (SELECT n_documents FROM commits WHERE number = :commit),"
+            " (SELECT n_passages FROM commits WHERE number = :commit)",
+            values,
+        )[0]
+        if counts[:2] != counts[2:]:
+            yield (
+                f"documents and passages are miscounted: {self.path}: expected {counts[2:]}, "
+                f"found {counts[:2]}."
+            )
+        for what, sql in _ORPHAN_ROWS.items():
+            n = self._value(sql, values)
+            if n:
+                yield f"{what}: {self.path}: {n} such."
+
+    def passages(self, numbers: Sequence[int], commit: int) -> list[StoredPassage]:
+        """Passages by insertion number, in the order asked."""
+        rows = self._rows(
+            'SELECT p.number, p.document, d.id, p.ordinal, p.start, p."end", t.text, m.value'
+            " FROM json_each(:numbers) AS asked"
+            " JOIN passages AS p ON p.number = asked.value"
+            " JOIN documents AS d ON d.number = p.document"
+            " JOIN texts AS t ON t.document = p.document"
+            f" JOIN metadata AS m ON m.document = p.document AND {_LIVE.format('m')}"
+            " WHERE p.born <= :commit",
+            {"numbers": json.dumps(list(map(int, numbers))), "commit": commit},
+        )
+        found = {
+            number: StoredPassage(
+                document, id_, ordinal, start, end, text[start:end], json.loads(value)
+            )
+            for number, document, id_, ordinal, start, end, text, value in rows
+        }
+        missing = [number for number in numbers if number not in found]
+        if missing:
+            raise Corrupt(
+                f"a passage has no row: {self.path}: expected number {missing[0]}, found none. "
+                "Run `interlace verify`, then restore the folder or index the documents again."
+            )
+        return [found[number] for number in numbers]
+
+    def documents(self, ids: Sequence[Id], commit: int) -> dict[Id, Document]:
+        """Live documents by id; unknown ids are left out."""
+        sql = (
+            "SELECT t.text, m.value FROM documents AS d"
+            " JOIN texts AS t ON t.document = d.number"
+            f" JOIN metadata AS m ON m.document = d.number AND {_LIVE.format('m')}"
+            f" WHERE d.id = :id AND {_LIVE.format('d')}"
+        )
+        found: dict[Id, Document] = {}
+        for id_ in ids:
+            for text, value in self._rows(sql, {"id": id_, "commit": commit}):
+                found[id_] = Document(text, id_, json.loads(value))
+        return found
+
+    def numbers(self, ids: Iterable[Id], commit: int) -> dict[Id, int]:
+        """Insertion numbers of live documents by id; unknown ids are left out."""
+        sql = f"SELECT number FROM documents AS d WHERE id = :id AND {_LIVE.format('d')}"
+        found: dict[Id, int] = {}
+        for id_ in ids:
+            for (number,) in self._rows(sql, {"id": id_, "commit": commit}):
+                found[id_] = number
+        return found
+
+    def passages_of(self, document: int, commit: int) -> list[int]:
+        """Insertion numbers of a document's passages."""
+        rows = self._rows(
+            "SELECT number FROM passages WHERE document = :document AND born <= :commit"
+            " ORDER BY number",
+            {"document": document, "commit": commit},
+        )
+        return [number for (number,) in rows]
+
+    def ids(self, commit: int, *, at_once: int = 1_000) -> Iterator[Id]:
+        """Ids of live documents in insertion order; fetched in runs, so that nothing is held."""
+        last = -1
+        while True:
+            rows = self._rows(
+                f"SELECT number, id FROM documents AS d WHERE number > :last"
+                f" AND {_LIVE.format('d')} ORDER BY number LIMIT :n",
+                {"last": last, "commit": commit, "n": at_once},
+            )
+            if not rows:
+                return
+            yield from (id_ for _, id_ in rows)
+            last = rows[-1][0]
+
+    def whole_documents(self, commit: int) -> Iterator[StoredDocument]:
+        """Live documents with all their rows, in insertion order."""
+        sql = (
+            "SELECT d.number, d.id, d.content_hash, t.text, m.value FROM documents AS d"
+            " JOIN texts AS t ON t.document = d.number"
+            f" JOIN metadata AS m ON m.document = d.number AND {_LIVE.format('m')}"
+            f" WHERE d.number > :last AND {_LIVE.format('d')} ORDER BY d.number LIMIT 100"
+        )
+        last = -1
+        while rows := self._rows(sql, {"last": last, "commit": commit}):
+            for number, id_, content_hash, text, metadata in rows:
+                passages = self._rows(
+                    'SELECT number, ordinal, start, "end" FROM passages'
+                    " WHERE document = :number ORDER BY number",
+                    {"number": number},
+                )
+                document = Document(text, id_, json.loads(metadata))
+                yield StoredDocument(number, document, content_hash, metadata, passages)
+            last = rows[-1][0]
+
+    # --- what a writer does ----------------------------------------------------------------------
+    def begin(self) -> Commit:
+        """Begin the transaction of the next commit; the newest one."""
+        self._change("BEGIN IMMEDIATE", {})
+        return self.newest()
+
+    def commit(self, commit: Commit) -> None:
+        """End the transaction: from here on, readers see it."""
+        self._change_many("INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)", [commit])
+        self._change("COMMIT", {})
+
+    def rollback(self) -> None:
+        """Forget the transaction."""
+        with self._connection() as connection:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    @property
+    def n_changes(self) -> int:
+        """Rows that this connection has changed."""
+        with self._connection() as connection:
+            return connection.total_changes
+
+    def hashes(self, ids: Iterable[Id]) -> dict[Id, str]:
+        """Content hashes of live documents, the transaction's own changes seen."""
+        found: dict[Id, str] = {}
+        sql = "SELECT content_hash FROM documents WHERE id = :id AND died IS NULL"
+        for id_ in ids:
+            for (content_hash,) in self._rows(sql, {"id": id_}):
+                found[id_] = content_hash
+        return found
+
+    def add_document(
+        self, number: int, document: Document, content_hash: str, metadata: str, born: int
+    ) -> None:
+        """Add a document whose id no live one has."""
+        values = (number, document.id, content_hash, born)
+        with self._connection() as connection:
+            connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?, NULL)", values)
+            connection.execute("INSERT INTO texts VALUES (?, ?)", (number, document.text))
+            connection.execute(
+                "INSERT INTO metadata VALUES (?, ?, ?, NULL)", (number, metadata, born)
+            )
+
+    def add_passages(self, rows: Iterable[tuple[int, int, int, int, int]], born: int) -> None:
+        """Add passages: insertion number, document, number in the document, start, end."""
+        self._change_many(
+            "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)",
+            ((*row, born) for row in rows),
+        )
+
+    def end_document(self, id_: Id, died: int) -> int | None:
+        """Let a live document and its passages die; how many passages, None when not there."""
+        number = self._value(
+            "SELECT number FROM documents WHERE id = :id AND died IS NULL", {"id": id_}
+        )
+        if number is None:
+            return None
+        values = {"number": number, "died": died}
+        self._change("UPDATE documents SET died = :died WHERE number = :number", values)
+        self._change(
+            "UPDATE metadata SET died = :died WHERE document = :number AND died IS NULL", values
+        )
+        return self._change("UPDATE passages SET died = :died WHERE document = :number", values)
+
+    def replace_metadata(self, id_: Id, metadata: str, commit: int) -> bool:
+        """Give a live document other metadata; False when it is not there."""
+        values = {"id": id_, "commit": commit, "value": metadata}
+        number = self._value("SELECT number FROM documents WHERE id = :id AND died IS NULL", values)
+        if number is None:
+            return False
+        values["number"] = number
+        self._change(
+            "UPDATE metadata SET died = :commit WHERE document = :number AND died IS NULL", values
+        )
+        self._change("INSERT INTO metadata VALUES (:number, :value, :commit, NULL)", values)
+        return True
+
+    def add_segment(self, row: SegmentRow, born: int) -> None:
+        """Add a segment whose file is written and synced."""
+        values = (*row[:5], *row.written, born)
+        self._change_many("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", [values])
+
+    def retire_segments(self, names: Iterable[str], died: int) -> None:
+        """Let segments die; their files stay until no reader can need them."""
+        self._change_many(
+            "UPDATE segments SET died = ? WHERE name = ?", ((died, name) for name in names)
+        )
+
+    def drop_passages(self, numbers: _Numbers, commit: int) -> None:
+        """Note that no segment holds these dead passages any more."""
+        self._change_many(
+            "UPDATE passages SET dropped = ? WHERE number = ?",
+            ((commit, number) for number in numbers.tolist()),
+        )
+
+    def add_generation(self, name: str, description: Mapping[str, Any], born: int) -> None:
+        """Add a codec."""
+        self._change_many(
+            "INSERT INTO generations VALUES (?, ?, ?, NULL)",
+            [(name, json.dumps(description, sort_keys=True), born)],
+        )
+
+    def add_chunk(self, generation: str, number: int, written: Written, born: int) -> None:
+        """Add a chunk of a codec, whose file is written and synced."""
+        self._change_many(
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", [(generation, number, *written, born)]
+        )
+
+    def purge(self, oldest: int) -> bool:
+        """Forget, in this transaction, what only readers before ``oldest`` could see.
+
+        Returns whether files have become orphans.
+        """
+        values = {"oldest": oldest}
+        n_segments = self._change("DELETE FROM segments WHERE died <= :oldest", values)
+        self._change("DELETE FROM commits WHERE number < :oldest", values)
+        self._change("DELETE FROM metadata WHERE died <= :oldest", values)
+        self._change("DELETE FROM passages WHERE dropped <= :oldest", values)
+        self._change(
+            "DELETE FROM texts WHERE document IN"
+            " (SELECT number FROM documents WHERE died <= :oldest)",
+            values,
+        )
+        self._change("DELETE FROM documents WHERE died <= :oldest", values)
+        return n_segments > 0
+
+    def known_files(self) -> tuple[set[str], set[tuple[str, str]]]:
+        """Every segment file, and every chunk as (generation, file name), that has a row."""
+        segments = self._rows("SELECT name || '.' || kind FROM segments")
+        chunks = self._rows("SELECT generation, number || '.codec' FROM chunks")
+        return {name for (name,) in segments}, set(chunks)
+
+
+_LEFT_BY_PARENT: list[sqlite3.Connection] = []
+"""Connections that a parent process made: kept, because letting them go would close them."""
+
+
+def create(folder: Path, settings: str) -> None:
+    """Make the catalog of an empty collection, whole or not at all.
+
+    Raises
+    ------
+    CollectionError
+        When the disk refuses.
+    """
+    path = folder / FILE_NAME
+    with _translated(path):
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN EXCLUSIVE")
+            for statement in _SCHEMA.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute("INSERT INTO settings VALUES ('settings', ?)", (settings,))
+            first = Commit(0, "create", now(), 0, 0, 0, 0)
+            connection.execute("INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)", first)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+
+def exists(folder: Path) -> bool:
+    """Whether a folder holds a whole catalog, of whatever format.
+
+    Raises
+    ------
+    Corrupt
+        When there is a file of its name that SQLite cannot read.
+    """
+    path = folder / FILE_NAME
+    if not files.size(path):
+        return False
+    with _translated(path):
+        connection = sqlite3.connect(path)
+        try:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+        finally:
+            connection.close()
+    return bool(application == _APPLICATION_ID)
+
+
+def not_a_collection(folder: Path) -> NotACollection:
+    """The error for a path without a collection."""
+    return NotACollection(
+        f"not a collection: {folder}. Make one with interlace.create({str(folder)!r}), "
+        "or give the path of one."
+    )
+
+
+def now() -> str:
+    """The time of a commit."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translate(path, error) from error
+
+
+def _translate(path: Path, error: sqlite3.Error) -> CollectionError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
+        return Corrupt(
+            f"the catalog is damaged: {path}: expected a SQLite database, found: {error}. "
+            "Restore the folder from a copy, or index the documents again."
+        )
+    if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+        return CollectionError(
+            f"the disk is full or refuses a write: {path}: {error}. "
+            "Free some space and repeat; nothing that was committed is lost."
+        )
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return Locked(
+            f"the catalog is in use: {path}: {error}. Wait until the other process is done."
+        )
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+        return CollectionError(
+            f"the catalog cannot be opened or written: {path}: {error}. Check its permissions; "
+            "where the folder may not be written, close the writer first, or open it once from "
+            "an account that may write."
+        )
+    return CollectionError(f"the catalog refused: {path}: {error}. Run `interlace verify`.")

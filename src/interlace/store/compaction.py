@@ -1,0 +1,172 @@
+"""Which segments to merge, which is a pure function, and merging them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from interlace.progress import Progress, silent
+from interlace.store.catalog import Catalog, SegmentRow
+from interlace.store.folder import Folder
+from interlace.store.segment import (
+    FRESH,
+    SETTLED,
+    Numbers,
+    Parts,
+    write_fresh,
+    write_settled,
+)
+from interlace.store.settling import held
+from interlace.store.transaction import Transaction
+
+FRESH_MAX = 16
+"""Fresh segments a search scans: a few microseconds each."""
+
+SETTLED_MAX = 8
+"""Settled segments, up to ten million passages: each costs a search a walk through its lists."""
+
+PASSAGES_A_SEGMENT = 1_250_000
+"""Beyond ten million passages, one more segment is allowed for each of these."""
+
+DEAD_SHARE_MAX = 0.25
+"""A segment with more tombstones than this is written again without them."""
+
+
+class Size(NamedTuple):
+    """What choosing needs to know of a segment."""
+
+    n_passages: int
+    n_tokens: int
+    n_dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What merging did.
+
+    Attributes
+    ----------
+    n_merged, n_written : int
+        Segments that went in and came out.
+    n_dropped : int
+        Tombstones that are gone.
+    """
+
+    n_merged: int = 0
+    n_written: int = 0
+    n_dropped: int = 0
+
+
+def choose_fresh(sizes: Sequence[Size], n_tokens_max: int) -> list[int]:
+    """Positions of the fresh segments to merge: none while there are few, else the smaller half.
+
+    Merging half of the places keeps the work a token low: it is written again once for each
+    doubling of its segment.
+    """
+    if len(sizes) <= FRESH_MAX:
+        return []
+    order = sorted(range(len(sizes)), key=lambda i: (sizes[i].n_tokens, i))
+    chosen: list[int] = []
+    n_tokens = 0
+    for i in order[: len(sizes) - FRESH_MAX // 2]:
+        n_tokens += sizes[i].n_tokens
+        if n_tokens > n_tokens_max and len(chosen) > 1:
+            break
+        chosen.append(i)
+    return sorted(chosen)
+
+
+def choose_settled(sizes: Sequence[Size], *, thorough: bool = False) -> list[list[int]]:
+    """Groups of positions of settled segments, each to become one segment.
+
+    Where there are too many, the smallest are merged: as many as make a removed segment cheapest,
+    counted in tokens copied. Tiers come about by themselves, and a large segment is rarely copied.
+    A segment with many tombstones is written again alone, unless it is merged anyway. ``thorough``
+    merges all into one and drops every tombstone.
+    """
+    if thorough:
+        needed = len(sizes) > 1 or any(size.n_dead for size in sizes)
+        return [list(range(len(sizes)))] if needed else []
+    groups: list[list[int]] = []
+    n_passages = sum(size.n_passages - size.n_dead for size in sizes)
+    allowed = max(SETTLED_MAX, -(-n_passages // PASSAGES_A_SEGMENT))
+    merged: list[int] = []
+    if len(sizes) > allowed:
+        order = sorted(range(len(sizes)), key=lambda i: (sizes[i].n_tokens, i))
+        fewest = len(sizes) - allowed + 1
+        costs, tokens = {}, 0
+        for n, i in enumerate(order, 1):
+            tokens += sizes[i].n_tokens
+            if n >= fewest:
+                costs[n] = tokens / (n - 1)
+        merged = sorted(order[: min(costs, key=lambda n: (costs[n], -n))])
+        groups.append(merged)
+    for i, size in enumerate(sizes):
+        if i not in merged and size.n_dead > DEAD_SHARE_MAX * size.n_passages:
+            groups.append([i])
+    return groups
+
+
+def merge_fresh(folder: Folder, transaction: Transaction) -> None:
+    """Merge small fresh segments inside a writer's commit. Needs the shape lock."""
+    catalog, number = transaction.catalog, transaction.number
+    rows = [row for row in catalog.segments(number) if row.kind == FRESH]
+    if len(rows) <= FRESH_MAX:
+        return
+    sizes = [Size(row.n_passages, row.n_tokens, 0) for row in rows]
+    chosen = [rows[i] for i in choose_fresh(sizes, folder.settings.buffer_tokens_max)]
+    dead = catalog.dead_passages(number)
+    segments = [folder.segment(row) for row in chosen]
+    parts = Parts(segments, dead)
+    if len(parts):
+        transaction.add_segment(write_fresh(folder.path, parts.part(0, len(parts))))
+    transaction.retire(chosen, held(segments, dead))
+
+
+def compact(
+    folder: Folder,
+    catalog: Catalog,
+    before_commit: Callable[[], None],
+    *,
+    thorough: bool,
+    progress: Progress = silent,
+) -> CompactReport:
+    """Merge settled segments as one commit: copy codes, join lists, drop tombstones.
+
+    The order of locks and writes is that of ``settling.settle``.
+    """
+    with folder.shape_lock(), folder.swept(catalog):
+        number = catalog.newest().number
+        dead = catalog.dead_passages(number)
+        rows = [row for row in catalog.segments(number) if row.kind == SETTLED]
+        groups = [[rows[i] for i in group] for group in _chosen(folder, rows, dead, thorough)]
+        if not groups:
+            return CompactReport()
+        written: list[SegmentRow] = []
+        n_dropped = 0
+        for done, group in enumerate(groups):
+            progress("merge", done, len(groups))
+            parts = Parts([folder.segment(row) for row in group], dead)
+            n_dropped += sum(row.n_passages for row in group) - len(parts)
+            if len(parts):
+                generation = group[0].generation or ""
+                written.append(write_settled(folder.path, parts, generation, folder.width))
+        merged = [row for group in groups for row in group]
+        with Transaction(folder, before_commit) as transaction:
+            transaction.may_sweep = True
+            for row in written:
+                transaction.add_segment(row)
+            transaction.retire(merged, held([folder.segment(row) for row in merged], dead))
+            transaction.commit("compact")
+        progress("merge", len(groups), len(groups))
+        return CompactReport(len(merged), len(written), n_dropped)
+
+
+def _chosen(
+    folder: Folder, rows: Sequence[SegmentRow], dead: Numbers, thorough: bool
+) -> list[list[int]]:
+    sizes = [
+        Size(row.n_passages, row.n_tokens, len(folder.segment(row).ordinals(dead))) for row in rows
+    ]
+    return choose_settled(sizes, thorough=thorough)

@@ -1,0 +1,223 @@
+"""An open collection's folder: its locks, its readers, and the files it has mapped.
+
+    catalog.sqlite       the truth on what exists
+    segments/            <name>.fresh and <name>.settled
+    codec/<generation>/  <number>.codec
+    readers/             <commit>, locked by whoever reads that commit; gate
+    write.lock           held while a commit is made
+    shape.lock           held while segments are replaced, the codec grows, or orphans are swept
+
+Locks are taken in this order: shape (or, by a writer that already has write, only without
+waiting), write, gate, a commit's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace import codec, files, kernels
+from interlace.codec import Generation
+from interlace.errors import CollectionError, Corrupt, Locked
+from interlace.files import Lock
+from interlace.kernels import Handle, packed_width
+from interlace.store.catalog import Catalog, GenerationRow, SegmentRow
+from interlace.store.segment import CODEC, SEGMENTS, Segment, open_chunks, open_segment
+from interlace.store.settings import Settings
+
+READERS = "readers"
+WRITE_LOCK, SHAPE_LOCK, GATE = "write.lock", "shape.lock", "gate"
+
+
+class Folder:
+    """What every part of an open store needs.
+
+    Attributes
+    ----------
+    path : Path
+    settings : Settings
+    kernels : Kernels
+    signs : (n_rounds, dim) int8
+    n_threads : int
+    lock_wait_seconds : float
+    """
+
+    def __init__(
+        self, path: Path, settings: Settings, *, n_threads: int, lock_wait_seconds: float
+    ) -> None:
+        self.path, self.settings = path, settings
+        self.kernels = kernels.table()
+        self.signs = codec.rotation_signs(settings.dim, settings.seed)
+        self.n_threads, self.lock_wait_seconds = n_threads, lock_wait_seconds
+        self.width = packed_width(settings.dim, codec.NAMES[settings.codec])
+        self._opening = threading.RLock()
+        self._segments: dict[str, Segment] = {}
+        self._handles: dict[str, tuple[Handle, Handle]] = {}
+        self._codec: tuple[GenerationRow, Generation, Handle] | None = None
+
+    # --- locks -----------------------------------------------------------------------------------
+    def write_lock(self, wait_seconds: float | None = None) -> Lock:
+        """The right to make a commit."""
+        return self._exclusive(WRITE_LOCK, wait_seconds)
+
+    def shape_lock(self, wait_seconds: float | None = None) -> Lock:
+        """The right to replace segments, to grow the codec, and to sweep.
+
+        (1) A process settles: it reads fresh segments and writes a settled one, for seconds,
+        without the write lock, so that others may commit. (2) Another merges the same fresh
+        segments, or sweeps the new file, which no row names yet. (3) The first commits rows for
+        passages that are held twice, or for a file that is gone. So whoever replaces segments or
+        sweeps holds this lock from reading its inputs to its commit.
+        """
+        return self._exclusive(SHAPE_LOCK, wait_seconds)
+
+    def try_shape_lock(self) -> Lock | None:
+        """The same, when nobody has it: a small write does without."""
+        return files.lock(self.path / SHAPE_LOCK)
+
+    def _exclusive(self, name: str, wait_seconds: float | None) -> Lock:
+        wait = self.lock_wait_seconds if wait_seconds is None else wait_seconds
+        lock = files.lock(self.path / name, wait_seconds=wait)
+        if lock is None:
+            raise Locked(
+                f"another writer holds the collection: {self.path}: "
+                f"{files.holder(self.path / name)}. Waited {wait:g} s. "
+                "Wait until it is done, or end it."
+            )
+        return lock
+
+    # --- readers ---------------------------------------------------------------------------------
+    def hold(self, catalog: Catalog, number: int | None = None) -> tuple[int, Lock | None]:
+        """Hold the newest commit, or a given one, against purging.
+
+        (1) A reader learns that commit 7 is the newest. (2) A writer makes commit 8, finds no lock
+        on 7, and purges what only 7 could see. (3) The reader locks 7 and reads rows and files
+        that are gone. So a reader passes (1) and (3) inside the gate, shared, and a writer purges
+        inside it, alone.
+
+        A folder that cannot be written has no place for locks: the reader goes without.
+        """
+        readers = self.path / READERS
+        if not files.is_writable(readers):
+            return catalog.newest().number if number is None else number, None
+        gate = files.lock(readers / GATE, shared=True, wait_seconds=self.lock_wait_seconds)
+        if gate is None:
+            raise Locked(
+                f"a writer is purging: {self.path}. Waited {self.lock_wait_seconds:g} s; try again."
+            )
+        with gate:
+            if number is None:
+                number = catalog.newest().number
+            elif catalog.at(number) is None:
+                raise CollectionError(
+                    f"snapshot {number} is gone: {self.path}: a child process took it up too "
+                    "late. Take a new one from the store."
+                )
+            lock = files.lock(readers / str(number), shared=True)
+            if lock is None:
+                raise Locked(f"commit {number} is locked by another program: {readers}.")
+            return number, lock
+
+    def close_gate(self) -> Lock | None:
+        """Keep new readers out while a purge is decided and committed; None when they are busy."""
+        return files.lock(self.path / READERS / GATE)
+
+    def oldest_reader(self, newest: int) -> int:
+        """The oldest commit that anybody reads, ``newest`` when nobody does; with a closed gate.
+
+        Lock files that nobody holds are removed: with the gate closed, nobody is about to.
+        """
+        readers, oldest = self.path / READERS, newest
+        for name in files.names(readers):
+            if not name.isdigit():
+                continue
+            lock = files.lock(readers / name)
+            if lock is None:
+                oldest = min(oldest, int(name))
+            else:
+                files.remove(readers / name)
+                lock.release()
+        return oldest
+
+    @contextmanager
+    def swept(self, catalog: Catalog) -> Iterator[None]:
+        """Sweep before work under the shape lock, and again when it fails."""
+        with self.write_lock():
+            self.sweep(catalog)
+        try:
+            yield
+        except BaseException:
+            with suppress(CollectionError), self.write_lock(0):  # else the next writer sweeps
+                self.sweep(catalog)
+            raise
+
+    def sweep(self, catalog: Catalog) -> None:
+        """Remove files that no row names: what a crash or a purge left.
+
+        Needs the shape lock and the write lock: whoever holds either may have files on the way
+        that are not named yet.
+        """
+        segments, chunks = catalog.known_files()
+        for name in files.names(self.path / SEGMENTS):
+            if name not in segments:
+                files.remove(self.path / SEGMENTS / name)
+        for generation in files.names(self.path / CODEC):
+            inside = self.path / CODEC / generation
+            kept = [name for name in files.names(inside) if (generation, name) in chunks]
+            for name in files.names(inside):
+                if name not in kept:
+                    files.remove(inside / name)
+            if not kept:
+                files.remove_folder(inside)
+
+    # --- opened files ----------------------------------------------------------------------------
+    def segment(self, row: SegmentRow) -> Segment:
+        """Map a segment, or take it as it was mapped before."""
+        with self._opening:
+            if row.name not in self._segments:
+                self._segments[row.name] = open_segment(
+                    self.path, row, self.width, self.settings.dim
+                )
+            return self._segments[row.name]
+
+    def codec(self, row: GenerationRow) -> tuple[Generation, Handle]:
+        """Load a codec with the chunks that a row names, or take it as it was loaded before."""
+        with self._opening:
+            if self._codec is None or self._codec[0] != row:
+                generation = Generation.load(row.description, open_chunks(self.path, row))
+                handle = self.kernels.load_codec(generation.arrays, f"codec {row.name}")
+                self._codec = (row, generation, handle)
+            return self._codec[1:]
+
+    def handle(self, segment: Segment, codec_handle: Handle) -> Handle:
+        """A segment as search calls take it, loaded once for each state of the codec."""
+        with self._opening:
+            known = self._handles.get(segment.row.name)
+            if known is None or known[0] is not codec_handle:
+                known = (codec_handle, segment.load(self.kernels, codec_handle))
+                self._handles[segment.row.name] = known
+            return known[1]
+
+    def forget(self, kept: set[str]) -> None:
+        """Let go of opened segments that the newest snapshot does not need."""
+        with self._opening:
+            self._segments = {k: v for k, v in self._segments.items() if k in kept}
+            self._handles = {k: v for k, v in self._handles.items() if k in kept}
+
+
+def missing(path: object) -> Corrupt:
+    """The error for a file that a row names and that is not there."""
+    return Corrupt(
+        f"a file is gone: {path}: expected a file of the collection, found none. "
+        "Restore it from a copy, or index the documents again."
+    )
+
+
+def bitmap(rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """One bit a row, lowest first."""
+    return np.packbits(rows, bitorder="little")

@@ -1,0 +1,260 @@
+"""Fresh becomes settled: train or grow the codec, encode, build lists; then one commit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from interlace import codec
+from interlace.codec import Generation, Tokens
+from interlace.files import Array, Written
+from interlace.progress import Progress, silent
+from interlace.store.catalog import Catalog, GenerationRow, SegmentRow
+from interlace.store.folder import Folder
+from interlace.store.segment import (
+    FRESH,
+    SETTLED,
+    Numbers,
+    Part,
+    Parts,
+    Segment,
+    in_memory,
+    write_chunk,
+    write_settled,
+)
+from interlace.store.transaction import Transaction
+
+SEGMENT_TOKENS_MAX = 4_000_000
+"""Tokens of a settled segment as it is first written; merging makes larger ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettleReport:
+    """What settling did.
+
+    Attributes
+    ----------
+    n_passages, n_tokens : int
+        That were settled; 0 when nothing was fresh.
+    n_segments : int
+        Settled segments that were written.
+    trained : bool
+        Whether the codec was trained, rather than used or grown.
+    """
+
+    n_passages: int = 0
+    n_tokens: int = 0
+    n_segments: int = 0
+    trained: bool = False
+
+
+def settle(
+    folder: Folder,
+    catalog: Catalog,
+    before_commit: Callable[[], None],
+    progress: Progress = silent,
+) -> SettleReport:
+    """Settle all fresh segments as one commit.
+
+    (1) Under the shape lock the inputs are chosen; other writers may go on. (2) Files are written.
+    (3) One transaction adds the settled segments and retires the inputs. Documents that die between
+    (1) and (3) need no care: tombstones name passages, wherever those are held. A failure in (2)
+    leaves the fresh segments as they are, searchable.
+    """
+    with folder.shape_lock(), folder.swept(catalog):
+        number = catalog.newest().number
+        rows = catalog.segments(number)
+        fresh = [row for row in rows if row.kind == FRESH]
+        dead = catalog.dead_passages(number)
+        segments = [folder.segment(row) for row in fresh]
+        parts = Parts(segments, dead)
+        generation = catalog.generation(number)
+        if not parts.n_tokens and (generation is None or not fresh):
+            return SettleReport()
+        n_settled = sum(row.n_tokens for row in rows if row.kind == SETTLED)
+        coder = Coder(folder, generation, n_settled, progress)
+        if generation is None:
+            coder.train(parts)
+        coder.encode(parts)
+        with Transaction(folder, before_commit) as transaction:
+            transaction.may_sweep = True
+            coder.record(transaction)
+            transaction.retire(fresh, held(segments, dead))
+            transaction.commit("settle")
+        return SettleReport(len(parts), parts.n_tokens, len(coder.rows), trained=generation is None)
+
+
+def held(segments: list[Segment], numbers: Numbers) -> Numbers:
+    """Those of these insertion numbers that some segment holds."""
+    found = [segment.passages[segment.ordinals(numbers)] for segment in segments]
+    return np.sort(np.concatenate(found or [np.empty(0, np.int64)]))
+
+
+class Coder:
+    """Writes settled segments from fresh tokens, growing the codec on the way.
+
+    Needs the shape lock. What it writes is known to nobody before ``record``.
+
+    Parameters
+    ----------
+    folder : Folder
+    generation : GenerationRow or None
+        The codec so far; None when ``train`` is to make it.
+    n_tokens : int
+        Tokens that are settled already.
+
+    Attributes
+    ----------
+    rows : list of SegmentRow
+        The segments written.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        generation: GenerationRow | None,
+        n_tokens: int,
+        progress: Progress = silent,
+    ) -> None:
+        self._folder, self._n_tokens, self._progress = folder, n_tokens, progress
+        self._n_chunks_known = 0 if generation is None else len(generation.chunks)
+        self._name = "" if generation is None else generation.name
+        self._generation: Generation | None = None
+        if generation is not None:
+            self._generation = folder.codec(generation)[0]
+        self._complete = False
+        self.chunks: list[Written] = []
+        self.rows: list[SegmentRow] = []
+
+    def train(self, parts: Parts) -> None:
+        """Train the codec on a uniform sample of whole passages."""
+        settings = self._folder.settings
+        at = sample(parts.lengths, settings.sample_tokens_max, settings.seed)
+        self._complete = len(at) == len(parts)
+        self._generation = codec.train(
+            settings.codec,
+            _tokens(parts.take(at)),
+            n_tokens=parts.n_tokens,
+            seed=settings.seed,
+            kernels=self._folder.kernels,
+            n_threads=self._folder.n_threads,
+            progress=self._progress,
+        )
+        self._name = _name(self._generation)
+        self._write_chunks()
+
+    def encode(self, parts: Parts) -> None:
+        """Write settled segments of all passages, each of a bounded number of tokens."""
+        settings, done = self._folder.settings, 0
+        room = settings.memory_bytes_max // (2 * self._folder.width + 32)
+        for first, last in parts.spans(max(1, min(SEGMENT_TOKENS_MAX, room))):
+            n_tokens = int(parts.lengths[first:last].sum())
+            arrays: dict[str, Array] = {}
+            passages, documents, at = [], [], 0
+            for begin, end in _within(parts, first, last, settings.buffer_tokens_max):
+                part = parts.part(begin, end)
+                passages.append(part.passages)
+                documents.append(part.documents)
+                for name, rows in self._encode(part).items():
+                    if name not in arrays:
+                        arrays[name] = np.empty((n_tokens, *rows.shape[1:]), rows.dtype)
+                    arrays[name][at : at + len(rows)] = rows
+                at += part.n_tokens
+                done += part.n_tokens
+                self._progress("settle", done, parts.n_tokens)
+            self._write(
+                Part(
+                    np.concatenate(passages),
+                    np.concatenate(documents),
+                    parts.lengths[first:last],
+                    arrays,
+                )
+            )
+
+    def _write(self, part: Part) -> None:
+        whole = Parts([in_memory(SETTLED, part)], np.empty(0, np.int64))
+        folder = self._folder
+        self.rows.append(write_settled(folder.path, whole, self._name, folder.width))
+
+    def _encode(self, part: Part) -> dict[str, Array]:
+        assert self._generation is not None
+        tokens = _tokens(part)
+        self._n_tokens += part.n_tokens
+        if not self._complete and part.n_tokens:
+            self._generation = self._generation.grow(
+                tokens,
+                n_tokens=self._n_tokens,
+                kernels=self._folder.kernels,
+                n_threads=self._folder.n_threads,
+            )
+            self._write_chunks()
+        leaves, residuals = self._generation.encode(
+            tokens, kernels=self._folder.kernels, n_threads=self._folder.n_threads
+        )
+        return {"leaves": leaves, **residuals._asdict()}
+
+    def _write_chunks(self) -> None:
+        assert self._generation is not None
+        for number in range(self._n_chunks_known + len(self.chunks), len(self._generation.chunks)):
+            chunk = self._generation.chunks[number]
+            self.chunks.append(write_chunk(self._folder.path, self._name, number, chunk))
+
+    def record(self, transaction: Transaction) -> None:
+        """Name in the catalog all that was written since the last call."""
+        assert self._generation is not None
+        if not self._n_chunks_known and self.chunks:
+            transaction.catalog.add_generation(
+                self._name, self._generation.description, transaction.number
+            )
+        for number, written in enumerate(self.chunks, self._n_chunks_known):
+            transaction.catalog.add_chunk(self._name, number, written, transaction.number)
+        for row in self.rows:
+            transaction.add_segment(row)
+
+
+def _within(parts: Parts, first: int, last: int, n_tokens_max: int) -> list[tuple[int, int]]:
+    """Spans of at most so many tokens inside a span of passages."""
+    ends, spans = np.cumsum(parts.lengths[first:last]), []
+    begin = 0
+    while begin < last - first:
+        before = int(ends[begin - 1]) if begin else 0
+        end = int(np.searchsorted(ends, before + n_tokens_max, side="right"))
+        spans.append((first + begin, first + max(end, begin + 1)))
+        begin = max(end, begin + 1)
+    return spans
+
+
+def _tokens(part: Part) -> Tokens:
+    return Tokens(part.tokens["codes"], part.tokens["scales"], part.tokens.get("token_ids"))
+
+
+def _name(generation: Generation) -> str:
+    """A codec is named by its content: the same training gives the same name everywhere."""
+    digest = hashlib.sha256(json.dumps(generation.description, sort_keys=True).encode())
+    first: Mapping[str, Array] = generation.chunks[0]
+    for name in sorted(first):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(first[name]).data)
+    return digest.hexdigest()[:16]
+
+
+def sample(lengths: Numbers, n_tokens_max: int, seed: int) -> Numbers:
+    """Positions, ascending, of passages drawn uniformly until so many tokens are there.
+
+    From splitmix64, so that every machine and library version draws the same.
+    """
+    if lengths.sum() <= n_tokens_max:
+        return np.arange(len(lengths), dtype=np.int64)
+    with np.errstate(over="ignore"):
+        z = np.arange(1, len(lengths) + 1, dtype=np.uint64) + np.uint64(seed) * np.uint64(2**32)
+        z *= np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    order = np.argsort(z, kind="stable")
+    n = max(1, int(np.searchsorted(np.cumsum(lengths[order]), n_tokens_max, side="right")))
+    return np.sort(order[:n]).astype(np.int64)

@@ -1,0 +1,200 @@
+"""What a reader sees: one commit, for as long as it is held, whatever writers do meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace.codec import Generation
+from interlace.errors import Corrupt
+from interlace.files import Lock
+from interlace.kernels import Handle, Kernels, Residuals, unrotate
+from interlace.store.catalog import Catalog, Commit, StoredPassage
+from interlace.store.folder import Folder, bitmap, missing
+from interlace.store.segment import FRESH, Numbers, Segment
+from interlace.types import Document, Id
+
+
+class Snapshot:
+    """The collection at one commit. Never changes; use it from any number of threads.
+
+    Rows count through the passages of ``segments``, in their order: fresh ones first.
+
+    Attributes
+    ----------
+    number : int
+        The commit.
+    segments : tuple of Handle
+        What the kernels search, fresh first.
+    n_fresh_segments, n_fresh_rows, n_rows : int
+    codec : Handle or None
+        What settled segments refer to; None before anything is settled.
+    codecs : tuple of Handle
+        The codec of each settled segment.
+    alive : (ceil(n_rows / 8),) uint8, or None
+        Bit ``row & 7`` of byte ``row >> 3``; None when no row is dead.
+    passage_of_row, document_of_row : (n_rows,) int64
+        Insertion numbers.
+    n_alive, n_passages : int
+        Live passages.
+    n_documents, n_tokens : int
+        Of live passages.
+    kernels : Kernels
+    signs : (n_rounds, dim) int8
+        Of the rotation that stored codes went through.
+    """
+
+    def __init__(self, folder: Folder, catalog: Catalog, commit: Commit, lock: Lock | None) -> None:
+        self._folder, self._catalog, self._lock = folder, catalog, lock
+        self._pid, self.closed = os.getpid(), False
+        self.number, self.commit = commit.number, commit
+        self.kernels: Kernels = folder.kernels
+        self.signs = folder.signs
+        self.n_threads = folder.n_threads
+        rows = catalog.segments(commit.number)
+        self.generation = catalog.generation(commit.number)
+        self._decoder: Generation | None = None
+        self.codec: Handle | None = None
+        if self.generation is not None:
+            self._decoder, self.codec = folder.codec(self.generation)
+        self.opened = [folder.segment(row) for row in rows]
+        self.segments: tuple[Handle, ...] = tuple(
+            folder.handle(segment, self.codec) for segment in self.opened
+        )
+        self.n_fresh_segments = sum(row.kind == FRESH for row in rows)
+        self.codecs: tuple[Handle, ...] = (self.codec,) * (len(rows) - self.n_fresh_segments)
+        self._bases = np.append(0, np.cumsum([row.n_passages for row in rows])).astype(np.int64)
+        self.n_rows = int(self._bases[-1])
+        self.n_fresh_rows = int(self._bases[self.n_fresh_segments])
+        empty = [np.empty(0, np.int64)]
+        self.passage_of_row: Numbers = np.concatenate([s.passages for s in self.opened] or empty)
+        self.document_of_row: Numbers = np.concatenate([s.documents for s in self.opened] or empty)
+        self.n_tokens = sum(row.n_tokens for row in rows)
+        self.alive = self._tombstones(catalog.dead_passages(commit.number))
+        self.n_documents, self.n_passages = commit.n_documents, commit.n_passages
+        if self.n_alive != self.n_passages:
+            raise Corrupt(
+                f"catalog and segments disagree: {folder.path}: expected {self.n_passages} live "
+                f"passages, found {self.n_alive}. Run `interlace verify`."
+            )
+
+    def _tombstones(self, dead: Numbers) -> npt.NDArray[np.uint8] | None:
+        alive = np.ones(self.n_rows, bool)
+        for base, segment in zip(self._bases.tolist(), self.opened, strict=False):
+            ordinals = segment.ordinals(dead)
+            alive[base + ordinals] = False
+            lengths = segment.offsets[ordinals + 1] - segment.offsets[ordinals]
+            self.n_tokens -= int(lengths.sum())
+        self.n_alive = int(np.count_nonzero(alive))
+        return None if self.n_alive == self.n_rows else bitmap(alive)
+
+    # --- what rows stand for ---------------------------------------------------------------------
+    def passages(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> list[StoredPassage]:
+        """The passages of some rows, in their order."""
+        numbers = self.passage_of_row[np.asarray(rows, np.int64)]
+        return self._mine.passages(numbers.tolist(), self.number)
+
+    def rows_of(self, ids: Sequence[Id]) -> Numbers:
+        """Rows of some documents' passages, in insertion order; unknown ids have none."""
+        catalog = self._mine
+        found = catalog.numbers(ids, self.number).values()
+        numbers = np.array(
+            [n for number in found for n in catalog.passages_of(number, self.number)], np.int64
+        )
+        numbers.sort()
+        rows = [
+            base + segment.ordinals(numbers)
+            for base, segment in zip(self._bases.tolist(), self.opened, strict=False)
+        ]
+        joined = np.concatenate(rows or [np.empty(0, np.int64)])
+        return joined[np.argsort(self.passage_of_row[joined], kind="stable")]
+
+    def documents(self, ids: Sequence[Id]) -> dict[Id, Document]:
+        """Live documents by id; unknown ids are left out."""
+        return self._mine.documents(ids, self.number)
+
+    def ids(self) -> Iterator[Id]:
+        """Ids of live documents, in insertion order."""
+        return self._mine.ids(self.number)
+
+    def contains(self, id_: Id) -> bool:
+        """Whether a document of this id is alive."""
+        return bool(self._mine.numbers([id_], self.number))
+
+    def embeddings(self, row: int) -> npt.NDArray[np.float32]:
+        """Token embeddings of a row as they are stored: ``(n_tokens, dim)`` unit rows, decoded.
+
+        Raises
+        ------
+        IndexError
+            When there is no such row.
+        """
+        if not 0 <= row < self.n_rows:
+            raise IndexError(f"row {row} of {self.n_rows}")
+        owner = int(np.searchsorted(self._bases, row, side="right")) - 1
+        ordinal = row - int(self._bases[owner])
+        segment: Segment = self.opened[owner]
+        tokens = segment.part(ordinal, ordinal + 1).tokens
+        if segment.row.kind == FRESH:
+            rotated = tokens["codes"] * tokens["scales"][:, None]
+        else:
+            assert self._decoder is not None
+            codes = Residuals(tokens["codes"], tokens["norms"], tokens["factors"])
+            rotated = self._decoder.decode(tokens["leaves"], codes)
+        embeddings: npt.NDArray[np.float32] = unrotate(rotated.astype(np.float32), self.signs)
+        return embeddings
+
+    # --- holding on ------------------------------------------------------------------------------
+    @property
+    def _mine(self) -> Catalog:
+        """The catalog, with this process holding the commit.
+
+        (1) A process takes a snapshot and forks. (2) The parent lets go of it. (3) The child has
+        the parent's lock no more, and a purge takes the rows that it is about to read. So a child
+        takes a lock of its own before its first statement.
+        """
+        if self._pid != os.getpid():
+            self._lock = self._folder.hold(self._catalog, self.number)[1]
+            self._pid = os.getpid()
+        return self._catalog
+
+    def close(self) -> None:
+        """Give the commit back: what only it could see may be purged. Again is harmless.
+
+        Needed only to purge soon: the last reference to a snapshot gives it back as well.
+        """
+        self.closed = True
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the commit to the last reference: other threads may use the same snapshot."""
+
+
+def take(folder: Folder, catalog: Catalog) -> Snapshot:
+    """The newest commit, with every file mapped.
+
+    (1) A reader that cannot lock learns of commit 7. (2) A writer makes commit 8 and removes a file
+    that only 7 needed. (3) The reader finds it gone. So it starts again with the newest commit; a
+    file that the newest commit lacks is damage.
+    """
+    tried: int | None = None
+    while True:
+        number, lock = folder.hold(catalog)
+        commit = catalog.at(number)
+        try:
+            if commit is not None:
+                snapshot = Snapshot(folder, catalog, commit, lock)
+                folder.forget({segment.row.name for segment in snapshot.opened})
+                return snapshot
+        except FileNotFoundError as error:
+            if lock is not None or tried == number:
+                raise missing(error.filename) from error
+        tried = number

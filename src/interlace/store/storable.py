@@ -1,0 +1,108 @@
+"""What may be stored: ids, texts and metadata that come back as they went in, or are refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from interlace.errors import InputError
+from interlace.types import Id
+
+_DEPTH_MAX = 64
+
+
+def check_id(id_: object) -> Id:
+    """Return an id that keeps its type and value.
+
+    Raises
+    ------
+    InputError
+        When it is neither a string nor a whole number of 64 bits.
+    """
+    if isinstance(id_, bool) or not isinstance(id_, str | int):
+        raise InputError(
+            f"an id must be a string or a whole number: {id_!r} is {_article(id_)}. "
+            "Convert it, for example with str()."
+        )
+    if isinstance(id_, str):
+        _check_characters(id_, f"id {id_!r}")
+        return str(id_)
+    if not -(2**63) <= id_ < 2**63:
+        raise InputError(f"an id is too large: {id_}. Whole numbers have 64 bits; use a string.")
+    return int(id_)
+
+
+def check_text(text: object, id_: Id) -> str:
+    """Return a text that can be stored.
+
+    Raises
+    ------
+    InputError
+        When it is no string or holds half of a surrogate pair; the message names id and position.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"a text must be a string: document {id_!r} has {_article(text)}.")
+    _check_characters(text, f"document {id_!r}")
+    return str(text)
+
+
+def metadata_json(metadata: Mapping[str, Any], id_: Id) -> str:
+    """Metadata as JSON.
+
+    Raises
+    ------
+    InputError
+        When JSON cannot hold it and give the same back; the message names id and key path.
+    """
+    if not isinstance(metadata, Mapping):
+        raise InputError(
+            f"metadata must be a mapping: document {id_!r} has {_article(metadata)}. "
+            "Give a dict with string keys."
+        )
+    value = dict(metadata)
+    _check_value(value, f"metadata of document {id_!r}", "", 0)
+    return json.dumps(value, allow_nan=False)
+
+
+def _check_value(value: object, owner: str, path: str, depth: int) -> None:
+    where = f"{owner}, key {path!r}" if path else owner
+    if depth > _DEPTH_MAX:
+        raise InputError(f"metadata is nested too deep: {where}. Allowed are {_DEPTH_MAX} levels.")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise InputError(
+                    f"a metadata key must be a string: {where}: {key!r} is {_article(key)}."
+                )
+            _check_characters(key, where)
+            _check_value(inner, owner, f"{path}.{key}" if path else key, depth + 1)
+    elif isinstance(value, list | tuple):
+        for position, inner in enumerate(value):
+            _check_value(inner, owner, f"{path}[{position}]", depth + 1)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InputError(f"JSON has no {value}: {where}. Use null (None) instead.")
+    elif isinstance(value, str):
+        _check_characters(value, where)
+    elif not isinstance(value, int | None):
+        raise InputError(
+            f"JSON cannot hold {_article(value)}: {where}. "
+            "Use strings, numbers, booleans, None, lists and dicts; dates as ISO strings."
+        )
+
+
+def _check_characters(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"half of a surrogate pair cannot be stored: {where}, character {error.start}. "
+            "Decode the text again, or replace it with text.encode(errors='replace').decode()."
+        ) from None
+
+
+def _article(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

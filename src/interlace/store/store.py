@@ -1,0 +1,352 @@
+"""Create, open, write, settle: the life of a collection on disk."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import Any, Self
+
+from interlace import files
+from interlace.errors import CollectionError, InterlaceError, SettingsError
+from interlace.progress import Progress, silent
+from interlace.store import attaching, compaction, settling, verify
+from interlace.store import catalog as catalogs
+from interlace.store.catalog import FORMAT, Catalog, not_a_collection
+from interlace.store.compaction import CompactReport
+from interlace.store.folder import READERS, WRITE_LOCK, Folder
+from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED
+from interlace.store.settings import Settings
+from interlace.store.settling import SettleReport
+from interlace.store.snapshot import Snapshot, take
+from interlace.store.verify import VerifyReport
+from interlace.store.writer import Writer, Written
+
+_SETTLE = ("auto", "manual")
+
+
+class Store:
+    """An open collection folder. Use it from any number of threads, and from children after a fork.
+
+    Made by ``create`` and ``open``; a context manager. Any number of stores, in any process, may
+    have one folder open; one writer at a time holds its lock.
+
+    Attributes
+    ----------
+    path : Path
+    settings : Settings
+    last_settle_error : InterlaceError or None
+        Why the last settling on its own failed; the write that caused it has succeeded.
+    """
+
+    def __init__(self, folder: Folder, catalog: Catalog, *, settle: str) -> None:
+        self.path, self.settings = folder.path, folder.settings
+        self.last_settle_error: InterlaceError | None = None
+        self._folder, self._catalog, self._auto = folder, catalog, settle == "auto"
+        self._lock = threading.RLock()
+        self._snapshot: Snapshot | None = None
+
+    # --- reading ---------------------------------------------------------------------------------
+    def snapshot(self) -> Snapshot:
+        """The commit that this store reads: the newest one when it was first asked for.
+
+        Stays the same until ``refresh`` or a write through this store. Everybody shares it; it
+        lives no longer than the store.
+        """
+        with self._lock:
+            if self._snapshot is None or self._snapshot.closed:
+                self._snapshot = take(self._folder, self._catalog)
+            return self._snapshot
+
+    def refresh(self) -> bool:
+        """Go on to the newest commit; whether there is a newer one."""
+        with self._lock:
+            newest = self._catalog.newest().number
+            if self._snapshot is None or self._snapshot.number == newest:
+                return False
+            self._snapshot = None
+            return True
+
+    @property
+    def commit(self) -> int:
+        """The number of the newest commit."""
+        return self._catalog.newest().number
+
+    # --- writing ---------------------------------------------------------------------------------
+    def write(self, wait_seconds: float | None = None) -> Writer:
+        """Take the write lock; everything done through the writer is one commit.
+
+        Parameters
+        ----------
+        wait_seconds : float, optional
+            How long to wait for another writer; the store's ``lock_wait_seconds`` by default.
+
+        Raises
+        ------
+        Locked
+            When the other writer is not done by then; the message says who and since when.
+        """
+        return Writer(
+            self._folder,
+            encode_bulk=self._auto,
+            before_commit=self._let_go,
+            after_commit=self._after_write,
+            wait_seconds=wait_seconds,
+        )
+
+    def _let_go(self) -> None:
+        with self._lock:
+            self._snapshot = None
+
+    def _after_write(self, written: Written) -> None:
+        """Settle when the commit passed the budget: in this thread, as a commit of its own."""
+        if not self._auto:
+            return
+        settings = self.settings
+        budget = settings.fresh_budget_tokens if written.has_codec else settings.first_budget_tokens
+        try:
+            if written.n_fresh_tokens > budget:
+                self.settle()
+            elif written.n_settled_segments > compaction.SETTLED_MAX:
+                self._compact(thorough=False, progress=silent)
+        except InterlaceError as error:
+            self.last_settle_error = error
+            warnings.warn(
+                f"settling failed, the write has succeeded: {error}", RuntimeWarning, stacklevel=4
+            )
+        else:
+            self.last_settle_error = None
+
+    def settle(self, progress: Progress = silent) -> SettleReport:
+        """Compress what is fresh, and merge settled segments when there are too many.
+
+        Raises
+        ------
+        Locked, CollectionError
+            Nothing is lost: what is fresh stays fresh, and searchable.
+        """
+        report = settling.settle(self._folder, self._catalog, self._let_go, progress)
+        self._compact(thorough=False, progress=progress)
+        return report
+
+    def compact(self, progress: Progress = silent) -> CompactReport:
+        """Merge all settled segments into one and drop every tombstone in them."""
+        return self._compact(thorough=True, progress=progress)
+
+    def _compact(self, *, thorough: bool, progress: Progress) -> CompactReport:
+        return compaction.compact(
+            self._folder, self._catalog, self._let_go, thorough=thorough, progress=progress
+        )
+
+    def train_like(self, other: Store) -> bool:
+        """Take over the codec of another collection, so that what is built here fits there.
+
+        Returns whether it was new.
+
+        Raises
+        ------
+        InputError, ModelMismatch
+            When settings or models differ.
+        CollectionError
+            When the other has no codec yet, or this one another.
+        """
+        generation = other.snapshot().generation
+        return attaching.adopt_codec(self._folder, self._let_go, other._folder, generation)
+
+    def attach(self, source: Store) -> int:
+        """Take over all live documents of a collection whose codec was taken from this one."""
+        snapshot = source.snapshot()
+        return attaching.attach(
+            self._folder,
+            self._let_go,
+            source._folder,
+            source._catalog,
+            snapshot.number,
+        )
+
+    # --- looking after ---------------------------------------------------------------------------
+    def verify(self, progress: Progress = silent) -> VerifyReport:
+        """Read every byte, compare every checksum and every reference, and list what is wrong."""
+        return verify.verify(self._folder, self._catalog, progress)
+
+    def info(self) -> dict[str, Any]:
+        """Counts, and bytes by part."""
+        commit = self._catalog.newest()
+        rows = self._catalog.segments(commit.number)
+        generation = self._catalog.generation(commit.number)
+        fresh = [row for row in rows if row.kind == FRESH]
+        settled = [row for row in rows if row.kind == SETTLED]
+        log = catalogs.FILE_NAME + "-wal"
+        return {
+            "path": str(self.path),
+            "format": FORMAT,
+            "commit": commit.number,
+            "n_documents": commit.n_documents,
+            "n_passages": commit.n_passages,
+            "n_tombstones": sum(row.n_passages for row in rows) - commit.n_passages,
+            "n_tokens": sum(row.n_tokens for row in rows),
+            "n_fresh_segments": len(fresh),
+            "n_fresh_tokens": sum(row.n_tokens for row in fresh),
+            "n_settled_segments": len(settled),
+            "n_settled_tokens": sum(row.n_tokens for row in settled),
+            "codec": self.settings.codec,
+            "generation": None if generation is None else generation.name,
+            "n_codec_chunks": 0 if generation is None else len(generation.chunks),
+            "fairness": None if generation is None else generation.description.get("fairness"),
+            "bytes": {
+                "catalog": files.size(self._catalog.path) + files.size(self.path / log),
+                "fresh": sum(row.written.n_bytes for row in fresh),
+                "settled": sum(row.written.n_bytes for row in settled),
+                "codec": sum(chunk.n_bytes for chunk in generation.chunks) if generation else 0,
+            },
+        }
+
+    def close(self) -> None:
+        """Close the catalog and give the snapshot back. Again is harmless."""
+        with self._lock:
+            if self._snapshot is not None:
+                self._snapshot.close()
+            self._snapshot = None
+            self._catalog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def create(path: str | os.PathLike[str], settings: Settings, **options: Any) -> Store:
+    """Make an empty collection in a folder that is new or empty, and open it.
+
+    Parameters
+    ----------
+    path : path
+    settings : Settings
+    **options
+        As for ``open``.
+
+    Raises
+    ------
+    CollectionError
+        When the folder holds something, or cannot be written.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise CollectionError(f"not a folder: {folder}. Give the path of a new or empty folder.")
+    files.make_folder(folder)
+    _check_empty(folder)
+    with files.lock(folder / WRITE_LOCK, wait_seconds=1.0) or _busy(folder):
+        _check_empty(folder)
+        for name in (SEGMENTS, CODEC, READERS):
+            files.make_folder(folder / name)
+        catalogs.create(folder, settings.to_json())
+        files.sync_folder(folder)
+        files.sync_folder(folder.resolve().parent)
+    return open(folder, **options)
+
+
+_LEFT_BY_CREATE = {
+    SEGMENTS, CODEC, READERS, WRITE_LOCK, catalogs.FILE_NAME, catalogs.FILE_NAME + "-journal",
+    catalogs.FILE_NAME + "-wal", catalogs.FILE_NAME + "-shm",
+}  # fmt: skip
+
+
+def _check_empty(folder: Path) -> None:
+    """Refuse a folder with anything in it but what a ``create`` that was cut off leaves."""
+    found = files.names(folder)
+    if catalogs.exists(folder):
+        raise CollectionError(
+            f"there is a collection already: {folder}. Open it with "
+            f"interlace.open({str(folder)!r}), or give another path."
+        )
+    if set(found) - _LEFT_BY_CREATE or files.names(folder / SEGMENTS):
+        other = sorted(set(found) - _LEFT_BY_CREATE) or [SEGMENTS]
+        raise CollectionError(
+            f"the folder is not empty: {folder} holds {other[0]!r}. "
+            "Give the path of a new or empty folder."
+        )
+
+
+def _busy(folder: Path) -> Any:
+    raise CollectionError(f"another process is making a collection here: {folder}. Open it then.")
+
+
+def open(  # noqa: A001
+    path: str | os.PathLike[str],
+    *,
+    settle: str = "auto",
+    lock_wait_seconds: float = 10.0,
+    n_threads: int | None = None,
+) -> Store:
+    """Open a collection.
+
+    Parameters
+    ----------
+    path : path
+    settle : "auto" or "manual"
+        Whether a write that passes the budget settles, or only ``Store.settle`` does.
+    lock_wait_seconds : float
+        How long a write waits for another one.
+    n_threads : int, optional
+        For encoding and searching; as many as the machine lets this process use, by default.
+
+    Raises
+    ------
+    NotACollection, FormatTooNew, FormatTooOld, Corrupt
+    SettingsError
+        When an option is out of range.
+    """
+    folder = Path(path)
+    if settle not in _SETTLE:
+        raise SettingsError(f"unknown settle: {settle!r}. Choose one of {', '.join(_SETTLE)}.")
+    if n_threads is not None and n_threads < 1:
+        raise SettingsError(f"n_threads is out of range: {n_threads}. Give 1 or more.")
+    if not files.size(folder / catalogs.FILE_NAME):
+        raise not_a_collection(folder)
+    catalog = Catalog(folder, wait_seconds=lock_wait_seconds)
+    try:
+        opened = Folder(
+            folder,
+            Settings.from_json(catalog.settings()),
+            n_threads=n_threads or _n_cores(),
+            lock_wait_seconds=lock_wait_seconds,
+        )
+        store = Store(opened, catalog, settle=settle)
+        store.snapshot()
+    except BaseException:
+        catalog.close()
+        raise
+    return store
+
+
+def attach(target: Store, source: Store) -> int:
+    """Take over what was built elsewhere: the codec, and segments made against it, as one commit.
+
+    Codes are copied as they are. The source stays as it was.
+
+    Parameters
+    ----------
+    target, source : Store
+        With the same settings and model. Where both have a codec, the source's must have come
+        from the target (``Store.train_like``), or the other way round.
+
+    Returns
+    -------
+    int
+        How many documents came.
+
+    Raises
+    ------
+    InputError
+        When the settings differ, or an id is alive in both.
+    ModelMismatch, CollectionError
+    """
+    return target.attach(source)
+
+
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,147 @@
+"""The next commit while it is made: files first, then the catalog, then what readers see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+from interlace import files
+from interlace.errors import CollectionError
+from interlace.files import Lock
+from interlace.store.catalog import Catalog, Commit, SegmentRow, now
+from interlace.store.folder import Folder
+from interlace.store.segment import SEGMENTS, Numbers
+
+
+class Transaction:
+    """Changes that become visible together, or not at all. Holds the write lock throughout.
+
+    As a context manager it is abandoned when the block raises or ends without ``commit``.
+
+    Parameters
+    ----------
+    folder : Folder
+    before_commit : callable
+        Called when all files are written: the store lets go of the snapshot it caches, so that
+        what only that one sees can be purged at once.
+    wait_seconds : float, optional
+        For the write lock.
+
+    Attributes
+    ----------
+    catalog : Catalog
+    number : int
+        The commit that is being made; rows are born and die with it.
+    n_documents, n_passages : int
+        What will be alive; the changes keep them up to date.
+    next_document, next_passage : int
+        The next insertion numbers.
+    may_sweep : bool
+        Whoever holds the shape lock as well sets it: orphans are then removed.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        before_commit: Callable[[], None],
+        *,
+        wait_seconds: float | None = None,
+    ) -> None:
+        self._folder, self._before_commit = folder, before_commit
+        self.may_sweep = self._attempted = False
+        self._lock: Lock | None = folder.write_lock(wait_seconds)
+        try:
+            self.catalog = Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)
+            try:
+                last = self.catalog.begin()
+            except BaseException:
+                self.catalog.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+        self.number = last.number + 1
+        self.n_documents, self.n_passages = last.n_documents, last.n_passages
+        self.next_document, self.next_passage = last.next_document, last.next_passage
+
+    @property
+    def changed(self) -> bool:
+        """Whether any row is new or different."""
+        return self.catalog.n_changes > 0
+
+    def add_segment(self, row: SegmentRow) -> None:
+        """Add a segment that is written and synced."""
+        self.catalog.add_segment(row, self.number)
+
+    def retire(self, rows: list[SegmentRow], dropped: Numbers) -> None:
+        """Let segments die that others replace, which hold all but these dead passages."""
+        self.catalog.retire_segments([row.name for row in rows], self.number)
+        self.catalog.drop_passages(dropped, self.number)
+
+    def commit(self, kind: str) -> int:
+        """Make the changes durable, then visible; the commit's number.
+
+        (1) Segment files are synced as they are written. (2) Their names are synced. (3) SQLite
+        syncs its log: the commit. Power lost before (3) leaves files that no row names; after it,
+        rows whose files are on the disk. In any other order a row could name a file that is not.
+        """
+        files.sync_folder(self._folder.path / SEGMENTS)
+        self._before_commit()
+        self._attempted, with_files = True, False
+        gate = self._folder.close_gate()
+        try:
+            if gate is not None:
+                with_files = self.catalog.purge(self._folder.oldest_reader(self.number))
+            self.catalog.commit(
+                Commit(
+                    self.number,
+                    kind,
+                    now(),
+                    self.n_documents,
+                    self.n_passages,
+                    self.next_document,
+                    self.next_passage,
+                )
+            )
+        finally:
+            if gate is not None:
+                gate.release()
+        if with_files:
+            self._sweep()
+        self._end()
+        return self.number
+
+    def abandon(self) -> None:
+        """Forget the changes and their files. Again, or after ``commit``, is harmless.
+
+        After a COMMIT that failed the files stay for the next writer to sweep: what the log holds
+        of it is only certain then.
+        """
+        if self._lock is None:
+            return
+        try:
+            self.catalog.rollback()
+            if not self._attempted:
+                self._sweep()
+        finally:
+            self._end()
+
+    def _sweep(self) -> None:
+        if self.may_sweep:
+            with suppress(CollectionError):  # orphans harm nobody, and the next writer sweeps
+                self._folder.sweep(self.catalog)
+
+    def _end(self) -> None:
+        lock, self._lock = self._lock, None
+        try:
+            self.catalog.close()  # which rolls an open transaction back
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abandon()

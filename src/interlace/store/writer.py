@@ -1,0 +1,317 @@
+"""Documents and their matrices in, one commit out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace.errors import CollectionError, InputError
+from interlace.files import Lock
+from interlace.kernels import Quantised
+from interlace.store import compaction
+from interlace.store.folder import Folder
+from interlace.store.segment import (
+    FRESH,
+    SETTLED,
+    Numbers,
+    Part,
+    Parts,
+    in_memory,
+    joined,
+    write_fresh,
+)
+from interlace.store.settling import Coder
+from interlace.store.storable import check_id, check_text, metadata_json
+from interlace.store.transaction import Transaction
+from interlace.types import Document, Encoded, Id, Passage
+
+
+class Written(NamedTuple):
+    """What a commit tells the store."""
+
+    number: int
+    n_fresh_tokens: int
+    n_settled_segments: int
+    has_codec: bool
+
+
+class Writer:
+    """Changes to a collection that become one commit, whatever their number.
+
+    Made by ``Store.write``, as a context manager: commits when the block ends, and changes nothing
+    when it raises. Holds the write lock until then. Not for several threads at once.
+
+    Attributes
+    ----------
+    n_documents, n_tokens : int
+        Added so far.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        encode_bulk: bool,
+        before_commit: Callable[[], None],
+        after_commit: Callable[[Written], None],
+        wait_seconds: float | None = None,
+    ) -> None:
+        self.n_documents = self.n_tokens = 0
+        self._folder, self._after_commit, self._encode_bulk = folder, after_commit, encode_bulk
+        self._buffer = _Buffer()
+        self._coder: Coder | None = None
+        self._broken = self._over = False
+        self._number = -1
+        self._shape: Lock | None = None
+        self._transaction = Transaction(folder, before_commit, wait_seconds=wait_seconds)
+        with self._whole():
+            self._shape = folder.try_shape_lock()
+            self._transaction.may_sweep = self._shape is not None
+            if self._shape is not None:
+                folder.sweep(self._transaction.catalog)
+
+    # --- changes ---------------------------------------------------------------------------------
+    def known(self, ids: Iterable[Id]) -> dict[Id, str]:
+        """Content hashes of live documents by id, this writer's own changes seen."""
+        return self._transaction.catalog.hashes(ids)
+
+    def add(
+        self,
+        document: Document,
+        content_hash: str,
+        passages: Sequence[Passage],
+        encoded: Sequence[Encoded],
+    ) -> None:
+        """Add a document, in place of a live one of the same id.
+
+        Parameters
+        ----------
+        document : Document
+            With its id set.
+        content_hash : str
+            Tells later whether the text has changed.
+        passages : sequence of Passage
+            Slices of the document's text.
+        encoded : sequence of Encoded
+            The matrix of each passage.
+
+        Raises
+        ------
+        InputError
+            When id, text, metadata or a matrix cannot be stored; nothing has changed.
+        CollectionError
+            When the disk refuses; the writer can then only be left.
+        """
+        assert len(passages) == len(encoded), (len(passages), len(encoded))
+        assert all(document.text[p.start : p.end] == p.text for p in passages)
+        id_ = check_id(document.id)
+        document = Document(check_text(document.text, id_), id_, document.metadata)
+        metadata = metadata_json(document.metadata, id_)
+        tokens = self._quantised(id_, encoded)
+        with self._whole():
+            transaction = self._transaction
+            self._end(id_)
+            number, first = transaction.next_document, transaction.next_passage
+            transaction.next_document += 1
+            transaction.next_passage += len(passages)
+            transaction.catalog.add_document(
+                number, document, content_hash, metadata, transaction.number
+            )
+            transaction.catalog.add_passages(
+                (
+                    (first + i, number, passage.number, passage.start, passage.end)
+                    for i, passage in enumerate(passages)
+                ),
+                transaction.number,
+            )
+            transaction.n_documents += 1
+            transaction.n_passages += len(passages)
+            lengths = np.array([len(one.matrix) for one in encoded], np.int64)
+            if len(passages):
+                self._buffer.add(number, first, lengths, tokens)
+            self.n_documents += 1
+            self.n_tokens += int(lengths.sum())
+            if self._buffer.n_tokens >= self._folder.settings.buffer_tokens_max:
+                self._flush()
+
+    def delete(self, ids: Iterable[Id]) -> int:
+        """Let documents die; how many there were."""
+        ids = [check_id(id_) for id_ in ids]
+        with self._whole():
+            return sum(self._end(id_) for id_ in ids)
+
+    def update_metadata(self, id_: Id, metadata: Mapping[str, Any]) -> bool:
+        """Give a document other metadata; False when no live one has the id."""
+        value = metadata_json(metadata, check_id(id_))
+        with self._whole():
+            transaction = self._transaction
+            return transaction.catalog.replace_metadata(id_, value, transaction.number)
+
+    def _end(self, id_: Id) -> bool:
+        n_passages = self._transaction.catalog.end_document(id_, self._transaction.number)
+        if n_passages is None:
+            return False
+        self._transaction.n_documents -= 1
+        self._transaction.n_passages -= n_passages
+        return True
+
+    def _quantised(self, id_: Id, encoded: Sequence[Encoded]) -> dict[str, npt.NDArray[Any]]:
+        """The token arrays of a document's passages, checked."""
+        settings, folder = self._folder.settings, self._folder
+        for number, one in enumerate(encoded):
+            if one.matrix.ndim != 2 or one.matrix.shape[1] != settings.dim:
+                raise InputError(
+                    f"embeddings have shape {one.matrix.shape}: document {id_!r}, passage "
+                    f"{number}. This collection takes (n_tokens, {settings.dim})."
+                )
+            if one.token_ids is not None and len(one.token_ids) != len(one.matrix):
+                raise InputError(
+                    f"{len(one.token_ids)} token ids for {len(one.matrix)} embeddings: document "
+                    f"{id_!r}, passage {number}. Give one a row."
+                )
+            finite = np.isfinite(one.matrix).all(axis=1)
+            _refuse_rows(id_, number, np.asarray(finite), "has NaN or infinity")
+        matrices = [one.matrix for one in encoded] or [np.empty((0, settings.dim), np.float32)]
+        matrix = np.ascontiguousarray(np.concatenate(matrices), np.float32)
+        found: Quantised = folder.kernels.quantise(matrix, folder.signs, folder.n_threads)
+        start = 0
+        for number, one in enumerate(encoded):
+            nonzero: npt.NDArray[np.bool_] = found.scales[start : start + len(one.matrix)] > 0
+            _refuse_rows(id_, number, nonzero, "is zero")
+            start += len(one.matrix)
+        tokens: dict[str, npt.NDArray[Any]] = {"codes": found.codes, "scales": found.scales}
+        if all(one.token_ids is not None or not len(one.matrix) for one in encoded):
+            ids = [np.asarray(one.token_ids, np.int32) for one in encoded if len(one.matrix)]
+            tokens["token_ids"] = np.concatenate([*ids, np.empty(0, np.int32)])
+        return tokens
+
+    # --- files -----------------------------------------------------------------------------------
+    def _flush(self) -> None:
+        """Write what is buffered: settled when it is much and there is a codec, else fresh."""
+        part = self._buffer.take()
+        if part is None:
+            return
+        settings, transaction = self._folder.settings, self._transaction
+        if part.n_tokens > settings.fresh_budget_tokens and self._may_encode():
+            assert self._coder is not None
+            self._coder.encode(Parts([in_memory(FRESH, part)], np.empty(0, np.int64)))
+            return
+        row = write_fresh(self._folder.path, part)
+        transaction.add_segment(row)
+
+    def _may_encode(self) -> bool:
+        """Whether this writer may write settled segments: the codec is there and its to grow."""
+        if self._coder is None and self._encode_bulk and self._shape is not None:
+            catalog, number = self._transaction.catalog, self._transaction.number
+            generation = catalog.generation(number)
+            if generation is not None:
+                n_settled = sum(
+                    row.n_tokens for row in catalog.segments(number) if row.kind == SETTLED
+                )
+                self._coder = Coder(self._folder, generation, n_settled)
+        return self._coder is not None
+
+    # --- the end ---------------------------------------------------------------------------------
+    def commit(self) -> int:
+        """Make the changes durable and visible; the commit's number.
+
+        Without changes nothing is written, and the number is that of the last commit.
+        """
+        if self._over and not self._broken:
+            return self._number
+        with self._whole():
+            transaction = self._transaction
+            self._flush()
+            if not transaction.changed:
+                self._number = transaction.number - 1
+                self.abandon()
+                return self._number
+            if self._coder is not None:
+                self._coder.record(transaction)
+            if self._shape is not None:
+                compaction.merge_fresh(self._folder, transaction)
+            rows = transaction.catalog.segments(transaction.number)
+            written = Written(
+                transaction.number,
+                sum(row.n_tokens for row in rows if row.kind == FRESH),
+                sum(row.kind == SETTLED for row in rows),
+                transaction.catalog.generation(transaction.number) is not None,
+            )
+            self._number = transaction.commit("write")
+        self._release()
+        self._after_commit(written)
+        return self._number
+
+    def abandon(self) -> None:
+        """Forget all changes. Again, or after ``commit``, is harmless."""
+        self._transaction.abandon()
+        self._release()
+
+    def _release(self) -> None:
+        self._over = True
+        if self._shape is not None:
+            self._shape.release()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A change that fails half way leaves a writer that can only be left."""
+        if self._broken or self._over:
+            raise CollectionError(
+                f"this writer is over: {self._folder.path}. It was committed, left or has failed; "
+                "begin a new one."
+            )
+        self._broken = True
+        try:
+            yield
+        except BaseException:
+            self.abandon()
+            raise
+        self._broken = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and not self._over:
+            self.commit()
+        else:
+            self.abandon()
+
+
+def _refuse_rows(id_: Id, passage: int, good: npt.NDArray[np.bool_], what: str) -> None:
+    if not good.all():
+        raise InputError(
+            f"an embedding {what}: document {id_!r}, passage {passage}, token "
+            f"{int(np.argmin(good))}. Encode it again or drop it."
+        )
+
+
+class _Buffer:
+    """Passages whose tokens are not in a file yet."""
+
+    def __init__(self) -> None:
+        self.n_tokens = 0
+        self._parts: list[Part] = []
+
+    def add(
+        self, document: int, first: int, lengths: Numbers, tokens: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """Take the passages of a document, numbered from ``first``."""
+        passages = np.arange(first, first + len(lengths), dtype=np.int64)
+        self._parts.append(Part(passages, np.full_like(passages, document), lengths, tokens))
+        self.n_tokens += int(lengths.sum())
+
+    def take(self) -> Part | None:
+        """All of it, as one part; the buffer is empty then."""
+        parts, self._parts, self.n_tokens = self._parts, [], 0
+        return joined(parts) if parts else None
