@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from interlace.collection.changes import AddReport, Changes
 from interlace.collection.collection import Collection, create, open  # noqa: A004
-from interlace.collection.rerank import maxsim, rerank
+from interlace.collection.reranking import maxsim, rerank
 
 __all__ = ["AddReport", "Changes", "Collection", "create", "maxsim", "open", "rerank"]

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeAlias
 from interlace import text
 from interlace.collection.batches import Entry, batches, entries
 from interlace.collection.model import Model
-from interlace.errors import InputError
+from interlace.errors import CollectionError, InputError
 from interlace.progress import Progress, silent
 from interlace.store import Store, Writer
 from interlace.types import Encoded, Id, Passage
@@ -74,13 +74,13 @@ class Changes:
         progress: Progress = silent,
     ) -> None:
         self._store = opened
-        self._writer: Writer = opened.write()
+        self._entered: Writer | None = None
         self._model = model
         self._splitting = splitting
         self._progress = progress
 
     def __enter__(self) -> Self:
-        self._writer.__enter__()
+        self._entered = self._store.write()
         return self
 
     def __exit__(
@@ -89,7 +89,17 @@ class Changes:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._writer.__exit__(kind, error, traceback)
+        writer, self._entered = self._writer, None
+        writer.__exit__(kind, error, traceback)
+
+    @property
+    def _writer(self) -> Writer:
+        if self._entered is None:
+            raise CollectionError(
+                "changes belong inside a with block: it is not entered, or over. "
+                "Write: with collection.writer() as changes: …"
+            )
+        return self._entered
 
     def add(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -96,9 +95,8 @@ def create(
     settings = store.Settings(
         dim=dim, codec=f"residual{bits}", seed=seed, model=identity, passages=asdict(splitting)
     )
-    store.create(path, settings).close()
-    opened = store.open(
-        path, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
+    opened = store.create(
+        path, settings, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
     )
     return Collection(opened, given, n_threads)
 
@@ -159,7 +157,6 @@ class Collection:
         self._n_threads = n_threads or os.cpu_count() or 1
         self._model = Model(opened.settings.model, opened.settings.dim, given)
         self._splitting = text.Splitting(**opened.settings.passages)
-        self._writing = threading.Lock()
         self.path = Path(opened.path)
 
     # --- changing ------------------------------------------------------------------------------
@@ -403,13 +400,11 @@ class Collection:
 
     def settle(self) -> store.SettleReport:
         """Compress what was added lately, now, instead of when there is enough of it."""
-        with self._writing:
-            return self._store.settle()
+        return self._store.settle()
 
-    def compact(self) -> Any:
+    def compact(self) -> store.CompactReport:
         """Merge segments and drop what was deleted or replaced; searches go on meanwhile."""
-        with self._writing:
-            return self._store.compact()
+        return self._store.compact()
 
     def verify(self, progress: Progress = silent) -> store.VerifyReport:
         """Read every file of the collection and check it against its checksum and the catalog."""

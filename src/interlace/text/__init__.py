@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from interlace.text.passages import Splitting, TokenSpans, split
 from interlace.text.readers import FORMATS, STDIN, SUFFIXES, read
-from interlace.text.records import checked, document_from, identify
+from interlace.text.records import checked, checked_ids, document_from, identify
 
 __all__ = [
     "FORMATS",
@@ -16,6 +16,7 @@ __all__ = [
     "Splitting",
     "TokenSpans",
     "checked",
+    "checked_ids",
     "document_from",
     "identify",
     "read",

@@ -16,6 +16,7 @@ from interlace.types import Document, Id
 
 _KEYS = ("id", "text", "metadata")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_DEPTH_MAX = 64
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -130,7 +131,9 @@ def _checked_metadata(metadata: object, where: str) -> dict[str, Any]:
     return dict(json.loads(json.dumps(dict(metadata), ensure_ascii=False)))
 
 
-def _check_json(value: object, path: str, where: str) -> None:
+def _check_json(value: object, path: str, where: str, depth: int = 0) -> None:
+    if depth > _DEPTH_MAX:
+        raise InputError(f"metadata is nested over {_DEPTH_MAX} levels deep: {where}. Flatten it.")
     if value is None or isinstance(value, (bool, int)):
         return
     if isinstance(value, str):
@@ -145,10 +148,10 @@ def _check_json(value: object, path: str, where: str) -> None:
                     f"a key of {path} is {key!r}, not a str: {where}. Write {str(key)!r}."
                 )
             _checked_text(key, f"a key of {path} of {where}")
-            _check_json(inner, f"{path}.{key}", where)
+            _check_json(inner, f"{path}.{key}", where, depth + 1)
     elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         for i, inner in enumerate(value):
-            _check_json(inner, f"{path}[{i}]", where)
+            _check_json(inner, f"{path}[{i}]", where, depth + 1)
     else:
         remedy = "Use .isoformat()." if hasattr(value, "isoformat") else "Convert it first."
         raise InputError(
