@@ -375,6 +375,9 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 # --- locks ---------------------------------------------------------------------------------------
+_NOTE_BYTES = 512
+
+
 class Lock:
     """A held lock on a file. The system gives it back when the process ends, however it ends."""
 
@@ -406,10 +409,12 @@ class Lock:
         self.release()
 
 
-def lock(path: Path, *, shared: bool = False, wait_seconds: float = 0.0) -> Lock | None:
+def lock(
+    path: Path, *, shared: bool = False, wait_seconds: float = 0.0, sign: bool = False
+) -> Lock | None:
     """Take the lock of a file, which is made when missing; None when others keep it too long.
 
-    An exclusive lock leaves a note of its holder in the file, for ``holder``.
+    Whoever signs leaves a note of who holds the lock in the file, for ``holder``.
     """
     deadline, pause = time.monotonic() + wait_seconds, 0.001
     with _writing(path):
@@ -421,13 +426,11 @@ def lock(path: Path, *, shared: bool = False, wait_seconds: float = 0.0) -> Lock
         time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
         pause = min(pause * 2, 0.05)
     held = Lock(fd)
-    if not shared:
+    if sign:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        note = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
         with suppress(OSError):  # a full disk must not stop a delete that would empty it
-            os.ftruncate(fd, 0)
-            os.lseek(fd, 0, os.SEEK_SET)
-            os.write(fd, json.dumps(note).encode())
+            os.write(fd, note.encode().ljust(_NOTE_BYTES))  # covers any older note
     return held
 
 

@@ -40,6 +40,11 @@ class Size(NamedTuple):
     n_tokens: int
     n_dead: int
 
+    @property
+    def is_mostly_dead(self) -> bool:
+        """Whether it is worth writing again without its tombstones."""
+        return self.n_dead > DEAD_SHARE_MAX * self.n_passages
+
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
@@ -103,25 +108,36 @@ def choose_settled(sizes: Sequence[Size], *, thorough: bool = False) -> list[lis
         merged = sorted(order[: min(costs, key=lambda n: (costs[n], -n))])
         groups.append(merged)
     for i, size in enumerate(sizes):
-        if i not in merged and size.n_dead > DEAD_SHARE_MAX * size.n_passages:
+        if i not in merged and size.is_mostly_dead:
             groups.append([i])
     return groups
 
 
+def is_due(n_settled_segments: int, n_held: int, n_alive: int) -> bool:
+    """Whether some settled segment may be worth merging; counts alone tell."""
+    return n_settled_segments > SETTLED_MAX or n_held - n_alive > DEAD_SHARE_MAX * n_held
+
+
 def merge_fresh(folder: Folder, transaction: Transaction) -> None:
-    """Merge small fresh segments inside a writer's commit. Needs the shape lock."""
+    """Keep the fresh segments few, and few of their passages dead, inside a writer's commit.
+
+    Needs the shape lock.
+    """
     catalog, number = transaction.catalog, transaction.number
     rows = [row for row in catalog.segments(number) if row.kind == FRESH]
-    if len(rows) <= FRESH_MAX:
+    if len(rows) <= FRESH_MAX and not transaction.n_died:
         return
-    sizes = [Size(row.n_passages, row.n_tokens, 0) for row in rows]
-    chosen = [rows[i] for i in choose_fresh(sizes, folder.settings.buffer_tokens_max)]
     dead = catalog.dead_passages(number)
-    segments = [folder.segment(row) for row in chosen]
-    parts = Parts(segments, dead)
-    if len(parts):
-        transaction.add_segment(write_fresh(folder.path, parts.part(0, len(parts))))
-    transaction.retire(chosen, held(segments, dead))
+    sizes = _sizes(folder, rows, dead)
+    merged = choose_fresh(sizes, folder.settings.buffer_tokens_max)
+    alone = [[i] for i in range(len(sizes)) if i not in merged and sizes[i].is_mostly_dead]
+    for group in [merged, *alone] if merged else alone:
+        chosen = [rows[i] for i in group]
+        segments = [folder.segment(row) for row in chosen]
+        parts = Parts(segments, dead)
+        if len(parts):
+            transaction.add_segment(write_fresh(folder.path, parts.part(0, len(parts))))
+        transaction.retire(chosen, held(segments, dead))
 
 
 def compact(
@@ -140,7 +156,8 @@ def compact(
         number = catalog.newest().number
         dead = catalog.dead_passages(number)
         rows = [row for row in catalog.segments(number) if row.kind == SETTLED]
-        groups = [[rows[i] for i in group] for group in _chosen(folder, rows, dead, thorough)]
+        chosen = choose_settled(_sizes(folder, rows, dead), thorough=thorough)
+        groups = [[rows[i] for i in group] for group in chosen]
         if not groups:
             return CompactReport()
         written: list[SegmentRow] = []
@@ -163,10 +180,7 @@ def compact(
         return CompactReport(len(merged), len(written), n_dropped)
 
 
-def _chosen(
-    folder: Folder, rows: Sequence[SegmentRow], dead: Numbers, thorough: bool
-) -> list[list[int]]:
-    sizes = [
+def _sizes(folder: Folder, rows: Sequence[SegmentRow], dead: Numbers) -> list[Size]:
+    return [
         Size(row.n_passages, row.n_tokens, len(folder.segment(row).ordinals(dead))) for row in rows
     ]
-    return choose_settled(sizes, thorough=thorough)

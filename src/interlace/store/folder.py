@@ -14,7 +14,7 @@ waiting), write, gate, a commit's.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -78,11 +78,11 @@ class Folder:
 
     def try_shape_lock(self) -> Lock | None:
         """The same, when nobody has it: a small write does without."""
-        return files.lock(self.path / SHAPE_LOCK)
+        return files.lock(self.path / SHAPE_LOCK, sign=True)
 
     def _exclusive(self, name: str, wait_seconds: float | None) -> Lock:
         wait = self.lock_wait_seconds if wait_seconds is None else wait_seconds
-        lock = files.lock(self.path / name, wait_seconds=wait)
+        lock = files.lock(self.path / name, wait_seconds=wait, sign=True)
         if lock is None:
             raise Locked(
                 f"another writer holds the collection: {self.path}: "
@@ -140,8 +140,8 @@ class Folder:
             if lock is None:
                 oldest = min(oldest, int(name))
             else:
-                files.remove(readers / name)
                 lock.release()
+                files.remove(readers / name)
         return oldest
 
     @contextmanager
@@ -203,11 +203,17 @@ class Folder:
                 self._handles[segment.row.name] = known
             return known[1]
 
-    def forget(self, kept: set[str]) -> None:
-        """Let go of opened segments that the newest snapshot does not need."""
+    def forget(self, gone: Iterable[str]) -> None:
+        """Let go of opened segments that newer snapshots do not need."""
         with self._opening:
-            self._segments = {k: v for k, v in self._segments.items() if k in kept}
-            self._handles = {k: v for k, v in self._handles.items() if k in kept}
+            for name in gone:
+                self._segments.pop(name, None)
+                self._handles.pop(name, None)
+
+    def opened(self) -> set[str]:
+        """Names of the segments that are opened."""
+        with self._opening:
+            return set(self._segments)
 
 
 def missing(path: object) -> Corrupt:

@@ -192,7 +192,7 @@ def take(folder: Folder, catalog: Catalog) -> Snapshot:
         try:
             if commit is not None:
                 snapshot = Snapshot(folder, catalog, commit, lock)
-                folder.forget({segment.row.name for segment in snapshot.opened})
+                folder.forget(folder.opened() - {segment.row.name for segment in snapshot.opened})
                 return snapshot
         except FileNotFoundError as error:
             if lock is not None or tried == number:

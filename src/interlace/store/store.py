@@ -108,7 +108,9 @@ class Store:
         try:
             if written.n_fresh_tokens > budget:
                 self.settle()
-            elif written.n_settled_segments > compaction.SETTLED_MAX:
+            elif written.n_settled_segments and compaction.is_due(
+                written.n_settled_segments, written.n_held, written.n_alive
+            ):
                 self._compact(thorough=False, progress=silent)
         except InterlaceError as error:
             self.last_settle_error = error
@@ -232,7 +234,7 @@ def create(path: str | os.PathLike[str], settings: Settings, **options: Any) -> 
     CollectionError
         When the folder holds something, or cannot be written.
     """
-    folder = Path(path)
+    folder = Path(path).absolute()
     if folder.exists() and not folder.is_dir():
         raise CollectionError(f"not a folder: {folder}. Give the path of a new or empty folder.")
     files.make_folder(folder)
@@ -298,7 +300,7 @@ def open(  # noqa: A001
     SettingsError
         When an option is out of range.
     """
-    folder = Path(path)
+    folder = Path(path).absolute()
     if settle not in _SETTLE:
         raise SettingsError(f"unknown settle: {settle!r}. Choose one of {', '.join(_SETTLE)}.")
     if n_threads is not None and n_threads < 1:

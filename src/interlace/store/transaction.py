@@ -35,6 +35,8 @@ class Transaction:
         The commit that is being made; rows are born and die with it.
     n_documents, n_passages : int
         What will be alive; the changes keep them up to date.
+    n_died : int
+        Passages that the changes let die.
     next_document, next_passage : int
         The next insertion numbers.
     may_sweep : bool
@@ -50,6 +52,7 @@ class Transaction:
     ) -> None:
         self._folder, self._before_commit = folder, before_commit
         self.may_sweep = self._attempted = False
+        self._retired: list[str] = []
         self._lock: Lock | None = folder.write_lock(wait_seconds)
         try:
             self.catalog = Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)
@@ -63,6 +66,7 @@ class Transaction:
             raise
         self.number = last.number + 1
         self.n_documents, self.n_passages = last.n_documents, last.n_passages
+        self.n_died = 0
         self.next_document, self.next_passage = last.next_document, last.next_passage
 
     @property
@@ -76,6 +80,7 @@ class Transaction:
 
     def retire(self, rows: list[SegmentRow], dropped: Numbers) -> None:
         """Let segments die that others replace, which hold all but these dead passages."""
+        self._retired += [row.name for row in rows]
         self.catalog.retire_segments([row.name for row in rows], self.number)
         self.catalog.drop_passages(dropped, self.number)
 
@@ -107,6 +112,7 @@ class Transaction:
         finally:
             if gate is not None:
                 gate.release()
+        self._folder.forget(self._retired)
         if with_files:
             self._sweep()
         self._end()

@@ -32,11 +32,13 @@ from interlace.types import Document, Encoded, Id, Passage
 
 
 class Written(NamedTuple):
-    """What a commit tells the store."""
+    """What a commit tells the store: whether there is something to settle or to merge."""
 
     number: int
     n_fresh_tokens: int
     n_settled_segments: int
+    n_held: int
+    n_alive: int
     has_codec: bool
 
 
@@ -158,6 +160,7 @@ class Writer:
             return False
         self._transaction.n_documents -= 1
         self._transaction.n_passages -= n_passages
+        self._transaction.n_died += n_passages
         return True
 
     def _quantised(self, id_: Id, encoded: Sequence[Encoded]) -> dict[str, npt.NDArray[Any]]:
@@ -240,6 +243,8 @@ class Writer:
                 transaction.number,
                 sum(row.n_tokens for row in rows if row.kind == FRESH),
                 sum(row.kind == SETTLED for row in rows),
+                sum(row.n_passages for row in rows),
+                transaction.n_passages,
                 transaction.catalog.generation(transaction.number) is not None,
             )
             self._number = transaction.commit("write")
