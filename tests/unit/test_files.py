@@ -1,0 +1,210 @@
+"""files.py: one format, read by others; nothing half-written; locks that end with their process."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from interlace import files
+from interlace.errors import CollectionError, Corrupt
+
+ARRAYS = {
+    "codes": np.arange(30, dtype=np.int8).reshape(10, 3),
+    "offsets": np.array([0, 4, 10], np.int64),
+    "none": np.empty((0, 5), np.uint16),
+    "scales": np.linspace(0, 1, 7, dtype=np.float32),
+}
+
+
+def test_round_trip(tmp_path):
+    path = tmp_path / "a.fresh"
+    written = files.write_arrays(path, ARRAYS, {"kind": "test", "über": "ü"})
+    arrays, manifest = files.open_arrays(path, written.n_bytes)
+    assert written.n_bytes == path.stat().st_size
+    assert manifest["kind"] == "test"
+    assert manifest["über"] == "ü"
+    assert set(arrays) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array)
+        assert not arrays[name].flags.writeable
+    files.verify_arrays(path, written)
+
+
+def test_safetensors_reads_it(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "a.fresh"
+    files.write_arrays(path, ARRAYS, {"kind": "test"})
+    loaded = safetensors.load_file(path)
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_arrays_are_aligned(tmp_path):
+    path = tmp_path / "a.fresh"
+    files.write_arrays(path, ARRAYS, {})
+    header = path.read_bytes()
+    data = 8 + int.from_bytes(header[:8], "little")
+    assert data % 64 == 0
+    for name, array in files.open_arrays(path)[0].items():
+        assert array.flags.aligned, name
+
+
+def test_by_and_by_equals_at_once(tmp_path):
+    once = tmp_path / "once"
+    files.write_arrays(once, ARRAYS, {"kind": "test"})
+    shapes = {name: files.Shape(array.dtype, array.shape) for name, array in ARRAYS.items()}
+    parts = tmp_path / "parts"
+    with files.ArrayWriter(parts, shapes, {"kind": "test"}) as writer:
+        for start in range(0, 10, 4):
+            for name, array in ARRAYS.items():
+                writer.append(name, array[start : start + 4])
+    assert parts.read_bytes() == once.read_bytes()
+    files.verify_arrays(parts, writer.written)
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("precious")
+    with pytest.raises(CollectionError, match="cannot write"):
+        files.write_arrays(path, ARRAYS, {})
+    assert path.read_text() == "precious"
+
+
+def test_a_block_that_raises_leaves_no_file(tmp_path):
+    path = tmp_path / "a"
+    with (
+        pytest.raises(KeyError),
+        files.ArrayWriter(path, {"a": files.Shape("i1", (4,))}, {}) as writer,
+    ):
+        writer.append("a", np.ones(2, np.int8))
+        raise KeyError
+    assert not path.exists()
+
+
+def test_a_full_disk_is_told_with_what_was_needed(tmp_path, monkeypatch):
+    def full(fd):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "sync_file", full)
+    path = tmp_path / "a"
+    with pytest.raises(CollectionError, match=r"disk is full.*bytes needed.*free.*Free some space"):
+        files.write_arrays(path, ARRAYS, {})
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, -1])
+def test_truncated(tmp_path, length):
+    path = tmp_path / "a"
+    written = files.write_arrays(path, ARRAYS, {"kind": "test"})
+    path.write_bytes(path.read_bytes()[:length])
+    for n_bytes in (None, written.n_bytes):
+        with pytest.raises(Corrupt, match=str(path)):
+            files.open_arrays(path, n_bytes)
+
+
+def test_every_flipped_bit_is_found(tmp_path):
+    path = tmp_path / "a"
+    written = files.write_arrays(path, ARRAYS, {"kind": "test"})
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(Corrupt, match=r"expected .*found"):
+            files.verify_arrays(path, written)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"__metadata__":{}}',
+        b'{"__metadata__":{},"a":1}',
+        b'{"__metadata__":[],"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}}',
+        b'{"__metadata__":{},"a":{"dtype":"X","shape":[4],"data_offsets":[0,4]}}',
+        b'{"__metadata__":{},"a":{"dtype":"I8","shape":[5],"data_offsets":[0,4]}}',
+        b'{"__metadata__":{},"a":{"dtype":"I8","shape":[-4],"data_offsets":[0,4]}}',
+        b'{"__metadata__":{},"a":{"dtype":"I8","shape":[4],"data_offsets":[-4,0]}}',
+        b'{"__metadata__":{},"a":{"dtype":"I8","shape":[8],"data_offsets":[0,8]}}',
+        b'{"__metadata__":{},"a":{"dtype":"I8","shape":["x"],"data_offsets":[0,4]}}',
+        b'{"__metadata__":{},"a":{"dtype":"I8","shape":[4],"data_offsets":[0]}}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_hostile_header_is_damage(tmp_path, header):
+    path = tmp_path / "a"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    with pytest.raises(Corrupt):
+        files.open_arrays(path)
+
+
+def test_a_missing_file_is_the_callers_to_judge(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        files.open_arrays(tmp_path / "a")
+
+
+def test_locks_exclude(tmp_path):
+    path = tmp_path / "lock"
+    with files.lock(path, sign=True):
+        assert files.lock(path) is None
+        assert files.lock(path, shared=True) is None
+        assert files.lock(path, wait_seconds=0.02) is None
+        assert f"process {os.getpid()} on " in files.holder(path)
+    with files.lock(path, shared=True), files.lock(path, shared=True):
+        assert files.lock(path) is None
+    with files.lock(path) as held:
+        held.release()
+        files.lock(path).release()
+
+
+def test_a_lock_that_is_dropped_is_given_back(tmp_path):
+    held = files.lock(tmp_path / "lock")
+    assert held is not None
+    del held
+    files.lock(tmp_path / "lock").release()
+
+
+def test_a_lock_falls_with_its_process(tmp_path):
+    path = tmp_path / "lock"
+    script = (
+        "import sys, time; from pathlib import Path; from interlace import files\n"
+        "lock = files.lock(Path(sys.argv[1]), sign=True); print('held', flush=True)\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        assert files.lock(path) is None
+        assert f"process {process.pid} " in files.holder(path)
+        process.kill()
+        process.wait()
+        files.lock(path, wait_seconds=5).release()
+
+
+def test_a_note_covers_an_older_and_longer_one(tmp_path):
+    path = tmp_path / "lock"
+    path.write_bytes(json.dumps({"pid": 1, "host": "x" * 300, "since": "then"}).encode())
+    with files.lock(path, sign=True):
+        assert f"process {os.getpid()} " in files.holder(path)
+
+
+def test_a_strange_note_is_another_process(tmp_path):
+    path = tmp_path / "lock"
+    assert files.holder(path) == "another process"
+    path.write_text("[]")
+    assert files.holder(path) == "another process"
+
+
+def test_names_of_a_missing_folder(tmp_path):
+    assert files.names(tmp_path / "none") == []
+    assert files.size(tmp_path / "none") == 0
