@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,12 +41,8 @@ EPSILON = 1e-12
 POSITIONS = 512
 MICROSOFT = "com.microsoft"
 
-LIMIT = 64
+#: Tokens of a text that are encoded; MiniLM was trained on less, and reads up to 510.
 DOCUMENT_LENGTH = 256
-QUERY_SKIP: list[str] = []
-
-#: Below this, GELU has no values: its least one is -0.16997.
-GELU_LEAST = -0.17
 
 
 class Graph:
@@ -95,9 +92,13 @@ class FloatLinear:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
 
-    def __call__(self, x: str, name: str, weight: np.ndarray, *, gelu: bool = False) -> str:
+    def __call__(self, x: str, name: str, weight: np.ndarray) -> str:
         """``x @ weight``; weight is (inputs, outputs)."""
         return self._graph.add("MatMul", x, self._graph.constant(name, weight))
+
+    def per_token(self, x: str, name: str, weight: np.ndarray, *, gelu: bool = False) -> str:
+        """The same: floats need no scales."""
+        return self(x, name, weight)
 
     def stored(self, weight: np.ndarray) -> np.ndarray:
         """The weight as the graph has it."""
@@ -105,73 +106,70 @@ class FloatLinear:
 
 
 class Int8Linear:
-    """Matrix products in integers: a scale a token for activations, a scale a column for weights.
+    """Matrix products in integers, with a scale for each column of the weights.
 
-    ``limit`` bounds the weights. 64 keeps a pair of uint8 x int8 products within 16 bits, which
-    is how processors without VNNI add them: with 127 they would saturate, silently.
+    Weights stay within 64, so that two products of uint8 and int8 add up within 16 bits: that is
+    how processors without VNNI add them, and with 127 they would saturate, silently.
     """
 
-    def __init__(self, graph: Graph, limit: int) -> None:
+    LIMIT = 64
+
+    def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._limit = limit
         self._one = graph.constant("one", np.float32(1))
         self._n_tokens = graph.add("Shape", "input_ids", start=1, end=2)
         self._last = graph.constant("last", np.array([-1], np.int64))
         self._zero_points: dict[int, str] = {}
 
-    def __call__(self, x: str, name: str, weight: np.ndarray, *, gelu: bool = False) -> str:
-        """``x @ weight``; weight is (inputs, outputs); ``gelu`` says that x is a GELU's output."""
+    def __call__(self, x: str, name: str, weight: np.ndarray) -> str:
+        """``x @ weight`` with one scale for the whole text; weight is (inputs, outputs)."""
+        return self._graph.add(
+            "DynamicQuantizeMatMul", x, *self._constants(name, weight), domain=MICROSOFT
+        )
+
+    def per_token(self, x: str, name: str, weight: np.ndarray, *, gelu: bool = False) -> str:
+        """``x @ weight`` with a scale for each token, for inputs where a few tokens stand out.
+
+        ``gelu`` says that x is a GELU's output, which reaches down to -0.17 only: with a greatest
+        value of 1 or more, code 38 can stand for 0 and nearly all others for what is above.
+        """
         graph = self._graph
-        codes, scales = self._codes(weight)
-        least = GELU_LEAST if gelu else -1.0
-        token_scales, zero = self._token_scales(x, least)
-        quantised = graph.add(
+        zero = 38 if gelu else 128
+        magnitude = x if gelu else graph.add("Abs", x)
+        greatest = graph.add("ReduceMax", magnitude, self._last, keepdims=1)
+        if gelu:
+            greatest = graph.add("Max", greatest, self._one)
+        step = graph.constant(f"step_{zero}", np.float32(1 / (255 - zero)))
+        scales = graph.add("Mul", greatest, step)
+        codes = graph.add(
             "QuantizeLinear",
             x,
-            graph.add("Reshape", token_scales, self._last),
-            self._zero_point(zero),
+            graph.add("Reshape", scales, self._last),
+            self._zero_point_a_token(zero),
             axis=1,
         )
-        products = graph.add(
-            "MatMulIntegerToFloat",
-            quantised,
-            graph.constant(name, codes),
-            self._one,
-            graph.constant(f"{name}.scales", scales),
-            graph.constant(f"zero_{zero}", np.uint8(zero)),
-            domain=MICROSOFT,
-        )
-        return graph.add("Mul", products, token_scales)
+        weights, columns = self._constants(name, weight)
+        zero_point = graph.constant(f"zero_{zero}", np.array(zero, np.uint8))
+        inputs = (codes, weights, self._one, columns, zero_point)
+        products = graph.add("MatMulIntegerToFloat", *inputs, domain=MICROSOFT)
+        return graph.add("Mul", products, scales)
 
     def stored(self, weight: np.ndarray) -> np.ndarray:
         """The weight as the graph has it."""
-        codes, scales = self._codes(weight)
+        codes, scales = self._quantised(weight)
         return codes * scales
 
-    def _codes(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        scales = (np.abs(weight).max(axis=0) / self._limit).astype(np.float32)
-        codes = np.rint(weight / scales)
-        return np.clip(codes, -self._limit, self._limit).astype(np.int8), scales
+    def _quantised(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Codes (inputs, outputs) int8 and scales (outputs,) float32."""
+        scales = (np.abs(weight).max(axis=0) / self.LIMIT).astype(np.float32)
+        codes = np.clip(np.rint(weight / scales), -self.LIMIT, self.LIMIT)
+        return codes.astype(np.int8), scales
 
-    def _token_scales(self, x: str, least: float) -> tuple[str, int]:
-        """The scale of each token, (1, tokens, 1), and the uint8 that stands for 0.
+    def _constants(self, name: str, weight: np.ndarray) -> tuple[str, str]:
+        codes, scales = self._quantised(weight)
+        return self._graph.constant(name, codes), self._graph.constant(f"{name}.scales", scales)
 
-        A GELU's output reaches down to -0.17 only, so nearly all codes can go to what is above:
-        with a greatest value of 1 or more, 0 is code 38 and the greatest is 255.
-        """
-        graph = self._graph
-        greatest = graph.add("ReduceMax", x, self._last, keepdims=1)
-        if least > -1:
-            zero = int(np.ceil(255 * -least / (1 - least)))
-            bound = graph.add("Max", greatest, self._one)
-        else:
-            zero = 128
-            lowest = graph.add("ReduceMin", x, self._last, keepdims=1)
-            bound = graph.add("Max", greatest, graph.add("Neg", lowest))
-        step = graph.constant(f"step_{zero}", np.float32(1 / (255 - zero)))
-        return graph.add("Mul", bound, step), zero
-
-    def _zero_point(self, zero: int) -> str:
+    def _zero_point_a_token(self, zero: int) -> str:
         if zero not in self._zero_points:
             value = self._graph.constant(f"zeros_{zero}", np.array([zero], np.uint8))
             self._zero_points[zero] = self._graph.add("Expand", value, self._n_tokens)
@@ -188,7 +186,7 @@ def build(
     activations less, twice a layer.
     """
     graph = Graph()
-    linear = FloatLinear(graph) if precision == "float32" else Int8Linear(graph, limit=LIMIT)
+    linear = FloatLinear(graph) if precision == "float32" else Int8Linear(graph)
     layers = [Layer(weights, i) for i in range(N_LAYERS)]
     after = [*[layer.bias("attention.output.dense") for layer in layers[1:]], np.float32(0)]
 
@@ -279,11 +277,12 @@ def feed_forward(
     bias = layer.bias("intermediate.dense") - ahead @ linear.stored(weight)
     widened = graph.add(
         "BiasGelu",
-        linear(x, f"{layer.prefix}wide", weight),
+        linear.per_token(x, f"{layer.prefix}wide", weight),
         graph.constant(f"{layer.prefix}wide.bias", bias.astype(np.float32)),
         domain=MICROSOFT,
     )
-    return linear(widened, f"{layer.prefix}narrow", layer.weight("output.dense"), gelu=True)
+    narrow = layer.weight("output.dense")
+    return linear.per_token(widened, f"{layer.prefix}narrow", narrow, gelu=True)
 
 
 def residual_norm(
@@ -360,6 +359,7 @@ def settings(tokenizer: Tokenizer, precision: str, dim: int) -> dict[str, object
     """What interlace.json says."""
     size = tokenizer.get_vocab_size()
     signs = sorted(filter(is_punctuation, map(tokenizer.id_to_token, range(size))))
+    skip = ["[CLS]", "[SEP]", *signs]
     return {
         "format": 1,
         "name": "mini",
@@ -368,8 +368,8 @@ def settings(tokenizer: Tokenizer, precision: str, dim: int) -> dict[str, object
         "dim": dim,
         "query_length": POSITIONS - 2,
         "document_length": DOCUMENT_LENGTH,
-        "query_skip": QUERY_SKIP,
-        "document_skip": ["[CLS]", "[SEP]", *signs],
+        "query_skip": skip,
+        "document_skip": skip,
     }
 
 
@@ -378,6 +378,14 @@ def plain_tokenizer(source: Path) -> str:
     content = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
     content["padding"] = content["truncation"] = None
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def record(card: Path, name: str, digest: str) -> None:
+    """Put a file's hash into its row of the model card, where the folder has one."""
+    if card.exists():
+        text = card.read_text(encoding="utf-8")
+        row = re.compile(rf"^\| `{re.escape(name)}` \| `\w*` \|", re.MULTILINE)
+        card.write_text(row.sub(f"| `{name}` | `{digest}` |", text), encoding="utf-8")
 
 
 def main() -> None:
@@ -407,7 +415,9 @@ def main() -> None:
     }
     for name, content in files.items():
         (arguments.to / name).write_bytes(content)
-        print(f"{hashlib.sha256(content).hexdigest()}  {name}  {len(content):,} bytes")
+        digest = hashlib.sha256(content).hexdigest()
+        record(arguments.to / "README.md", name, digest)
+        print(f"{digest}  {name}  {len(content):,} bytes")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,9 @@ class TextTokenizer:
         if content:
             first = len(frame.before)
             offsets[first : first + len(content)] = encoding.offsets[: frame.length]
-        return Tokens(ids, offsets, ~frame.skipped[ids], len(encoding.ids) - len(content))
+        # Special tokens alone say nothing: a text without tokens of its own gets no rows.
+        kept = ~frame.skipped[ids] if content else np.zeros(len(ids), np.bool_)
+        return Tokens(ids, offsets, kept, len(encoding.ids) - len(content))
 
     def spans(self, text: str) -> IntArray:
         """Offsets of all tokens of a text, uncut and without special tokens: (n_tokens, 2)."""
