@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Annotated, Any, Final
 
 import typer
+from rich.console import Group
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
@@ -44,7 +45,8 @@ def command(
         collection = stack.enter_context(
             interlace.open(folder) if _is_kept(folder) else interlace.create(folder)
         )
-        documents = list(docstrings())
+        with console.status("reading the sources"):
+            documents = list(docstrings())
         started = perf_counter()
         with output.counting("indexing", silent=False) as count:
             report = collection.add(documents, progress=count)
@@ -53,8 +55,11 @@ def command(
         found = [_ask(collection, question) for question in QUESTIONS]
         for question, (hits, ms) in zip(QUESTIONS, found, strict=True):
             console.print(_answers(question, hits, ms))
-        console.print(Text("\nWhy the last one? Each word of the question, and what answers it:\n"))
+        console.print(
+            "Why the last one? Each word of the question, and the word that answers it:\n"
+        )
         console.print(explained(collection.explain(QUESTIONS[-1], found[-1][0][0])))
+        console.print("")
         console.print(_next_steps(to))
 
 
@@ -74,7 +79,8 @@ def _figures(collection: interlace.Collection, n_tokens: int, seconds: float) ->
     parts: list[Any] = [(f"{len(collection):,}", "bold"), " docstrings"]
     if n_tokens:
         parts += [
-            (f", {n_tokens:,}", "bold"),
+            ", ",
+            (f"{n_tokens:,}", "bold"),
             " tokens, indexed in ",
             (f"{seconds:.1f} s", "bold"),
             f" ({n_tokens / seconds:,.0f} tokens/s)",
@@ -84,19 +90,18 @@ def _figures(collection: interlace.Collection, n_tokens: int, seconds: float) ->
     return Text.assemble(*parts, ", ", (output.bytes_shown(n_bytes), "bold"), " on disk.\n")
 
 
-def _answers(question: str, hits: Hits, ms: float) -> Table:
+def _answers(question: str, hits: Hits, ms: float) -> Group:
     title = Text.assemble(("? ", "bold yellow"), (question, "bold"), (f"   {ms:.1f} ms", "dim"))
-    table = output.hits_table(hits, lines=1)
-    table.title, table.title_justify = title, "left"
-    table.padding = (0, 2, 0, 0)
-    return table
+    return Group(title, output.hits_table(hits), "")
 
 
 def _next_steps(kept: Path | None) -> Panel:
-    here = f"interlace search {kept}" if kept else "interlace demo --to python.lace"
     steps = Table.grid(padding=(0, 2))
     steps.add_row("[bold]interlace index[/] docs/ --to notes.lace", "[dim]your own files[/]")
     steps.add_row('[bold]interlace search[/] notes.lace "your question"', "[dim]find[/]")
     steps.add_row('[bold]interlace explain[/] notes.lace "your question"', "[dim]see why[/]")
-    steps.add_row(f"[bold]{here}[/]", "[dim]keep asking this collection[/]")
+    if kept:
+        steps.add_row(f'[bold]interlace search[/] {kept} "…"', "[dim]ask this collection more[/]")
+    else:
+        steps.add_row("[bold]interlace demo[/] --to python.lace", "[dim]keep this collection[/]")
     return Panel(steps, title="what to type next", title_align="left", border_style="dim")

@@ -10,7 +10,9 @@ import typer
 CollectionPath: TypeAlias = Annotated[
     Path, typer.Argument(metavar="COLLECTION", help="The collection's folder.", show_default=False)
 ]
-Query: TypeAlias = Annotated[str, typer.Argument(help="What to search for.", show_default=False)]
+Query: TypeAlias = Annotated[
+    str, typer.Argument(metavar="QUERY", help="What to search for.", show_default=False)
+]
 Files: TypeAlias = Annotated[
     list[str],
     typer.Argument(

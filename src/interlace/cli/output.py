@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -123,31 +124,63 @@ def show_hits(hits: Hits, is_json: bool) -> None:
         for hit in hits:
             as_json(hit_as_json(hit))
     elif hits:
-        to_people().print(hits_table(hits))
+        to_people().print(hits_shown(hits))
     else:
         to_people().print("Nothing found.")
     note(*hits.notes)
 
 
-def hits_table(hits: Iterable[Hit], lines: int = 3) -> Table:
-    """Lay hits out for people: rank, mean score a query token, id, the beginning of the text."""
-    table = Table(box=None, padding=(0, 2, 1, 0), show_edge=False)
-    table.add_column("", justify="right", style="dim")
-    table.add_column("score", justify="right", style="bold green")
-    table.add_column("document", style="bold cyan", overflow="fold", max_width=36)
-    table.add_column("passage", overflow="ellipsis")
+def hits_shown(hits: Iterable[Hit], n_lines: int = 3) -> Group:
+    """Lay hits out for people: rank, mean score a query token, id; below, the passage's start."""
+    blocks: list[RenderableType] = []
     for hit in hits:
-        where = f"{hit.id}" if not hit.passage else f"{hit.id} #{hit.passage}"
-        table.add_row(str(hit.rank), f"{hit.mean_score:.3f}", where, snippet(hit.text, lines))
+        head = Text.assemble(
+            (f"{hit.rank:>3}  ", "dim"), (f"{hit.mean_score:.3f}  ", "bold green"), name_of(hit)
+        )
+        blocks += [head, Padding(_Lines(hit.text, n_lines), (0, 0, 1, 5))]
+    return Group(*blocks)
+
+
+def hits_table(hits: Iterable[Hit]) -> Table:
+    """Lay hits out a line each, as much of the passage as fits."""
+    shown = list(hits)
+    widest = max((len(name_of(hit)) for hit in shown), default=0)
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(style="dim", width=3)
+    table.add_column(style="bold green", width=5)
+    table.add_column(no_wrap=True, overflow="ellipsis", width=min(widest, 36))
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for hit in shown:
+        table.add_row(f"{hit.rank:>3}", f"{hit.mean_score:.3f}", name_of(hit), flat(hit.text, 200))
     return table
 
 
-def snippet(text: str, lines: int, width: int = 88) -> Text:
-    """Return the beginning of a text, its blanks run together."""
-    room = lines * width
-    # Control characters of a document must not reach the terminal.
-    flat = "".join(c if c.isprintable() else " " for c in " ".join(text[: room * 4].split()))
-    return Text(flat if len(flat) <= room else flat[: room - 1].rstrip() + "…")
+def name_of(hit: Hit) -> Text:
+    """Return the document's id, and the passage's number where it is not the first."""
+    where = f"  passage {hit.passage}" if hit.passage else ""
+    return Text.assemble((flat(str(hit.id), 200).plain, "bold cyan"), (where, "dim"))
+
+
+def flat(text: str, n_characters: int) -> Text:
+    """Return the beginning of a text on one line, without characters that steer a terminal."""
+    start = " ".join(text[: n_characters * 4].split())[:n_characters]
+    return Text("".join(c if c.isprintable() else " " for c in start))
+
+
+class _Lines:
+    """The first lines of a text, as wide as the terminal is, and whether there is more."""
+
+    def __init__(self, text: str, n_lines: int) -> None:
+        self._text, self._n_lines = text, n_lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width * self._n_lines
+        lines = flat(self._text, room * 2).wrap(console, options.max_width)
+        shown = list(lines[: self._n_lines])
+        if len(lines) > self._n_lines:
+            shown[-1].truncate(options.max_width - 1)
+            shown[-1].append("…")
+        yield Text("\n").join(shown)
 
 
 def facts(rows: Mapping[str, Any]) -> Table:

@@ -1,0 +1,208 @@
+"""Each command is one call: what it prints, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+import interlace
+from interlace.cli.app import app, exit_code
+from interlace.errors import InterlaceError
+
+RECORDS = [
+    {"id": "sky", "text": "Rayleigh scattering makes the sky blue.", "metadata": {"year": 1871}},
+    {"id": "bread", "text": "Bread is baked in an oven."},
+    {"id": 7, "text": "A knight moves in the shape of an L."},
+]
+
+
+@pytest.fixture
+def lines(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    return path
+
+
+@pytest.fixture
+def filled(run, lines):
+    assert run("index", lines, "--to", "notes.lace").code == 0
+    return "notes.lace"
+
+
+def test_index_then_index_again(run, lines):
+    ran = run("index", lines, "--to", "notes.lace", "--json")
+    assert ran.code == 0
+    (report,) = ran.records
+    assert (report["added"], report["n_documents"], report["empty"]) == (3, 3, [])
+    (again,) = run("index", lines, "--to", "notes.lace", "--json").records
+    assert (again["added"], again["unchanged"]) == (0, 3)
+
+
+def test_index_for_people_says_what_it_did(run, lines, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "blank.txt").write_text(" \n")
+    (tmp_path / "docs" / "photo.png").write_bytes(b"\x89PNG")
+    ran = run("index", lines, "docs", "--to", "notes.lace")
+    assert ran.code == 0
+    assert "4 documents" in ran.out
+    assert "without a word to match: docs/blank.txt" in ran.err
+    assert ".png (1)" in ran.err
+
+
+def test_index_from_standard_input(run):
+    stdin = '{"id": "a", "text": "from a pipe"}\n'
+    assert run("index", "-", "--to", "notes.lace", stdin=stdin).code == 0
+    assert [hit["id"] for hit in run("search", "notes.lace", "pipe", "--json").records] == ["a"]
+
+
+def test_index_settings_of_an_old_collection_cannot_change(run, lines, filled):
+    ran = run("index", lines, "--to", filled, "--bits", "2")
+    assert ran.code == 2
+    assert "bits is 2, but the collection was made with 4" in ran.err
+    assert run("index", lines, "--to", filled, "--bits", "4").code == 0
+
+
+def test_an_interrupt_says_what_is_stored(run, lines, monkeypatch):
+    def interrupted(self, records, *, on_conflict, progress):
+        progress("store", 2, None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(interlace.Collection, "add", interrupted)
+    ran = run("index", lines, "--to", "notes.lace")
+    assert ran.code == 130
+    assert "interrupted; 2 documents of this run are stored in notes.lace" in ran.err
+
+
+def test_search_for_machines_and_for_people(run, filled):
+    ran = run("search", filled, "why is the sky blue", "-k", "2", "--json")
+    assert [hit["rank"] for hit in ran.records] == [1, 2]
+    assert ran.records[0]["id"] == "sky"
+    assert ran.records[0]["metadata"] == {"year": 1871}
+    shown = run("search", filled, "why is the sky blue", "--k", 1)
+    assert "sky" in shown.out
+    assert "Rayleigh" in shown.out
+
+
+def test_search_among_ids_of_either_type(run, filled):
+    ran = run("search", filled, "x", "--ids", "7", "--ids", "sky", "--json")
+    assert {hit["id"] for hit in ran.records} == {7, "sky"}
+    ran = run("search", filled, "x", "--ids", "nobody")
+    assert (ran.code, "no such document: id 'nobody'" in ran.err) == (2, True)
+
+
+def test_an_empty_query_finds_nothing_and_says_so(run, filled):
+    ran = run("search", filled, " ")
+    assert (ran.code, ran.out.strip()) == (0, "Nothing found.")
+    assert "The query is empty" in ran.err
+
+
+def test_explain(run, filled):
+    (explanation,) = run("explain", filled, "blue sky", "--json").records
+    assert explanation["id"] == "sky"
+    similarity = sum(match["similarity"] for match in explanation["matches"])
+    assert similarity == pytest.approx(explanation["score"], abs=1e-4)
+    shown = run("explain", filled, "blue sky", "--id", "bread").out
+    assert "bread" in shown
+    assert "cosine" in shown
+    assert run("explain", filled, "blue sky", "--rank", "9").code == 2
+
+
+def test_rerank(run, lines):
+    ran = run("rerank", "baking", lines, "--json", "-k", 2)
+    assert [hit["rank"] for hit in ran.records] == [1, 2]
+    assert ran.records[0]["id"] == "bread"
+
+
+def test_encode(run, lines, encoder, tmp_path):
+    from safetensors.numpy import load_file
+
+    ran = run("encode", lines, "--to", "out.safetensors")
+    assert ran.code == 0
+    arrays = load_file(tmp_path / "out.safetensors")
+    first = encoder.encode_document([RECORDS[0]["text"]])[0]
+    assert (arrays["embeddings"][: len(first)] == first).all()
+    assert arrays["offsets"][-1] == len(arrays["embeddings"]) == len(arrays["token_ids"])
+    assert run("encode", lines, "--to", "out.safetensors").code == 2
+    records = run("encode", lines, "--json", "--query").records
+    assert [record["id"] for record in records] == ["sky", "bread", 7]
+    assert len(records[0]["matrix"][0]) == encoder.dim
+    assert run("encode", lines).code == 2
+
+
+def test_info(run, filled):
+    (info,) = run("info", filled, "--json").records
+    assert (info["n_documents"], info["model"]["name"]) == (3, "mini")
+    assert "mini" in run("info", filled).out
+
+
+def test_verify_finds_damage(run, filled, tmp_path):
+    assert run("verify", filled).code == 0
+    (segment,) = (tmp_path / filled / "segments").iterdir()
+    content = bytearray(segment.read_bytes())
+    content[-1] ^= 1
+    segment.write_bytes(content)
+    ran = run("verify", filled)
+    assert ran.code == 1
+    assert segment.name in ran.out.replace("\n", "")
+    assert run("verify", filled, "--json").records[0]["problems"]
+
+
+def test_compact(run, filled):
+    with interlace.open(filled) as collection:
+        collection.delete(["bread"])
+    assert run("compact", filled).code == 0
+    assert run("compact", filled, "--json").code == 0
+    assert len(run("search", filled, "x", "--json").records) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["search", "nowhere.lace", "x"], 3, r"not a collection: .*nowhere\.lace"),
+        (["index", "nowhere.txt", "--to", "x.lace"], 2, "no such file or folder: nowhere.txt"),
+        (["index", "in.jsonl", "--to", "x.lace", "--bits", "3"], 2, "Allowed are 1, 2 and 4"),
+        (["index", "in.jsonl", "--to", "in.jsonl"], 3, "in.jsonl"),
+        (["search", "notes.lace", "x", "-k", "0"], 2, "k is 0"),
+        (["search", "notes.lace", "x", "--effort", "best"], 2, "unknown effort"),
+        (["search", "notes.lace"], 2, "QUERY"),
+        (["index", "in.jsonl", "--to", "y.lace", "--format", "pdf"], 2, "unknown format 'pdf'"),
+    ],
+)
+def test_a_mistake_is_one_message_and_a_code(run, filled, arguments, code, message):
+    ran = run(*arguments)
+    assert ran.code == code
+    assert re.search(message, ran.err)
+    assert "Traceback" not in ran.err
+
+
+def test_a_bad_line_of_a_file_is_named(run, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"text": "x"}\n{"text": \n')
+    ran = run("index", "bad.jsonl", "--to", "x.lace")
+    assert ran.code == 2
+    assert "bad.jsonl, line 2" in ran.err
+
+
+def test_debug_shows_the_traceback(run):
+    with pytest.raises(InterlaceError, match="not a collection"):
+        run("--debug", "search", "nowhere.lace", "x")
+
+
+def test_version_and_help(run):
+    assert run("--version").out.strip() == f"interlace {interlace.__version__}"
+    shown = " ".join(run("--help").out.split())
+    assert "Exit codes: 0 done" in shown
+    for name in (command.name for command in app.registered_commands):
+        assert name in shown
+        assert run(name, "--help").code == 0
+
+
+def test_every_error_has_a_documented_code():
+    def tree(kind):
+        yield kind
+        for inner in kind.__subclasses__():
+            yield from tree(inner)
+
+    assert {exit_code(kind("x")) for kind in tree(InterlaceError)} <= {2, 3, 4}
+    assert app.info.epilog
