@@ -13,7 +13,7 @@ from interlace import text
 from interlace.errors import InputError
 from interlace.types import Document
 
-ODD = 'tab\there, "double" and \'single\', a\r\nline end, a\rreturn\n# sharp'
+ODD = "tab\there, \"double\" and 'single', a\r\nline end, a\rreturn\n# sharp"
 
 
 def write(path: Path, content: str | bytes) -> Path:
