@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from interlace import errors as errors
 from interlace.errors import InterlaceError
 from interlace.types import Document, Hit, Hits
+from interlace.version import VERSION
 
 if TYPE_CHECKING:
     from interlace.collection import Collection, create, maxsim, open, rerank  # noqa: A004
     from interlace.models import Encoder
     from interlace.text import read
 
-__version__ = "0.1.0.dev0"
+__version__ = VERSION
 
 __all__ = [
     "Collection",

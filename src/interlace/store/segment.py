@@ -23,6 +23,7 @@ from interlace.files import Array, Arrays, Shape
 from interlace.kernels import BLOCK, FreshArrays, Handle, Kernels, SettledArrays
 from interlace.store import postings
 from interlace.store.catalog import FORMAT, GenerationRow, SegmentRow
+from interlace.version import VERSION
 
 FRESH: Final = "fresh"
 SETTLED: Final = "settled"
@@ -236,9 +237,7 @@ def _manifest(row: SegmentRow) -> dict[str, str]:
 
 
 def _writer() -> str:
-    from interlace import __version__
-
-    return f"interlace {__version__}"
+    return f"interlace {VERSION}"
 
 
 # --- reading -------------------------------------------------------------------------------------
