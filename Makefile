@@ -47,7 +47,6 @@ $(VENV)/.made:
 	@$(PYTHON) -c '$(IS_NEW_ENOUGH)' || \
 		{ echo "interlace needs Python 3.11 or newer: try make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
 	@touch $@
 
 $(VENV)/.installed: $(SOURCES) | $(VENV)/.made
