@@ -259,13 +259,11 @@ public:
             centre_[k] = float(leaf_levels[k]) * leaf_scale;
             rest_[k] = float(token[k]) * scale - centre_[k];
         }
-        choose_levels();
+        const float length = choose_levels();
 
-        for (int64_t k = 0; k < padded_; ++k) work_[k] = rest_[k] * float(level_[k]);
         int32_t power = 0;
         for (int64_t k = 0; k < padded_; ++k) power += level_[k] * level_[k];
-        const float fit = lane_sum(work_.begin(), padded_) / float(power);
-        *norm = to_byte(fit / codec_.norms[1]);
+        *norm = to_byte(length / std::sqrt(float(power)) / codec_.norms[1]);
 
         for (int64_t k = 0; k < padded_; ++k) {
             const float near = centre_[k] + float(level_[k]) * codec_.norms[*norm];
@@ -287,10 +285,11 @@ private:
     Buffer<float> work_;
     Buffer<uint8_t> code_;
 
-    void choose_levels() {
+    // Returns the residual's length.
+    float choose_levels() {
         for (int64_t k = 0; k < padded_; ++k) work_[k] = rest_[k] * rest_[k];
-        const float norm = std::sqrt(lane_sum(work_.begin(), padded_));
-        const float stretch = norm > 0 ? root_ / norm : 0.0f;
+        const float length = std::sqrt(lane_sum(work_.begin(), padded_));
+        const float stretch = length > 0 ? root_ / length : 0.0f;
         for (int64_t k = 0; k < dim_; ++k) {
             work_[k] = rest_[k] * stretch;
             level_[k] = codec_.levels[0];
@@ -302,6 +301,7 @@ private:
             for (int64_t k = 0; k < dim_; ++k) level_[k] += work_[k] > cut ? step : 0;
             for (int64_t k = 0; k < dim_; ++k) code_[k] = uint8_t(code_[k] + (work_[k] > cut));
         }
+        return length;
     }
 
     // In planes: byte b holds coordinates b, b + width, …, lowest bits first.

@@ -195,7 +195,7 @@ def encode(
 
     The residual, scaled to unit variance a coordinate, is cut at ``cuts`` ((2**bits - 1,) float32,
     ascending): a code is the number of cuts below the coordinate. The norm code holds the scale
-    that brings the levels closest to the residual, the factor code what then restores unit length.
+    that gives the levels the residual's length, the factor code what then restores unit length.
     """
     n, dim = tokens.codes.shape
     out = Residuals(
@@ -215,7 +215,7 @@ def encode(
         codes = np.searchsorted(cuts, rest * stretch[:, None], side="left").astype(np.uint8)
         level = codec.levels[codes].astype(np.float32)
         power = np.square(codec.levels[codes], dtype=np.int32).sum(axis=1, dtype=np.int32)
-        scale = _lane_sum(rest * level) / power.astype(np.float32)
+        scale = norm / np.sqrt(power.astype(np.float32))
         out.norms[part] = np.clip(np.rint(scale / codec.norms[1]), 0, 255)
         near = centre + level * codec.norms[out.norms[part]][:, None]
         unit = np.float32(1) / np.sqrt(_lane_sum(near * near))
