@@ -1,5 +1,6 @@
 // The door between Python and the kernels: checks shapes, types and contiguity, keeps arrays alive,
 // drops the GIL. No arithmetic.
+#include <algorithm>
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -324,8 +325,14 @@ nb::object interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 2> 
     const auto segments = views(handles);
     const Probe probe = probe_view(cosines, leaves, scores);
     require(n >= 0, "n must not be negative");
+    int64_t first = 0;
     for (const Segment* segment : segments) {
-        require(segment->codec || segment->tokens.n == 0, "interact needs settled segments");
+        const int64_t last = first + segment->n_passages();
+        const auto inside = [&](uint32_t row) { return first <= row && row < last; };
+        require(segment->codec || segment->tokens.n == 0 ||
+                    std::ranges::none_of(span(rows), inside),
+                "interact needs rows of settled segments");
+        first = last;
         require(!segment->codec || segment->codec->cells.n <= probe.n_cells,
                 "the probe is of another codec");
     }
