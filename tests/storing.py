@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def record(
     cuts = [len(text) * i // n_passages for i in range(n_passages + 1)]
     passages = [
         Passage(id_, i, start, end, text[start:end])
-        for i, (start, end) in enumerate(zip(cuts[:-1], cuts[1:], strict=True))
+        for i, (start, end) in enumerate(itertools.pairwise(cuts))
     ]
     encoded = []
     for i in range(n_passages):

@@ -181,14 +181,14 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], manifest: Manifest) ->
     return writer.written
 
 
-def open_arrays(path: Path, n_bytes: int | None = None) -> tuple[Arrays, dict[str, str]]:
+def open_arrays(path: Path, expected: Written | None = None) -> tuple[Arrays, dict[str, str]]:
     """Map an array file: its arrays, read-only and lazily read, and its manifest.
 
     Parameters
     ----------
     path : Path
-    n_bytes : int, optional
-        The size that the catalog knows.
+    expected : Written, optional
+        What the catalog knows of it.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def open_arrays(path: Path, n_bytes: int | None = None) -> tuple[Arrays, dict[st
     FileNotFoundError
         When there is no such file: the caller knows whether that is damage.
     """
-    whole, header, data = _map(path, n_bytes)
+    whole, header, data = _map(path, expected)
     arrays: Arrays = {}
     try:
         manifest = {str(key): str(value) for key, value in header.pop("__metadata__").items()}
@@ -223,14 +223,9 @@ def verify_arrays(path: Path, expected: Written) -> None:
     Raises
     ------
     Corrupt
-        With the first array, or the header, whose bytes are not those that were written.
+        With the header or the first array whose bytes are not those that were written.
     """
-    arrays, manifest = open_arrays(path, expected.n_bytes)
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        found = zlib.crc32(prefix + file.read(int.from_bytes(prefix, "little")))
-    if found != expected.checksum:
-        raise _corrupt(path, f"header checksum {expected.checksum:08x}", f"{found:08x}")
+    arrays, manifest = open_arrays(path, expected)
     crcs = json.loads(manifest["crc32"])
     for name, array in arrays.items():
         content, crc = array.reshape(-1).view(np.uint8), 0
@@ -240,17 +235,21 @@ def verify_arrays(path: Path, expected: Written) -> None:
             raise _corrupt(path, f"{name} with checksum {crcs.get(name)}", f"{crc:08x}")
 
 
-def _map(path: Path, n_bytes: int | None) -> tuple[mmap.mmap, dict[str, Any], int]:
+def _map(path: Path, expected: Written | None) -> tuple[mmap.mmap, dict[str, Any], int]:
     """The mapped file, its header and where its data begins."""
     with _reading(path), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if n_bytes is not None and size != n_bytes:
-            raise _corrupt(path, f"{n_bytes} bytes", f"{size} bytes")
-        length = int.from_bytes(file.read(8), "little")
+        if expected is not None and size != expected.n_bytes:
+            raise _corrupt(path, f"{expected.n_bytes} bytes", f"{size} bytes")
+        prefix = file.read(8)
+        length = int.from_bytes(prefix, "little")
         if size < 8 or length > min(size - 8, _HEADER_BYTES_MAX):
             raise _corrupt(path, "a safetensors header", f"{size} bytes")
         text = file.read(length)
         whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    found = zlib.crc32(prefix + text)
+    if expected is not None and found != expected.checksum:
+        raise _corrupt(path, f"header checksum {expected.checksum:08x}", f"{found:08x}")
     try:
         header = json.loads(text)
     except ValueError as error:

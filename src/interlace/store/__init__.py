@@ -8,7 +8,7 @@ from interlace.store.search import EFFORTS, Effort, Found, search
 from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot
-from interlace.store.store import Store, attach, create, open  # noqa: A004
+from interlace.store.store import Store, attach, create, open, verify_folder  # noqa: A004
 from interlace.store.verify import VerifyReport
 from interlace.store.writer import Writer
 
@@ -30,4 +30,5 @@ __all__ = [
     "create",
     "open",
     "search",
+    "verify_folder",
 ]

@@ -287,14 +287,32 @@ class Catalog:
         with self._connection() as connection:
             connection.executemany(sql, rows)
 
+    def _parsed(self, text: object) -> dict[str, Any]:
+        try:
+            value = json.loads(str(text))
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise Corrupt(
+                f"the catalog is damaged: {self.path}: expected a JSON object, found "
+                f"{str(text)[:40]!r}. Restore the folder from a copy, or index the documents again."
+            )
+        return value
+
     # --- what a reader asks ----------------------------------------------------------------------
-    def settings(self) -> str:
-        """The settings, as JSON."""
-        return str(self._value("SELECT value FROM settings WHERE name = 'settings'"))
+    def settings(self) -> dict[str, Any]:
+        """The settings, as JSON values."""
+        return self._parsed(self._value("SELECT value FROM settings WHERE name = 'settings'"))
 
     def newest(self) -> Commit:
         """The last commit."""
-        return Commit(*self._rows("SELECT * FROM commits ORDER BY number DESC LIMIT 1")[0])
+        rows = self._rows("SELECT * FROM commits ORDER BY number DESC LIMIT 1")
+        if not rows:
+            raise Corrupt(
+                f"the catalog is damaged: {self.path}: expected a commit, found none. "
+                "Restore the folder from a copy, or index the documents again."
+            )
+        return Commit(*rows[0])
 
     def at(self, number: int) -> Commit | None:
         """A commit; None when it is purged, or never was."""
@@ -327,7 +345,7 @@ class Catalog:
             {"name": name, "commit": commit},
         )
         return GenerationRow(
-            name, json.loads(description), tuple(Written(*chunk) for chunk in chunks)
+            name, self._parsed(description), tuple(Written(*chunk) for chunk in chunks)
         )
 
     def dead_passages(self, commit: int) -> _Numbers:
@@ -383,7 +401,7 @@ class Catalog:
         )
         found = {
             number: StoredPassage(
-                document, id_, ordinal, start, end, text[start:end], json.loads(value)
+                document, id_, ordinal, start, end, text[start:end], self._parsed(value)
             )
             for number, document, id_, ordinal, start, end, text, value in rows
         }
@@ -406,7 +424,7 @@ class Catalog:
         found: dict[Id, Document] = {}
         for id_ in ids:
             for text, value in self._rows(sql, {"id": id_, "commit": commit}):
-                found[id_] = Document(text, id_, json.loads(value))
+                found[id_] = Document(text, id_, self._parsed(value))
         return found
 
     def numbers(self, ids: Iterable[Id], commit: int) -> dict[Id, int]:
@@ -457,7 +475,7 @@ class Catalog:
                     " WHERE document = :number ORDER BY number",
                     {"number": number},
                 )
-                document = Document(text, id_, json.loads(metadata))
+                document = Document(text, id_, self._parsed(metadata))
                 yield StoredDocument(number, document, content_hash, metadata, passages)
             last = rows[-1][0]
 
@@ -661,15 +679,18 @@ def now() -> str:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
+    """Turn SQLite's errors into ours.
+
+    The bytes of a damaged database may be no UTF-8, in its rows or in SQLite's message about it.
+    """
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _translate(path, error) from error
 
 
-def _translate(path: Path, error: sqlite3.Error) -> CollectionError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+def _translate(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> CollectionError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
         return Corrupt(
             f"the catalog is damaged: {path}: expected a SQLite database, found: {error}. "

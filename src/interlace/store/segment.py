@@ -256,7 +256,7 @@ def open_segment(folder: Path, row: SegmentRow, width: int, dim: int) -> Segment
         When the file is gone.
     """
     path = folder / SEGMENTS / row.file_name
-    arrays, manifest = files.open_arrays(path, row.written.n_bytes)
+    arrays, manifest = files.open_arrays(path, row.written)
     _check_format(path, manifest)
     expected = _FRESH if row.kind == FRESH else _SETTLED
     n_passages, n_tokens = row.n_passages, row.n_tokens
@@ -288,7 +288,7 @@ def open_chunks(folder: Path, row: GenerationRow) -> list[Arrays]:
     chunks = []
     for number, written in enumerate(row.chunks):
         path = chunk_path(folder, row.name, number)
-        arrays, manifest = files.open_arrays(path, written.n_bytes)
+        arrays, manifest = files.open_arrays(path, written)
         _check_format(path, manifest)
         chunks.append(arrays)
     return chunks

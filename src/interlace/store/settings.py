@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from interlace import codec
 from interlace.errors import SettingsError
@@ -59,11 +59,6 @@ class Settings:
     def to_json(self) -> str:
         """The settings as the catalog keeps them."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Take back what ``to_json`` gave."""
-        return cls(**json.loads(text))
 
     @property
     def buffer_tokens_max(self) -> int:

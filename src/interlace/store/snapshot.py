@@ -16,6 +16,7 @@ from interlace.kernels import Handle, Kernels, Residuals, unrotate
 from interlace.store.catalog import Catalog, Commit, StoredPassage
 from interlace.store.folder import Folder, bitmap, missing
 from interlace.store.segment import FRESH, Numbers, Segment
+from interlace.store.storable import check_id
 from interlace.types import Document, Id
 
 
@@ -101,7 +102,7 @@ class Snapshot:
     def rows_of(self, ids: Sequence[Id]) -> Numbers:
         """Rows of some documents' passages, in insertion order; unknown ids have none."""
         catalog = self._mine
-        found = catalog.numbers(ids, self.number).values()
+        found = catalog.numbers(map(check_id, ids), self.number).values()
         numbers = np.array(
             [n for number in found for n in catalog.passages_of(number, self.number)], np.int64
         )
@@ -115,7 +116,7 @@ class Snapshot:
 
     def documents(self, ids: Sequence[Id]) -> dict[Id, Document]:
         """Live documents by id; unknown ids are left out."""
-        return self._mine.documents(ids, self.number)
+        return self._mine.documents(list(map(check_id, ids)), self.number)
 
     def ids(self) -> Iterator[Id]:
         """Ids of live documents, in insertion order."""
@@ -123,7 +124,7 @@ class Snapshot:
 
     def contains(self, id_: Id) -> bool:
         """Whether a document of this id is alive."""
-        return bool(self._mine.numbers([id_], self.number))
+        return bool(self._mine.numbers([check_id(id_)], self.number))
 
     def embeddings(self, row: int) -> npt.NDArray[np.float32]:
         """Token embeddings of a row as they are stored: ``(n_tokens, dim)`` unit rows, decoded.

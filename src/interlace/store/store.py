@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from interlace import files
-from interlace.errors import CollectionError, InterlaceError, SettingsError
+from interlace.errors import CollectionError, Corrupt, InterlaceError, SettingsError
 from interlace.progress import Progress, silent
 from interlace.store import attaching, compaction, settling, verify
 from interlace.store import catalog as catalogs
@@ -305,22 +305,53 @@ def open(  # noqa: A001
         raise SettingsError(f"unknown settle: {settle!r}. Choose one of {', '.join(_SETTLE)}.")
     if n_threads is not None and n_threads < 1:
         raise SettingsError(f"n_threads is out of range: {n_threads}. Give 1 or more.")
-    if not files.size(folder / catalogs.FILE_NAME):
-        raise not_a_collection(folder)
-    catalog = Catalog(folder, wait_seconds=lock_wait_seconds)
+    opened, catalog = _open(folder, n_threads, lock_wait_seconds)
     try:
-        opened = Folder(
-            folder,
-            Settings.from_json(catalog.settings()),
-            n_threads=n_threads or _n_cores(),
-            lock_wait_seconds=lock_wait_seconds,
-        )
         store = Store(opened, catalog, settle=settle)
         store.snapshot()
     except BaseException:
         catalog.close()
         raise
     return store
+
+
+def verify_folder(path: str | os.PathLike[str], progress: Progress = silent) -> VerifyReport:
+    """Verify a collection that may be too damaged to open.
+
+    Raises
+    ------
+    NotACollection, FormatTooNew, FormatTooOld, Corrupt
+        When not even the catalog can be read.
+    """
+    folder, catalog = _open(Path(path).absolute(), None, 10.0)
+    try:
+        return verify.verify(folder, catalog, progress)
+    finally:
+        catalog.close()
+
+
+def _open(path: Path, n_threads: int | None, lock_wait_seconds: float) -> tuple[Folder, Catalog]:
+    if not files.size(path / catalogs.FILE_NAME):
+        raise not_a_collection(path)
+    catalog = Catalog(path, wait_seconds=lock_wait_seconds)
+    try:
+        try:
+            settings = Settings(**catalog.settings())
+        except (TypeError, SettingsError) as error:
+            raise Corrupt(
+                f"the catalog is damaged: {catalog.path}: expected settings, found: {error} "
+                "Restore the folder from a copy, or index the documents again."
+            ) from error
+        folder = Folder(
+            path,
+            settings,
+            n_threads=n_threads or _n_cores(),
+            lock_wait_seconds=lock_wait_seconds,
+        )
+    except BaseException:
+        catalog.close()
+        raise
+    return folder, catalog
 
 
 def attach(target: Store, source: Store) -> int:

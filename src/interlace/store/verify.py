@@ -52,14 +52,17 @@ def verify(folder: Folder, catalog: Catalog, progress: Progress = silent) -> Ver
     number, lock = folder.hold(catalog)
     try:
         problems = list(catalog.problems(number))
-        n_files = n_bytes = n_leaves = 0
+        n_files = n_bytes = 0
+        n_leaves: int | None = None
         generation = catalog.generation(number)
         if generation is not None:
+            damage: list[str] = []
             for i, written in enumerate(generation.chunks):
                 path = chunk_path(folder.path, generation.name, i)
-                problems += _problems_of(path, written)
+                damage += _problems_of(path, written)
                 n_files, n_bytes = n_files + 1, n_bytes + written.n_bytes
-            if not problems:
+            problems += damage
+            if not damage:
                 n_leaves = _n_leaves(folder, generation)
         rows = catalog.segments(number)
         seen: list[Numbers] = []
@@ -98,7 +101,7 @@ def _n_leaves(folder: Folder, generation: GenerationRow) -> int:
     return sum(len(chunk.get("leaf_scales", chunk["cell_scales"])) for chunk in chunks)
 
 
-def _inside(segment: Segment, n_leaves: int) -> Iterator[str]:
+def _inside(segment: Segment, n_leaves: int | None) -> Iterator[str]:
     """What is wrong with a segment whose bytes are as they were written."""
     arrays = segment.arrays
     ends = {"offsets": segment.row.n_tokens}
@@ -113,10 +116,10 @@ def _inside(segment: Segment, n_leaves: int) -> Iterator[str]:
             yield f"{name} do not rise from 0 to {end}: {segment.path}."
     if (np.diff(segment.passages) <= 0).any():
         yield f"passages do not ascend: {segment.path}."
-    if segment.row.kind == SETTLED:
+    if segment.row.kind == SETTLED and n_leaves is not None:
         for name in ("leaves", "list_leaves"):
             largest = int(arrays[name].max(initial=0))
-            if largest >= max(n_leaves, 1):
+            if len(arrays[name]) and largest >= n_leaves:
                 yield f"{name} refer to leaf {largest} of {n_leaves}: {segment.path}."
 
 

@@ -80,7 +80,7 @@ class Writer:
     # --- changes ---------------------------------------------------------------------------------
     def known(self, ids: Iterable[Id]) -> dict[Id, str]:
         """Content hashes of live documents by id, this writer's own changes seen."""
-        return self._transaction.catalog.hashes(ids)
+        return self._transaction.catalog.hashes(map(check_id, ids))
 
     def add(
         self,

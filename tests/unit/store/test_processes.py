@@ -61,23 +61,25 @@ def test_a_child_that_ends_leaves_the_parents_locks(opened, folder):
         writer.add(*record(5))
         assert in_child(lambda: None) == 0
         assert in_child(writer._transaction._lock.release) == 0
-        with store.open(folder, lock_wait_seconds=0) as other:
-            with pytest.raises(CollectionError, match="another writer"):
-                other.write()
+        with (
+            store.open(folder, lock_wait_seconds=0) as other,
+            pytest.raises(CollectionError, match="another writer"),
+        ):
+            other.write()
     assert opened.snapshot().n_documents == 6
 
 
 @needs_fork
 def test_a_snapshot_taken_up_too_late_says_so(opened):
     fill(opened, 0, 20)
-    snapshot = opened.snapshot()
+    held = [opened.snapshot()]
     ready, go = os.pipe(), os.pipe()
 
     def work() -> None:
         os.write(ready[1], b"x")
         os.read(go[0], 1)
         with pytest.raises(CollectionError, match="is gone"):
-            snapshot.documents([0])
+            held[0].documents([0])
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -90,8 +92,7 @@ def test_a_snapshot_taken_up_too_late_says_so(opened):
         finally:
             os._exit(status)
     os.read(ready[0], 1)
-    snapshot.close()
-    del snapshot
+    held.pop().close()
     fill(opened, 20, 40)
     os.write(go[1], b"x")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -158,9 +159,7 @@ def test_nothing_is_left_open(folder):
 
 def test_importing_the_store_is_light():
     script = "import sys, interlace.store; print('onnxruntime' in sys.modules)"
-    run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"
 
 

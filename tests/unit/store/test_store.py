@@ -107,10 +107,15 @@ def test_update_metadata(opened):
 def test_a_block_that_raises_changes_nothing(opened, folder):
     fill(opened, 0, 3)
     before = storing.listing(folder)
-    with pytest.raises(KeyError), opened.write() as writer:
-        writer.add(*record("x"))
-        writer.delete([0])
-        raise KeyError
+
+    def change() -> None:
+        with opened.write() as writer:
+            writer.add(*record("x"))
+            writer.delete([0])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        change()
     assert list(opened.snapshot().ids()) == [0, 1, 2]
     assert storing.listing(folder) == before
 
@@ -223,6 +228,8 @@ def test_an_id_of_the_wrong_type(opened, id_):
             writer.add(Document("text", id_), "hash", [], [])
         with pytest.raises(InputError, match="id"):
             writer.delete([id_])
+        with pytest.raises(InputError, match="id"):
+            opened.snapshot().documents([id_])
         writer.add(*record("good"))
     assert list(opened.snapshot().ids()) == ["good"]
 
@@ -366,7 +373,7 @@ def test_a_closed_store_says_so(opened):
 
 
 def test_a_second_writer_in_the_same_process(opened):
-    with opened.write(), pytest.raises(Locked, match="process .* since"):
+    with opened.write(), pytest.raises(Locked, match=r"process .* since"):
         opened.write(wait_seconds=0.05)
     opened.write().abandon()
 
