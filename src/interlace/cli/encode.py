@@ -13,6 +13,7 @@ import typer
 
 import interlace
 from interlace import files as on_disk
+from interlace import text
 from interlace.cli import options, output, settings
 from interlace.errors import InputError
 from interlace.types import Document, Encoded
@@ -45,7 +46,8 @@ def command(
     documents, again = tee(interlace.read(*files, format=format))
     texts = (document.text for document in documents)
     encoded = encoder.queries(texts) if query else encoder.documents(texts)
-    with output.counting("encoding", silent=json) as count:
+    expected = text.estimate(*files, format=format)
+    with output.counting("encoding", silent=json, expected=expected) as count:
         stream = _counted(zip(again, encoded, strict=True), count)
         if to is None:
             for document, one in stream:

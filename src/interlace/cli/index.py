@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import interlace
+from interlace import text
 from interlace.cli import options, output, settings
 from interlace.collection import AddReport
 from interlace.errors import SettingsError
@@ -51,7 +52,9 @@ def command(
     started = perf_counter()
     with (
         _collection(to, chosen, bits, passage_tokens) as collection,
-        output.counting("indexing", silent=json) as count,
+        output.counting(
+            "indexing", silent=json, expected=text.estimate(*files, format=format)
+        ) as count,
     ):
         try:
             report = collection.add(documents, on_conflict=on_conflict, progress=count)  # type: ignore[arg-type]

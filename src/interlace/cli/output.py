@@ -71,25 +71,27 @@ class Speed(ProgressColumn):
 class Counter:
     """A listener that knows how many documents are stored; draws a bar if there is one to draw."""
 
-    def __init__(self, bar: Progress | None, label: str) -> None:
+    def __init__(self, bar: Progress | None, label: str, expected: int | None) -> None:
         self.stored = 0
         self._bar = bar
-        self._task = bar.add_task(label, total=None) if bar else None
+        self._task = bar.add_task(label, total=expected) if bar else None
 
     def __call__(self, stage: str, done: int, total: int | None, /) -> None:
         """Take note of a stage's progress."""
         if stage == "store":
             self.stored = done
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
+            self._bar.update(self._task, completed=done)
+            if total is not None:
+                self._bar.update(self._task, total=total)
 
 
 @contextmanager
-def counting(label: str, silent: bool) -> Iterator[Counter]:
+def counting(label: str, *, silent: bool, expected: int | None = None) -> Iterator[Counter]:
     """Count documents, with speed and time left on standard error where a person watches."""
     console = to_side()
     if silent or not console.is_terminal:
-        yield Counter(None, label)
+        yield Counter(None, label, expected)
         return
     columns = (
         SpinnerColumn(),
@@ -100,7 +102,7 @@ def counting(label: str, silent: bool) -> Iterator[Counter]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        yield Counter(bar, label)
+        yield Counter(bar, label, expected)
 
 
 def hit_as_json(hit: Hit) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
 
 from interlace.collection.matrices import matrix_from
-from interlace.errors import CollectionError, InputError, ModelMismatch
+from interlace.errors import CheckpointError, CollectionError, InputError, ModelMismatch
 from interlace.models import Encoder
 from interlace.text import checked
 from interlace.types import Document, Encoded, FloatMatrix, IntArray
@@ -226,7 +227,7 @@ class Model:
                     f"the collection's model cannot be loaded by name: {name}. "
                     "Pass the object: interlace.open(path, model=…)."
                 )
-            found = speaker(name)
+            found = _by_name(name, self.identity.get("revision"))
         if not found.is_model(self.identity):
             raise ModelMismatch(
                 f"the collection was made with other weights or settings: model {name!r}, "
@@ -235,6 +236,18 @@ class Model:
                 "Pass that model to open, or index the documents again into a new collection."
             )
         return found
+
+
+def _by_name(name: str, revision: str | None) -> Speaker:
+    """Load what a collection was made with; from the hub, the very revision."""
+    is_hub_name = "/" in name and not Path(name).is_absolute()
+    try:
+        return Own(Encoder.load(name, revision=revision if is_hub_name else None))
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"the collection's model cannot be loaded: {error} "
+            "Or pass the model: interlace.open(path, model=…)."
+        ) from error
 
 
 def _notes(text: str, encoded: Encoded) -> tuple[str, ...]:

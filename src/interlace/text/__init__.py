@@ -6,7 +6,7 @@ No model is known here: whoever splits passes in a function that says where a te
 from __future__ import annotations
 
 from interlace.text.passages import Splitting, TokenSpans, split
-from interlace.text.readers import FORMATS, STDIN, SUFFIXES, read
+from interlace.text.readers import FORMATS, STDIN, SUFFIXES, estimate, read
 from interlace.text.records import checked, checked_ids, document_from, identify
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "checked",
     "checked_ids",
     "document_from",
+    "estimate",
     "identify",
     "read",
     "split",

@@ -77,6 +77,26 @@ def read(
     return _documents(paths, format, skipped)
 
 
+def estimate(*paths: str | os.PathLike[str], format: str | None = None) -> int | None:  # noqa: A002
+    """How many documents ``read`` will find: exact for text files, else the number of lines.
+
+    None with standard input, which cannot be read twice.
+    """
+    total = 0
+    for path in paths:
+        if os.fspath(path) == STDIN:
+            return None
+        for file in _walk(Path(path)) if Path(path).is_dir() else [Path(path)]:
+            name = format or SUFFIXES.get(file.suffix.lower())
+            if name == "text":
+                total += 1
+            elif name is not None:
+                with file.open("rb") as stream:
+                    while block := stream.read(2**20):
+                        total += block.count(b"\n")
+    return total
+
+
 def _documents(
     paths: tuple[str | os.PathLike[str], ...],
     format_name: str | None,

@@ -74,6 +74,21 @@ def test_c46_a_stored_score_is_near_the_exact_one(notes, encoder):
         assert hit.mean_score == pytest.approx(exact[hit.text].mean_score, abs=0.01)
 
 
+@pytest.mark.parametrize(("bits", "bound"), [(4, 0.05), (2, 0.15), (1, 0.3)])
+def test_a_compressed_score_is_near_the_exact_one(new_collection, encoder, bits, bound):
+    notes = new_collection(bits=bits)
+    texts = [f"{colour} {noun} by the sea" for colour in COLOURS for noun in NOUNS]
+    notes.add(texts)
+    notes.settle()
+    query = "a green garden on the coast"
+    exact = {hit.text: hit for hit in interlace.rerank(query, texts, model=encoder)}
+    hits = notes.search(query, k=100)
+    assert len(hits) == 100
+    assert max(abs(hit.mean_score - exact[hit.text].mean_score) for hit in hits) < bound
+    explanation = notes.explain(query, hits[0])
+    assert explanation.score == pytest.approx(hits[0].score, abs=1e-4)
+
+
 def test_c50_a_score_does_not_depend_on_neighbours(encoder):
     rng = np.random.default_rng(0)
     query = rng.standard_normal((5, 16)).astype(np.float32)

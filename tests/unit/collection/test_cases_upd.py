@@ -74,6 +74,20 @@ def test_c31_grown_equals_built_at_once(new_collection):
         assert [(hit.id, hit.score) for hit in a] == [(hit.id, hit.score) for hit in b]
 
 
+def test_c31_grown_half_settled_still_finds_each_text_first(new_collection):
+    grown = new_collection(settle="manual")
+    grown.add(documents(0, 60))
+    grown.settle()
+    grown.add(documents(60, 80))
+    assert grown.info()["n_settled_tokens"] > grown.info()["n_fresh_tokens"] > 0
+    records = documents(0, 80)
+    for record, hits in zip(
+        records, grown.search_many([str(r["text"]) for r in records]), strict=True
+    ):
+        assert hits[0].id == record["id"]
+        assert len(hits) == 10
+
+
 def test_c32_twenty_small_saves_do_not_grow_the_folder(new_collection):
     once, slowly = new_collection("once.lace"), new_collection("slowly.lace")
     once.add(documents(0, 20))

@@ -183,3 +183,12 @@ def test_a_reader_is_a_stream():
 
     documents = jsonl.read(io.BufferedReader(Endless(), 18 * 64), "endless")
     assert next(documents).text == next(documents).text == "again"
+
+
+def test_an_estimate_counts_files_and_lines(tmp_path):
+    write(tmp_path / "a.txt", "one\ntwo\n")
+    write(tmp_path / "b.jsonl", "\n".join(['{"text": "x"}'] * 3) + "\n")
+    write(tmp_path / "c.png", "\n\n")
+    assert text.estimate(tmp_path) == 4
+    assert text.estimate(tmp_path / "b.jsonl", format="text") == 1
+    assert text.estimate(tmp_path, "-") is None
