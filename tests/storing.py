@@ -50,7 +50,7 @@ def record(
     text = f"the text of {id_!r}, which is long enough to cut" if text is None else text
     if seed is None:
         seed = int.from_bytes(hashlib.sha256(repr((id_, text)).encode()).digest()[:4], "little")
-    cuts = [len(text) * i // n_passages for i in range(n_passages + 1)]
+    cuts = [len(text) * i // max(n_passages, 1) for i in range(n_passages + 1)]
     passages = [
         Passage(id_, i, start, end, text[start:end])
         for i, (start, end) in enumerate(itertools.pairwise(cuts))
