@@ -74,8 +74,8 @@ def rerank(
     -------
     Hits
         Best first, equal scores in the order given. The id of a text without one is its position.
-        Scores are exact; those of ``search`` come from stored codes and stay within 0.01 of them
-        a query token while fresh, and within 0.1 compressed to 4 bits.
+        Scores are exact; ``search`` compares stored codes, and its ``mean_score`` stays within
+        0.01 of this one while fresh, and within 0.05, 0.15 and 0.3 compressed to 4, 2 and 1 bits.
 
     Raises
     ------
