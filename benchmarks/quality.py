@@ -3,8 +3,9 @@
     python benchmarks/quality.py --data ../shared/data [--collections scifact,cranfield]
 
 For each collection: exact float32 MaxSim of `mini`, BM25 (bm25s), mean-pooled MiniLM where its float
-graph is given (`--pooled`), then ours: fresh, and settled at 4, 2 and 1 bits at each effort. One
-JSON line a collection. Embeddings are encoded once and kept in --cache.
+graph is given (`--pooled FOLDER`), then ours: fresh, and settled at 4, 2 and 1 bits at each effort.
+One JSON line a collection. Embeddings are encoded once and kept in --cache; `--encode-only` does no
+more than that, on all threads, so that the rest can be pinned to one.
 """
 
 from __future__ import annotations
@@ -32,12 +33,17 @@ def main() -> None:
     parser.add_argument("--collections", default=",".join(NAMES))
     parser.add_argument("--cache", type=Path, default=Path("build/embeddings"))
     parser.add_argument("--queries", type=int, default=300, help="of which latency is measured")
+    parser.add_argument("--encode-only", action="store_true")
     args = parser.parse_args()
     encoder = interlace.Encoder.load("mini")
     for name in args.collections.split(","):
         corpus = load(args.data, name)
         documents, queries, seconds = encoded(encoder, corpus, args.cache)
         n_tokens = sum(len(document.matrix) for document in documents)
+        if args.encode_only:
+            if seconds:
+                record("encoding", collection=name, tokens=n_tokens, seconds=round(seconds, 1))
+            continue
         exact = exact_ranking(corpus, documents, queries)
         figures: dict[str, Any] = {
             "collection": name,
@@ -45,7 +51,6 @@ def main() -> None:
             "tokens": n_tokens,
             "queries": len(queries),
             "dim": encoder.dim,
-            "encode_tokens_per_s": seconds and round(n_tokens / seconds),
             "exact": quality(corpus.judgements, as_run(corpus.query_ids, exact)),
             "bm25": quality(corpus.judgements, as_run(corpus.query_ids, bm25(corpus))),
         }

@@ -1,0 +1,38 @@
+"""Run every benchmark that the README's figures come from, then write them there.
+
+    python benchmarks/all.py --data ../shared/data
+
+One thread is pinned to the first core where the system can pin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PINNED = ["taskset", "-c", "0"] if shutil.which("taskset") else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="../shared/data")
+    data = ["--data", parser.parse_args().data]
+    for script, arguments, before in (
+        ("encoder.py", data, []),
+        ("codec.py", data, []),
+        ("kernels.py", [], PINNED),
+        ("quality.py", [*data, "--encode-only"], []),
+        ("quality.py", data, PINNED),
+        ("footprint.py", [], []),
+        ("first_result.py", [], []),
+        ("report.py", [], []),
+    ):
+        subprocess.run([*before, sys.executable, str(HERE / script), *arguments], check=True)
+
+
+if __name__ == "__main__":
+    main()
