@@ -37,10 +37,20 @@ def _block(
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
     """Distinct (leaf, ordinal) pairs of one block: the leaves, list lengths, and ordinals."""
     ordinals = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint64), np.diff(offsets))
-    pairs = np.unique(leaves[offsets[0] : offsets[-1]].astype(np.uint64) << np.uint64(16) | ordinals)
-    found, lengths = np.unique(pairs >> np.uint64(16), return_counts=True)
+    pairs = leaves[offsets[0] : offsets[-1]].astype(np.uint64) << np.uint64(16) | ordinals
+    pairs.sort()  # np.unique would hash first, which takes far longer on such pairs
+    pairs = pairs[_is_first(pairs)]
+    by_leaf = pairs >> np.uint64(16)
+    starts = np.flatnonzero(_is_first(by_leaf))
     return (
-        found.astype(np.uint32),
-        lengths.astype(np.int64),
+        by_leaf[starts].astype(np.uint32),
+        np.diff(np.append(starts, len(pairs))).astype(np.int64),
         (pairs & np.uint64(0xFFFF)).astype(np.uint16),
     )
+
+
+def _is_first(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Where a sorted array has a value for the first time."""
+    first = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return first
