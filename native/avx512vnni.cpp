@@ -14,23 +14,29 @@ struct Avx512Vnni {
     static constexpr int kGroup = 4;
 
     template <int L>
-    static void dots(const Level* tokens, int64_t stride, int64_t n, const Weight* weights,
+    [[gnu::noinline]] static void dots(const Level* tokens, int64_t stride, int64_t n, const Weight* weights,
                      int64_t n_groups, const int32_t* start, int32_t* out) {
         constexpr int Z = L / 16, T = 16 / Z;    // sixteen sums are enough to hide the latency
         for (int64_t i = 0; i < n; i += T, tokens += T * stride, out += T * L) {
             __m512i sums[T][Z];
+#pragma GCC unroll 16
             for (int t = 0; t < T; ++t)
+#pragma GCC unroll 2
                 for (int z = 0; z < Z; ++z) sums[t][z] = load<__m512i>(start + 16 * z);
             for (int64_t g = 0; g < n_groups; ++g) {
-                __m512i lanes[Z];
-                for (int z = 0; z < Z; ++z) lanes[z] = load<__m512i>(weights + (g * L + 16 * z) * 4);
+                const Weight* lanes = weights + g * L * 4;
+#pragma GCC unroll 16
                 for (int t = 0; t < T; ++t) {
                     const __m512i levels = _mm512_set1_epi32(load<int32_t>(tokens + t * stride + g * 4));
+#pragma GCC unroll 2
                     for (int z = 0; z < Z; ++z)
-                        sums[t][z] = _mm512_dpbusd_epi32(sums[t][z], levels, lanes[z]);
+                        sums[t][z] = _mm512_dpbusd_epi32(sums[t][z], levels,
+                                                         load<__m512i>(lanes + 64 * z));
                 }
             }
+#pragma GCC unroll 16
             for (int t = 0; t < T; ++t)
+#pragma GCC unroll 2
                 for (int z = 0; z < Z; ++z) store(out + t * L + 16 * z, sums[t][z]);
         }
     }

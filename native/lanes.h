@@ -65,6 +65,11 @@ inline uint8_t to_byte(float x) {
     return static_cast<uint8_t>(round_even(x < 255 ? x : 255.0f));
 }
 
+// Asks for bytes that will be read soon; they need not exist.
+inline void prefetch(const void* from, int64_t n) {
+    for (int64_t b = 0; b < n; b += 64) __builtin_prefetch(static_cast<const char*>(from) + b);
+}
+
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 

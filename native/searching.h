@@ -373,17 +373,21 @@ public:
     // Puts a token at place i.
     void put(int64_t i, int64_t token) {
         if (!segment_.codec) {
-            Isa::widen(segment_.tokens.row(token), segment_.dim, tile_.row(i));
+            const int8_t* row = segment_.tokens.row(token);
+            prefetch(row + kTile * segment_.dim, segment_.dim);
+            Isa::widen(row, segment_.dim, tile_.row(i));
             scale_[i] = segment_.tokens.scales[token];
             return;
         }
         const Codec& codec = *segment_.codec;
         const int64_t width = codec.width();
-        Isa::expand(segment_.codes + token * width, width, codec.bits, lookup_, tile_.row(i));
+        const uint8_t* packed = segment_.codes + token * width;
+        prefetch(packed + kTile * width, width);
+        Isa::expand(packed, width, codec.bits, lookup_, tile_.row(i));
         scale_[i] = codec.norms[segment_.norms[token]];
         factor_[i] = codec.factors[segment_.factors[token]];
         near_[i] = leaves_->template products<L>(segment_.leaves[token]);
-        for (int l = 0; l < L; l += 16) __builtin_prefetch(near_[i] + l);
+        prefetch(near_[i], L * 4);
     }
 
     void multiply(int64_t n, const Panel<Isa, L>& panel) { tile_.multiply(n, panel); }

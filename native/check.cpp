@@ -1,0 +1,316 @@
+// Checks every table against the portable one over odd sizes, then times it on the same calls.
+// Runs under the sanitizers without Python:
+//
+//     check            every function, every table, sizes that break things
+//     check bench      millions of tokens a second, 32 query tokens x 128 dims
+//
+// Outputs lie between canaries. The seed is fixed: a failure can be run again.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <random>
+
+#include "kernels.h"
+
+namespace interlace {
+namespace {
+
+std::mt19937_64 random_bits(20'240'229);
+
+int64_t below(int64_t n) { return static_cast<int64_t>(random_bits() % static_cast<uint64_t>(n)); }
+
+template <class T>
+std::vector<T> numbers(int64_t n, int64_t low, int64_t high) {
+    std::vector<T> found(static_cast<size_t>(n));
+    for (T& value : found) value = static_cast<T>(low + below(high - low + 1));
+    return found;
+}
+
+// --- what a call writes --------------------------------------------------------------------------
+
+using Bytes = std::vector<uint8_t>;
+
+// Exactly n elements, so that the sanitizer sees one more; outside it, canaries do.
+class Output {
+public:
+    template <class T>
+    T* room(int64_t n) {
+        parts_.emplace_back(static_cast<size_t>(n) * sizeof(T) + 2 * kCanary, kMark);
+        return reinterpret_cast<T*>(parts_.back().data() + kCanary);
+    }
+
+    Bytes read() const {
+        Bytes all;
+        for (const Bytes& part : parts_) {
+            const auto marked = [](uint8_t byte) { return byte == kMark; };
+            if (!std::all_of(part.begin(), part.begin() + kCanary, marked) ||
+                !std::all_of(part.end() - kCanary, part.end(), marked)) {
+                std::printf("wrote outside its output\n");
+                std::exit(1);
+            }
+            all.insert(all.end(), part.begin() + kCanary, part.end() - kCanary);
+        }
+        return all;
+    }
+
+private:
+    static constexpr int kCanary = 64;
+    static constexpr uint8_t kMark = 0xA5;
+    std::vector<Bytes> parts_;
+};
+
+// --- random collections --------------------------------------------------------------------------
+
+struct Rows {
+    std::vector<int8_t> codes;
+    std::vector<float> scales;
+    Vectors view;
+
+    Rows(int64_t n, int64_t dim) : codes(numbers<int8_t>(n * dim, -127, 127)) {
+        for (int64_t i = 0; i < n; ++i) scales.push_back(0.001f + float(below(1000)) * 1e-6f);
+        view = {codes.data(), scales.data(), n, dim};
+    }
+};
+
+std::vector<int64_t> some_offsets(int64_t n, int64_t longest) {
+    std::vector<int64_t> offsets{0};
+    for (int64_t i = 0; i < n; ++i) offsets.push_back(offsets.back() + below(longest + 1));
+    return offsets;
+}
+
+struct World {
+    int64_t dim, n_query;
+    Rows query, cells;
+    std::vector<int64_t> cell_offsets;
+    Rows leaves;
+    std::vector<int8_t> levels;
+    std::vector<float> norms, factors, cuts;
+    Codec codec;
+    std::vector<int64_t> offsets;
+    Rows tokens;
+    std::vector<uint32_t> token_leaves;
+    std::vector<uint8_t> codes, norm_codes, factor_codes;
+    std::vector<int64_t> block_offsets{0}, list_offsets{0};
+    std::vector<uint32_t> list_leaves;
+    std::vector<uint16_t> list_ordinals;
+    Segment fresh, settled;
+    std::vector<const Segment*> segments;
+    std::vector<uint8_t> allowed;
+
+    World(int64_t dim, int64_t n_query, int bits, int64_t n_passages, int64_t longest,
+          int64_t n_cells)
+        : dim(dim), n_query(n_query), query(n_query, dim), cells(n_cells, dim),
+          cell_offsets(some_offsets(n_cells, 8)), leaves(cell_offsets.back() + 1, dim),
+          levels(numbers<int8_t>(1 << bits, -127, 127)), offsets(some_offsets(n_passages, longest)),
+          tokens(offsets.back(), dim) {
+        ++cell_offsets.back();
+        for (int i = 0; i < 256; ++i) {
+            norms.push_back(float(i) * 1e-4f);
+            factors.push_back(0.9f + float(i) * 1e-3f);
+        }
+        for (int i = 0; i + 1 < 1 << bits; ++i) cuts.push_back(float(i + 1) / float(1 << bits) - 0.5f);
+        codec = {bits, cells.view, leaves.view, cell_offsets.data(), {}, levels.data(),
+                 norms.data(), factors.data(), 1.02f};
+        for (int64_t cell = 0; cell < n_cells; ++cell)
+            codec.leaf_cells.resize(size_t(cell_offsets[size_t(cell) + 1]), uint32_t(cell));
+
+        const int64_t n = offsets.back();
+        token_leaves = numbers<uint32_t>(n, 0, leaves.view.n - 1);
+        codes = numbers<uint8_t>(n * codec.width(), 0, 255);
+        norm_codes = numbers<uint8_t>(n, 0, 255);
+        factor_codes = numbers<uint8_t>(n, 0, 255);
+        make_lists(n_passages);
+
+        fresh.offsets = settled.offsets = offsets;
+        fresh.dim = settled.dim = dim;
+        fresh.tokens = tokens.view;
+        settled.codec = &codec;
+        settled.leaves = token_leaves.data();
+        settled.codes = codes.data();
+        settled.norms = norm_codes.data();
+        settled.factors = factor_codes.data();
+        settled.block_offsets = block_offsets;
+        settled.list_leaves = list_leaves.data();
+        settled.list_offsets = list_offsets.data();
+        settled.list_ordinals = list_ordinals.data();
+        segments = {&settled, &fresh, &settled};
+        allowed = numbers<uint8_t>((3 * n_passages + 7) / 8, 0, 255);
+    }
+
+    int64_t n_rows() const { return 3 * settled.n_passages(); }
+
+private:
+    void make_lists(int64_t n_passages) {
+        for (int64_t first = 0; first < n_passages; first += kBlock) {
+            std::vector<std::pair<uint32_t, uint16_t>> postings;
+            for (int64_t p = first; p < std::min(n_passages, first + kBlock); ++p)
+                for (int64_t t = offsets[size_t(p)]; t < offsets[size_t(p) + 1]; ++t)
+                    postings.emplace_back(token_leaves[size_t(t)], uint16_t(p - first));
+            std::sort(postings.begin(), postings.end());
+            postings.erase(std::unique(postings.begin(), postings.end()), postings.end());
+            for (size_t i = 0; i < postings.size(); ++i) {
+                if (i == 0 || postings[i].first != postings[i - 1].first) {
+                    list_leaves.push_back(postings[i].first);
+                    list_offsets.push_back(list_offsets.back());
+                }
+                list_ordinals.push_back(postings[i].second);
+                ++list_offsets.back();
+            }
+            block_offsets.push_back(int64_t(list_leaves.size()));
+        }
+    }
+};
+
+// --- the calls -----------------------------------------------------------------------------------
+
+struct Call {
+    const char* name;
+    int64_t n_tokens;    // the work of one call, for timing
+    std::function<void(const Table&, Output&)> run;
+};
+
+std::vector<Call> calls(const World& w, int n_threads) {
+    const int64_t n = w.tokens.view.n, dim = w.dim, n_query = w.n_query;
+    auto probed = [&w, n_query](const Table& table, Output& out) {
+        const int64_t n_leaves = 9;
+        auto* entries = out.room<uint8_t>(w.cells.view.n * n_query);
+        auto* leaves = out.room<uint32_t>(n_query * n_leaves);
+        auto* scores = out.room<float>(n_query * n_leaves);
+        table.probe(w.query.view, w.codec, 5, n_leaves, entries, leaves, scores);
+        return Probe{entries, leaves, scores, w.cells.view.n, n_query, n_leaves};
+    };
+    auto some_rows = [&w](int64_t count) {
+        return numbers<uint32_t>(w.settled.n_passages() ? count : 0, 0,
+                                 std::max<int64_t>(0, w.settled.n_passages() - 1));
+    };
+    return {
+        {"quantise", n, [=, &w](const Table& table, Output& out) {
+            std::vector<float> matrix(w.tokens.codes.begin(), w.tokens.codes.end());
+            std::vector<int8_t> signs(size_t(2 * dim));
+            for (size_t i = 0; i < signs.size(); ++i) signs[i] = i * 7 % 3 ? 1 : -1;
+            table.quantise(matrix.data(), n, dim, signs, out.room<int8_t>(n * dim),
+                           out.room<float>(n), n_threads);
+        }},
+        {"cluster", n, [=, &w](const Table& table, Output& out) {
+            const std::vector<int64_t> groups{0, n / 3, n}, k{std::min<int64_t>(n / 3, 40), std::min<int64_t>(n - n / 3, 3)};
+            if (k[0] < 1) return;
+            table.cluster(w.tokens.codes.data(), dim, groups.data(), k, 3, 16,
+                          out.room<int8_t>((k[0] + k[1]) * dim), out.room<float>(k[0] + k[1]),
+                          n_threads);
+        }},
+        {"assign", n, [=, &w](const Table& table, Output& out) {
+            std::vector<int64_t> first(static_cast<size_t>(n)), last(static_cast<size_t>(n));
+            for (size_t i = 0; i < first.size(); ++i) {
+                first[i] = int64_t(i) * 5 % w.leaves.view.n;
+                last[i] = std::min(w.leaves.view.n, first[i] + 1 + int64_t(i) % 70);
+            }
+            table.assign(w.tokens.codes.data(), n, first.data(), last.data(), w.leaves.view,
+                         out.room<uint32_t>(n), n_threads);
+        }},
+        {"encode", n, [=, &w](const Table& table, Output& out) {
+            table.encode(w.tokens.view, w.token_leaves.data(), w.codec, w.cuts.data(),
+                         out.room<uint8_t>(n * w.codec.width()), out.room<uint8_t>(n),
+                         out.room<uint8_t>(n), n_threads);
+        }},
+        {"probe", w.cells.view.n, [=](const Table& table, Output& out) { probed(table, out); }},
+        {"walk", n, [=, &w](const Table& table, Output& out) {
+            const Probe probe = probed(table, out);
+            const int64_t best = std::min<int64_t>(50, w.n_rows());
+            auto* rows = out.room<uint32_t>(best);
+            auto* gains = out.room<float>(best);
+            *out.room<int64_t>(1) = table.walk(probe, w.segments, w.allowed.data(), best, rows, gains);
+        }},
+        {"interact", n, [=, &w, rows = some_rows(30)](const Table& table, Output& out) {
+            const Probe probe = probed(table, out);
+            table.interact(probe, w.segments, rows, 10,
+                           out.room<uint32_t>(std::min<int64_t>(10, int64_t(rows.size()))));
+        }},
+        {"score", n, [=, &w, rows = some_rows(60)](const Table& table, Output& out) {
+            table.score(w.query.view, w.segments, rows, out.room<float>(int64_t(rows.size())),
+                        n_threads);
+        }},
+        {"scan fresh", n, [=, &w](const Table& table, Output& out) {
+            table.scan(w.query.view, {&w.segments[1], 1}, nullptr,
+                       out.room<float>(w.fresh.n_passages()), n_threads);
+        }},
+        {"scan settled", n, [=, &w](const Table& table, Output& out) {
+            table.scan(w.query.view, {&w.segments[0], 1}, nullptr,
+                       out.room<float>(w.settled.n_passages()), n_threads);
+        }},
+        {"scan some", n, [=, &w](const Table& table, Output& out) {
+            table.scan(w.query.view, w.segments, w.allowed.data(), out.room<float>(w.n_rows()),
+                       n_threads);
+        }},
+        {"similarities", n, [=, &w](const Table& table, Output& out) {
+            for (size_t p = 0; p < std::min<size_t>(3, size_t(w.settled.n_passages())); ++p)
+                for (const Segment* segment : {&w.fresh, &w.settled})
+                    table.similarities(w.query.view, *segment, int64_t(p), out.room<float>(
+                        (w.offsets[p + 1] - w.offsets[p]) * n_query));
+        }},
+        {"maxsim", n, [=, &w](const Table& table, Output& out) {
+            const std::vector<float> query(w.query.codes.begin(), w.query.codes.end());
+            const std::vector<float> tokens(w.tokens.codes.begin(), w.tokens.codes.end());
+            table.maxsim(query.data(), n_query, tokens.data(), dim, w.offsets,
+                         out.room<float>(w.settled.n_passages()), n_threads);
+        }},
+    };
+}
+
+int check() {
+    const Table& plain = *tables().back();
+    int64_t n_checked = 0;
+    for (int64_t dim : {1, 3, 15, 32, 48, 64, 96, 127, 128, 200, 256, 768})
+        for (int64_t n_query : {0, 1, 16, 17, 32, 33, 70})
+            for (int bits : {1, 2, 4}) {
+                const World world(dim, n_query, bits, below(40), below(2) ? 5 : 140, 1 + below(60));
+                for (const Call& call : calls(world, 1 + int(below(3)))) {
+                    Output expected;
+                    call.run(plain, expected);
+                    for (const Table* table : tables()) {
+                        Output found;
+                        call.run(*table, found);
+                        ++n_checked;
+                        if (found.read() == expected.read()) continue;
+                        std::printf("%s: %s differs: dim %d, %d query tokens, %d bits\n", table->name,
+                                    call.name, int(dim), int(n_query), bits);
+                        return 1;
+                    }
+                }
+            }
+    std::printf("%lld calls agree\n", static_cast<long long>(n_checked));
+    return 0;
+}
+
+int bench() {
+    for (int bits : {4, 2, 1}) {
+        const World world(128, 32, bits, 2000, 320, 1250);
+        std::printf("\n%d bits, million tokens/s", bits);
+        for (const Table* table : tables()) std::printf("%12s", table->name);
+        for (const Call& call : calls(world, 1)) {
+            std::printf("\n%24s", call.name);
+            for (const Table* table : tables()) {
+                double best = 1e9;
+                for (int run = 0; run < 5; ++run) {
+                    Output out;
+                    const std::clock_t start = std::clock();    // CPU time: others may run beside us
+                    call.run(*table, out);
+                    best = std::min(best, double(std::clock() - start) / CLOCKS_PER_SEC);
+                }
+                std::printf("%12.2f", double(call.n_tokens) / best / 1e6);
+            }
+        }
+    }
+    std::printf("\n");
+    return 0;
+}
+
+}    // namespace
+}    // namespace interlace
+
+int main(int argc, char** argv) {
+    return argc > 1 && !std::strcmp(argv[1], "bench") ? interlace::bench() : interlace::check();
+}
