@@ -41,8 +41,8 @@ EPSILON = 1e-12
 POSITIONS = 512
 MICROSOFT = "com.microsoft"
 
-#: Tokens of a text that are encoded; MiniLM was trained on less, and reads up to 510.
-DOCUMENT_LENGTH = 256
+#: Tokens of a document that are encoded: with [CLS] and [SEP], the 256 that MiniLM is used with.
+DOCUMENT_LENGTH = 254
 
 
 class Graph:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
 
@@ -54,6 +57,29 @@ def test_one_encoder_serves_32_threads(encoder):
     with ThreadPoolExecutor(32) as pool:
         runs = list(pool.map(lambda _: encoder.encode_document(TEXTS), range(32)))
     assert all(same(expected, run) for run in runs)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_an_encoder_survives_a_fork():
+    code = (
+        "import os, sys\n"
+        "from interlace.models import Encoder\n"
+        "encoder = Encoder.load(n_threads=2)\n"
+        "texts = ['the sky is blue', 'a longer text about water', 'x']\n"
+        "expected = [m.tobytes() for m in encoder.encode_document(texts)]\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit([m.tobytes() for m in encoder.encode_document(texts)] != expected)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_text_of_special_tokens_alone_has_no_rows(copy_of_mini):
+    keeping = Encoder.load(copy_of_mini(query_skip=[], document_skip=[]))
+    (query,) = keeping.queries(["sky"])
+    assert query.offsets.tolist() == [[0, 0], [0, 3], [0, 0]]
+    assert [len(matrix) for matrix in keeping.encode_query(["", "sky!"])] == [0, 4]
 
 
 def test_meaning_beats_words(encoder):
