@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from interlace.store.catalog import FORMAT, OLDEST_READABLE, StoredPassage
 from interlace.store.compaction import CompactReport
+from interlace.store.rows import FORMAT, OLDEST_READABLE, StoredPassage
 from interlace.store.search import EFFORTS, Effort, Found, search
 from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport

@@ -6,19 +6,13 @@ import dataclasses
 from collections.abc import Callable
 
 from interlace.errors import CollectionError, InputError, ModelMismatch
-from interlace.store.catalog import Catalog, GenerationRow
+from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
-from interlace.store.segment import (
-    FRESH,
-    Numbers,
-    Parts,
-    Segment,
-    open_chunks,
-    write_chunk,
-    write_fresh,
-    write_settled,
-)
+from interlace.store.parts import Parts
+from interlace.store.rows import GenerationRow
+from interlace.store.segment import FRESH, Numbers, Segment, open_chunks
 from interlace.store.transaction import Transaction
+from interlace.store.writing import write_chunk, write_fresh, write_settled
 
 _SAME = ("dim", "codec", "seed")
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +30,16 @@ from interlace.errors import (
     NotACollection,
 )
 from interlace.files import Written
+from interlace.store.rows import (
+    FORMAT,
+    OLDEST_READABLE,
+    Commit,
+    GenerationRow,
+    SegmentRow,
+    StoredDocument,
+    StoredPassage,
+)
 from interlace.types import Document, Id
-
-FORMAT: Final = 1
-"""The format that this version writes: docs/reference/format.md."""
-
-OLDEST_READABLE: Final = 1
 
 FILE_NAME: Final = "catalog.sqlite"
 
@@ -124,64 +128,6 @@ _ORPHAN_ROWS = {
     f" ON d.number = p.document AND {_LIVE.format('d')}"
     f" WHERE d.number IS NULL AND {_LIVE.format('p')}",
 }
-
-
-class Commit(NamedTuple):
-    """One catalog transaction, and the counts that hold after it."""
-
-    number: int
-    kind: str
-    at: str
-    n_documents: int
-    n_passages: int
-    next_document: int
-    next_passage: int
-
-
-class SegmentRow(NamedTuple):
-    """What the catalog knows of a segment; its file is ``segments/<name>.<kind>``."""
-
-    name: str
-    kind: str
-    generation: str | None
-    n_passages: int
-    n_tokens: int
-    written: Written
-
-    @property
-    def file_name(self) -> str:
-        """Relative to the folder of segments."""
-        return f"{self.name}.{self.kind}"
-
-
-class GenerationRow(NamedTuple):
-    """What the catalog knows of a codec; chunk i is ``codec/<name>/<i>.codec``."""
-
-    name: str
-    description: Mapping[str, Any]
-    chunks: tuple[Written, ...]
-
-
-class StoredPassage(NamedTuple):
-    """A passage as the catalog has it; ``text`` is a slice of the document's text."""
-
-    document_number: int
-    id: Id
-    number: int
-    start: int
-    end: int
-    text: str
-    metadata: Mapping[str, Any]
-
-
-class StoredDocument(NamedTuple):
-    """A document with all its rows, as another collection takes it over."""
-
-    number: int
-    document: Document
-    content_hash: str
-    metadata: str
-    passages: list[tuple[int, int, int, int]]
 
 
 class Catalog:

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from interlace.progress import Progress, silent
-from interlace.store.catalog import Catalog, SegmentRow
+from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
-from interlace.store.segment import (
-    FRESH,
-    SETTLED,
-    Numbers,
-    Parts,
-    write_fresh,
-    write_settled,
-)
+from interlace.store.parts import Parts
+from interlace.store.rows import SegmentRow
+from interlace.store.segment import FRESH, SETTLED, Numbers
 from interlace.store.settling import held
 from interlace.store.transaction import Transaction
+from interlace.store.writing import write_fresh, write_settled
 
 FRESH_MAX = 16
 """Fresh segments a search scans: a few microseconds each."""

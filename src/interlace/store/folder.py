@@ -26,7 +26,8 @@ from interlace.codec import Generation
 from interlace.errors import CollectionError, Corrupt, Locked
 from interlace.files import Lock
 from interlace.kernels import Handle, packed_width
-from interlace.store.catalog import Catalog, GenerationRow, SegmentRow
+from interlace.store.catalog import Catalog
+from interlace.store.rows import GenerationRow, SegmentRow
 from interlace.store.segment import CODEC, SEGMENTS, Segment, open_chunks, open_segment
 from interlace.store.settings import Settings
 

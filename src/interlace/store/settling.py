@@ -13,20 +13,13 @@ from interlace import codec
 from interlace.codec import Generation, Tokens
 from interlace.files import Array, Written
 from interlace.progress import Progress, silent
-from interlace.store.catalog import Catalog, GenerationRow, SegmentRow
+from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
-from interlace.store.segment import (
-    FRESH,
-    SETTLED,
-    Numbers,
-    Part,
-    Parts,
-    Segment,
-    in_memory,
-    write_chunk,
-    write_settled,
-)
+from interlace.store.parts import Parts
+from interlace.store.rows import GenerationRow, SegmentRow
+from interlace.store.segment import FRESH, SETTLED, Numbers, Part, Segment, in_memory
 from interlace.store.transaction import Transaction
+from interlace.store.writing import write_chunk, write_settled
 
 SEGMENT_TOKENS_MAX = 4_000_000
 """Tokens of a settled segment as it is first written; merging makes larger ones."""

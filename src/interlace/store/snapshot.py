@@ -13,8 +13,9 @@ from interlace.codec import Generation
 from interlace.errors import Corrupt
 from interlace.files import Lock
 from interlace.kernels import Handle, Kernels, Residuals, unrotate
-from interlace.store.catalog import Catalog, Commit, StoredPassage
+from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder, bitmap, missing
+from interlace.store.rows import Commit, StoredPassage
 from interlace.store.segment import FRESH, Numbers, Segment
 from interlace.store.storable import check_id
 from interlace.types import Document, Id

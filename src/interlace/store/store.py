@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any, Self
 
 from interlace import files
-from interlace.errors import CollectionError, Corrupt, InterlaceError, SettingsError
+from interlace.errors import CollectionError, Corrupt, InterlaceError, Locked, SettingsError
 from interlace.progress import Progress, silent
 from interlace.store import attaching, compaction, settling, verify
 from interlace.store import catalog as catalogs
-from interlace.store.catalog import FORMAT, Catalog, not_a_collection
+from interlace.store.catalog import Catalog, not_a_collection
 from interlace.store.compaction import CompactReport
 from interlace.store.folder import READERS, WRITE_LOCK, Folder
+from interlace.store.rows import FORMAT
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED
 from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot, take
 from interlace.store.verify import VerifyReport
-from interlace.store.writer import Writer, Written
+from interlace.store.writer import Outcome, Writer
 
 _SETTLE = ("auto", "manual")
 
@@ -99,19 +100,23 @@ class Store:
         with self._lock:
             self._snapshot = None
 
-    def _after_write(self, written: Written) -> None:
+    def _after_write(self, outcome: Outcome) -> None:
         """Settle when the commit passed the budget: in this thread, as a commit of its own."""
         if not self._auto:
             return
         settings = self.settings
-        budget = settings.fresh_budget_tokens if written.has_codec else settings.first_budget_tokens
+        budget = settings.fresh_budget_tokens if outcome.has_codec else settings.first_budget_tokens
         try:
-            if written.n_fresh_tokens > budget:
+            if outcome.n_fresh_tokens > budget:
                 self.settle()
-            elif written.n_settled_segments and compaction.is_due(
-                written.n_settled_segments, written.n_held, written.n_alive
+            elif outcome.n_settled_segments and compaction.is_due(
+                outcome.n_settled_segments, outcome.n_held, outcome.n_alive
             ):
                 self._compact(thorough=False, progress=silent)
+        except (
+            Locked
+        ) as error:  # somebody is at it; if not, the next write is again past the budget
+            self.last_settle_error = error
         except InterlaceError as error:
             self.last_settle_error = error
             warnings.warn(
@@ -232,7 +237,7 @@ def create(path: str | os.PathLike[str], settings: Settings, **options: Any) -> 
     Raises
     ------
     CollectionError
-        When the folder holds something, or cannot be written.
+        When the folder holds something, or cannot be outcome.
     """
     folder = Path(path).absolute()
     if folder.exists() and not folder.is_dir():

@@ -12,8 +12,9 @@ from interlace import files
 from interlace.errors import InterlaceError
 from interlace.files import Written
 from interlace.progress import Progress, silent
-from interlace.store.catalog import Catalog, GenerationRow
+from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder, missing
+from interlace.store.rows import GenerationRow
 from interlace.store.segment import (
     SEGMENTS,
     SETTLED,

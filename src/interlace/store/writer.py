@@ -15,23 +15,16 @@ from interlace.files import Lock
 from interlace.kernels import Quantised
 from interlace.store import compaction
 from interlace.store.folder import Folder
-from interlace.store.segment import (
-    FRESH,
-    SETTLED,
-    Numbers,
-    Part,
-    Parts,
-    in_memory,
-    joined,
-    write_fresh,
-)
+from interlace.store.parts import Parts, joined
+from interlace.store.segment import FRESH, SETTLED, Numbers, Part, in_memory
 from interlace.store.settling import Coder
 from interlace.store.storable import check_id, check_text, metadata_json
 from interlace.store.transaction import Transaction
+from interlace.store.writing import write_fresh
 from interlace.types import Document, Encoded, Id, Passage
 
 
-class Written(NamedTuple):
+class Outcome(NamedTuple):
     """What a commit tells the store: whether there is something to settle or to merge."""
 
     number: int
@@ -60,7 +53,7 @@ class Writer:
         *,
         encode_bulk: bool,
         before_commit: Callable[[], None],
-        after_commit: Callable[[Written], None],
+        after_commit: Callable[[Outcome], None],
         wait_seconds: float | None = None,
     ) -> None:
         self.n_documents = self.n_tokens = 0
@@ -239,7 +232,7 @@ class Writer:
             if self._shape is not None:
                 compaction.merge_fresh(self._folder, transaction)
             rows = transaction.catalog.segments(transaction.number)
-            written = Written(
+            outcome = Outcome(
                 transaction.number,
                 sum(row.n_tokens for row in rows if row.kind == FRESH),
                 sum(row.kind == SETTLED for row in rows),
@@ -249,7 +242,7 @@ class Writer:
             )
             self._number = transaction.commit("write")
         self._release()
-        self._after_commit(written)
+        self._after_commit(outcome)
         return self._number
 
     def abandon(self) -> None:

@@ -165,3 +165,27 @@ def test_importing_the_store_is_light():
 
 def _tests() -> Path:
     return Path(storing.__file__).parent
+
+
+def test_several_processes_write_and_settle(opened, folder):
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2]); import storing\n"
+        "from interlace import store\n"
+        "first = int(sys.argv[3])\n"
+        "with store.open(sys.argv[1], lock_wait_seconds=60) as opened:\n"
+        "    for i in range(first, first + 90, 3):\n"
+        "        storing.fill(opened, i, i + 3)\n"
+        "        with opened.write() as writer: assert writer.delete([i]) == 1\n"
+        "        assert opened.snapshot().contains(i + 1)\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", script, str(folder), str(_tests()), str(first)]
+        )
+        for first in (0, 1_000, 2_000)
+    ]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    opened.refresh()
+    assert opened.snapshot().n_documents == 180
+    assert opened.verify().ok
+    assert [found(opened, record(i)) for i in (1, 1_004, 2_088)] == [[1], [1_004], [2_088]]

@@ -1,0 +1,103 @@
+"""Many segments as one list of passages, in insertion order, read part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace.kernels import BLOCK
+from interlace.store.segment import Numbers, Part, Segment
+
+
+class Parts:
+    """The live passages of some segments of one kind, in insertion order, read part by part.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+    dead : (n,) int64
+        Insertion numbers to leave out, ascending.
+    """
+
+    def __init__(self, segments: Sequence[Segment], dead: Numbers) -> None:
+        self._segments = segments
+        alive, lengths, owners, numbers = [], [], [], []
+        for owner, segment in enumerate(segments):
+            lives = np.ones(len(segment.passages), bool)
+            lives[segment.ordinals(dead)] = False
+            alive.append(np.flatnonzero(lives))
+            lengths.append(np.diff(segment.offsets)[lives])
+            owners.append(np.full(len(alive[-1]), owner, np.int64))
+        numbers = [
+            segment.passages[ordinals] for segment, ordinals in zip(segments, alive, strict=True)
+        ]
+        order = np.argsort(_joined(numbers), kind="stable")
+        self._ordinals, self._owners = _joined(alive)[order], _joined(owners)[order]
+        self.lengths = _joined(lengths)[order]
+
+    def __len__(self) -> int:
+        return len(self._ordinals)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all live passages."""
+        return int(self.lengths.sum())
+
+    def part(self, first: int, last: int, names: Sequence[str] = ()) -> Part:
+        """Passages ``[first, last)`` of the list, with all token arrays or those named."""
+        return self.take(np.arange(first, last), names)
+
+    def take(self, at: Numbers, names: Sequence[str] = ()) -> Part:
+        """The passages at these positions, ascending."""
+        owners, ordinals = self._owners[at], self._ordinals[at]
+        breaks = np.flatnonzero((np.diff(owners) != 0) | (np.diff(ordinals) != 1)) + 1
+        starts = np.append(0, breaks)[: len(at)]
+        ends = np.append(breaks, len(at))[: len(starts)]
+        runs = [
+            self._segments[owners[start]].part(
+                int(ordinals[start]), int(ordinals[end - 1]) + 1, names
+            )
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+        return joined(runs, self._segments)
+
+    def spans(self, n_tokens_max: int) -> Iterator[tuple[int, int]]:
+        """Cut the list into spans of at most so many tokens, but at least a passage."""
+        ends = np.cumsum(self.lengths)
+        first = 0
+        while first < len(self):
+            before = int(ends[first - 1]) if first else 0
+            last = int(np.searchsorted(ends, before + n_tokens_max, side="right"))
+            last = max(last, first + 1)
+            yield first, last
+            first = last
+
+    def by_block(self) -> Iterator[Part]:
+        """The leaves of one block of posting lists after another."""
+        for first in range(0, len(self), BLOCK):
+            yield self.part(first, min(first + BLOCK, len(self)), ("leaves",))
+
+
+def joined(parts: Sequence[Part], segments: Sequence[Segment] = ()) -> Part:
+    """Parts one after another; an array that one of them lacks is left out.
+
+    ``segments`` tells the arrays' names and widths where there are no parts.
+    """
+    if not parts:
+        return segments[0].part(0, 0)
+    if len(parts) == 1:
+        return parts[0]
+    names = [name for name in parts[0].tokens if all(name in part.tokens for part in parts)]
+    return Part(
+        np.concatenate([part.passages for part in parts]),
+        np.concatenate([part.documents for part in parts]),
+        np.concatenate([part.lengths for part in parts]),
+        {name: np.concatenate([part.tokens[name] for part in parts]) for name in names},
+    )
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return np.concatenate(arrays) if len(arrays) else np.empty(0, np.int64)

@@ -1,0 +1,128 @@
+"""Segments and chunks into files, each written once and synced: docs/reference/format.md."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from interlace import files
+from interlace.files import Array, Shape
+from interlace.kernels import BLOCK
+from interlace.store import postings
+from interlace.store.parts import Parts
+from interlace.store.rows import FORMAT, SegmentRow
+from interlace.store.segment import (
+    CODEC,
+    FRESH,
+    SEGMENTS,
+    SETTLED,
+    SETTLED_ARRAYS,
+    TOKEN_ARRAYS,
+    Part,
+)
+from interlace.version import VERSION
+
+_TOKENS_AT_ONCE = 1 << 18
+
+
+def write_fresh(folder: Path, part: Part) -> SegmentRow:
+    """Write a fresh segment and sync its file; the folder is the caller's to sync."""
+    arrays = {
+        "passages": part.passages,
+        "documents": part.documents,
+        "offsets": part.offsets,
+        **part.tokens,
+    }
+    name = uuid.uuid4().hex
+    row = SegmentRow(name, FRESH, None, len(part.passages), part.n_tokens, files.Written(0, 0))
+    written = files.write_arrays(folder / SEGMENTS / row.file_name, arrays, _manifest(row))
+    return row._replace(written=written)
+
+
+def write_settled(folder: Path, parts: Parts, generation: str, width: int) -> SegmentRow:
+    """Write a settled segment in bounded memory, and sync its file.
+
+    The leaves are passed over twice: first to learn how long the posting lists are, which the
+    header tells, then to write.
+
+    Parameters
+    ----------
+    parts : Parts
+    generation : str
+        The codec's name.
+    width : int
+        Bytes of a token's residual codes.
+    """
+    n_passages, n_tokens, n_lists, n_postings = len(parts), parts.n_tokens, 0, 0
+    for part in parts.by_block():
+        lists = postings.build(part.offsets, part.tokens["leaves"])
+        n_lists += len(lists["list_leaves"])
+        n_postings += len(lists["list_ordinals"])
+    lengths = {
+        **dict.fromkeys(("passages", "documents"), n_passages),
+        "offsets": n_passages + 1,
+        **dict.fromkeys(TOKEN_ARRAYS[SETTLED], n_tokens),
+        "block_offsets": -(-n_passages // BLOCK) + 1,
+        "list_leaves": n_lists,
+        "list_offsets": n_lists + 1,
+        "list_ordinals": n_postings,
+    }
+    shapes = {
+        name: Shape(dtype, (lengths[name], width) if name == "codes" else (lengths[name],))
+        for name, dtype in SETTLED_ARRAYS.items()
+    }
+    name = uuid.uuid4().hex
+    row = SegmentRow(name, SETTLED, generation, n_passages, n_tokens, files.Written(0, 0))
+    path = folder / SEGMENTS / row.file_name
+    with files.ArrayWriter(path, shapes, _manifest(row)) as writer:
+        for offsets in ("offsets", "block_offsets", "list_offsets"):
+            writer.append(offsets, np.zeros(1, np.int64))
+        n_tokens = n_lists = n_postings = 0
+        for part in parts.by_block():
+            lists = postings.build(part.offsets, part.tokens["leaves"])
+            writer.append("passages", part.passages)
+            writer.append("documents", part.documents)
+            writer.append("offsets", part.offsets[1:] + n_tokens)
+            writer.append("block_offsets", lists["block_offsets"][1:] + n_lists)
+            writer.append("list_leaves", lists["list_leaves"])
+            writer.append("list_offsets", lists["list_offsets"][1:] + n_postings)
+            writer.append("list_ordinals", lists["list_ordinals"])
+            n_tokens += part.n_tokens
+            n_lists += len(lists["list_leaves"])
+            n_postings += len(lists["list_ordinals"])
+        for first, last in parts.spans(_TOKENS_AT_ONCE):
+            for token_array, rows in parts.part(first, last).tokens.items():
+                writer.append(token_array, rows)
+    return row._replace(written=writer.written)
+
+
+def write_chunk(
+    folder: Path, generation: str, number: int, chunk: Mapping[str, Array]
+) -> files.Written:
+    """Write a chunk of a codec, sync it, and sync the codec's folder."""
+    into = folder / CODEC / generation
+    files.make_folder(into)
+    manifest = {"format": str(FORMAT), "kind": "codec", "writer": _writer()}
+    written = files.write_arrays(into / f"{number}.codec", chunk, manifest)
+    files.sync_folder(into)
+    return written
+
+
+def _manifest(row: SegmentRow) -> dict[str, str]:
+    """What the header tells besides arrays: nothing that differs between two equal segments."""
+    counts = {"n_passages": row.n_passages, "n_tokens": row.n_tokens}
+    return {
+        "format": str(FORMAT),
+        "kind": row.kind,
+        "generation": row.generation or "",
+        "counts": json.dumps(counts),
+        "writer": _writer(),
+    }
+
+
+def _writer() -> str:
+    return f"interlace {VERSION}"
