@@ -78,9 +78,11 @@ class Changes:
         self._model = model
         self._splitting = splitting
         self._progress = progress
+        self._touched: set[Id] = set()
 
     def __enter__(self) -> Self:
         self._entered = self._store.write()
+        self._store.refresh()  # with the lock held, what is newest now stays so
         return self
 
     def __exit__(
@@ -133,6 +135,7 @@ class Changes:
         assert checked.id is not None
         if not self._writer.known([checked.id]):
             refuse_unknown([checked.id])
+        self._touched.add(checked.id)
         self._writer.update_metadata(checked.id, checked.metadata)
 
     def take(
@@ -164,6 +167,7 @@ class Changes:
         n_stored = 0
         stream = self._given(new) if new and new[0].given is not None else self._encoded(new)
         for entry, passages, encoded in stream:
+            self._touched.add(entry.id)
             self._writer.add(entry.document, entry.content_hash, passages, encoded)
             _count(report, entry, encoded, entry.id in known)
             n_stored += 1
@@ -177,8 +181,9 @@ class Changes:
         for some in (unchanged[i : i + 256] for i in range(0, len(unchanged), 256)):
             stored = self._store.snapshot().documents([entry.id for entry in some])
             for entry in some:
-                old = stored.get(entry.id)
-                if old is None or dict(old.metadata) != dict(entry.document.metadata):
+                # What this commit has changed already, the snapshot does not know.
+                is_known = entry.id in stored and entry.id not in self._touched
+                if not is_known or stored[entry.id].metadata != entry.document.metadata:
                     self._writer.update_metadata(entry.id, entry.document.metadata)
 
     def _given(self, new: Iterable[Entry]) -> Iterator[tuple[Entry, list[Passage], list[Encoded]]]:

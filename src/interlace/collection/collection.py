@@ -141,8 +141,8 @@ def open(  # noqa: A001
 class Collection:
     """Documents on disk, and the model that reads them; made by ``create`` and ``open``.
 
-    Reads see the newest commit of this object, or the one that ``refresh`` last found. One object
-    serves many threads.
+    Reads see the newest commit that this object has made, or that ``refresh`` or a write has found.
+    One object serves many threads.
 
     Attributes
     ----------

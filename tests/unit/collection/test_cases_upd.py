@@ -140,6 +140,20 @@ def test_new_metadata_of_an_unchanged_text_is_kept(notes):
         notes.update_metadata("y", {})
 
 
+def test_metadata_that_others_or_the_same_commit_changed(notes, encoder):
+    record = {"id": "x", "text": "words", "metadata": {"year": 1}}
+    notes.add([record])
+    assert notes.get(["x"])
+    with interlace.open(notes.path, encoder) as other:
+        other.update_metadata("x", {"year": 2})
+    assert notes.add([record]).unchanged == 1
+    assert notes.get(["x"])[0].metadata == {"year": 1}
+    with notes.writer() as changes:
+        changes.update_metadata("x", {"year": 3})
+        changes.add([record])
+    assert notes.get(["x"])[0].metadata == {"year": 1}
+
+
 @pytest.mark.parametrize(
     ("policy", "text", "counts"),
     [("replace", "new words", (0, 1, 0, 0)), ("skip", "old words", (0, 0, 0, 1))],
