@@ -20,13 +20,17 @@ PINNED = ["taskset", "-c", "0"] if shutil.which("taskset") else []
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="../shared/data")
-    data = ["--data", parser.parse_args().data]
+    parser.add_argument("--minilm", help="folder of MiniLM's weights, for the baseline")
+    args = parser.parse_args()
+    data = ["--data", args.data]
+    pooled = [("pooled.py", [args.minilm, *data], [])] if args.minilm else []
     for script, arguments, before in (
         ("encoder.py", data, []),
         ("codec.py", data, []),
         ("kernels.py", [], PINNED),
         ("quality.py", [*data, "--encode-only"], []),
         ("quality.py", data, PINNED),
+        *pooled,
         ("footprint.py", [], []),
         ("first_result.py", [], []),
         ("report.py", [], []),

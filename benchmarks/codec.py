@@ -2,9 +2,9 @@
 
     python benchmarks/codec.py --data ../shared/data [--collection scifact] [--queries 100]
 
-Beside ours: ColBERTv2's quantile buckets (arXiv 2112.01488, section 3.3) on the same centroids, with
-and without unit length restored; and our own codec with one part changed. Every row scores every
-passage, so it shows the codec's loss alone.
+Beside ours: ColBERTv2's quantile buckets (arXiv 2112.01488, section 3.3) on the same centroids,
+with and without unit length restored; and our own codec with one part changed. Every row scores
+every passage, so it shows the codec's loss alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Memory and start-up: what a stream of documents holds at its peak, an opened collection, an import.
+"""Memory and start-up: the peak of a stream of documents, an opened collection, an import.
 
     python benchmarks/footprint.py [--documents 20000]
 
@@ -34,7 +34,8 @@ def matrices(what):
         ids = (random.zipf(1.3, 100) % 5000).astype(np.int32)
         noise = random.normal(size=(100, 128)).astype(np.float32)
         yield ids if what == "ids" else centres[ids] + 0.5 * noise
-notes.add((f"document {i}" for i in range(n)), embeddings=matrices("rows"), token_ids=matrices("ids"))
+texts = (f"document {i}" for i in range(n))
+notes.add(texts, embeddings=matrices("rows"), token_ids=matrices("ids"))
 info = notes.info()
 notes.close()
 print(json.dumps({"before_mb": before, "peak_mb": peak(), "bytes": info["bytes"]}))
@@ -65,7 +66,8 @@ def run(code: str, *args: str) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, "-c", code, *args], check=True, capture_output=True, text=True
     )
-    return {name: value for name, value in json.loads(done.stdout.splitlines()[-1]).items()}
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main() -> None:

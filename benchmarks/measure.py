@@ -30,7 +30,12 @@ def machine() -> dict[str, Any]:
             if line.startswith("flags"):
                 flags = line
     sets = [name for name in ("amx_int8", "avx512_vnni", "avx_vnni", "avx2") if name in flags]
-    return {"cpu": model, "cores": os.cpu_count(), "sets": sets, "python": platform.python_version()}
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "sets": sets,
+        "python": platform.python_version(),
+    }
 
 
 def record(benchmark: str, **figures: Any) -> None:

@@ -2,10 +2,10 @@
 
     python benchmarks/quality.py --data ../shared/data [--collections scifact,cranfield]
 
-For each collection: exact float32 MaxSim of `mini`, BM25 (bm25s), mean-pooled MiniLM where its float
-graph is given (`--pooled FOLDER`), then ours: fresh, and settled at 4, 2 and 1 bits at each effort.
-One JSON line a collection. Embeddings are encoded once and kept in --cache; `--encode-only` does no
-more than that, on all threads, so that the rest can be pinned to one.
+For each collection: exact float32 MaxSim of `mini`, BM25 (bm25s), then ours: fresh, and settled at
+4, 2 and 1 bits at each effort. One JSON line a collection. Embeddings are encoded once and kept in
+--cache; `--encode-only` does no more than that, on all threads, so that the rest can be pinned to
+one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,185 @@
+"""Write the README's figures from the newest lines of results/*.jsonl.
+
+    python benchmarks/report.py [--check]
+
+With --check nothing is written; the exit code is 1 when the README is not up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from corpora import NAMES
+from measure import RESULTS
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+START, END = "<!-- figures -->", "<!-- /figures -->"
+EFFORTS = ("fast", "balanced", "thorough", "exhaustive")
+MEASURES = ("nDCG@10", "MRR@10", "R@100")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    text = README.read_text(encoding="utf-8")
+    head, rest = text.split(START)
+    _, tail = rest.split(END)
+    written = f"{head}{START}\n{figures()}\n{END}{tail}"
+    if check:
+        sys.exit(written != text)
+    README.write_text(written, encoding="utf-8")
+
+
+def figures() -> str:
+    found = {line["collection"]: line for line in lines("quality")}
+    collections = [found[name] for name in NAMES if name in found]
+    pooled = {line["collection"]: line for line in lines("pooled")}
+    collections = [{**line, "pooled": pooled.get(line["collection"])} for line in collections]
+    parts = [machine(collections[-1]), quality(collections), efforts(collections[0])]
+    parts += [building(collections), small()]
+    return "\n\n".join(parts)
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    path = RESULTS / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def machine(line: dict[str, Any]) -> str:
+    made = line["machine"]
+    sets = ", ".join(made["sets"]) or "no vector instructions that we use"
+    return (
+        f"On {made['cores']} cores of a virtual {made['cpu']} ({sets}); one thread, pinned, unless said "
+        f"otherwise. Vectors of `mini`, {line['dim']} dimensions. Recall is against exact float32 MaxSim."
+    )
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    dashes = ["---"] + ["---:"] * (len(header) - 1)
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [header, dashes, *rows])
+
+
+def quality(collections: list[dict[str, Any]]) -> str:
+    rows = [
+        ("BM25", lambda line: line["bm25"]),
+        ("MiniLM, mean-pooled", lambda line: line["pooled"]),
+        ("exact float32 MaxSim", lambda line: line["exact"]),
+        ("fresh (int8)", lambda line: line["fresh"]),
+        *(
+            (f"{bits} bits", lambda line, bits=bits: line[f"{bits} bits"]["balanced"])
+            for bits in (4, 2, 1)
+        ),
+    ]
+
+    def cell(found: dict[str, float] | None) -> str:
+        return " / ".join(f"{found[name]:.1f}" for name in MEASURES) if found else "–"
+
+    return (
+        "**Quality**, "
+        + " / ".join(MEASURES)
+        + ", balanced effort:\n\n"
+        + table(
+            ["", *(line["collection"] for line in collections)],
+            [[name, *(cell(get(line)) for line in collections)] for name, get in rows],
+        )
+    )
+
+
+def efforts(line: dict[str, Any]) -> str:
+    rows = [["fresh", "", *searched(line["fresh"])]]
+    for bits in (4, 2, 1):
+        for effort in EFFORTS:
+            rows.append([f"{bits} bits", effort, *searched(line[f"{bits} bits"][effort])])
+    return (
+        f"**Search** on {line['collection']} ({line['documents']:,} passages, {line['tokens']:,} "
+        "tokens), from a query matrix to ten hits with their texts:\n\n"
+        + table(["", "effort", "nDCG@10", "recall@10", "recall@100", "p50 ms", "p95 ms"], rows)
+    )
+
+
+def searched(found: dict[str, float]) -> list[str]:
+    return [
+        f"{found['nDCG@10']:.1f}",
+        f"{found['recall@10']:.3f}",
+        f"{found['recall@100']:.3f}",
+        f"{found['p50_ms']:.2f}",
+        f"{found['p95_ms']:.2f}",
+    ]
+
+
+def building(collections: list[dict[str, Any]]) -> str:
+    rows = []
+    for line in collections:
+        sizes = []
+        for bits in (4, 2, 1):
+            found = line[f"{bits} bits"]["bytes"]
+            sizes.append(f"{(found['settled'] + found['codec']) / line['tokens']:.1f}")
+        times = [line["fresh"]["add_s"], line["4 bits"]["settle_s"]]
+        untyped = line["4 bits, no token ids"]
+        rows.append(
+            [
+                line["collection"],
+                f"{line['tokens']:,}",
+                *(f"{seconds:.1f}" for seconds in times),
+                f"{untyped['settle_s']:.1f}",
+                " / ".join(
+                    f"{line[f'{b} bits']['exhaustive']['recall@10']:.3f}" for b in (4, 2, 1)
+                ),
+                f"{untyped['exhaustive']['recall@10']:.3f}",
+                " / ".join(sizes),
+            ]
+        )
+    return (
+        "**Build** after encoding, and size: seconds to add, to settle (train, code, list) at 4 bits, "
+        "the same without token ids; recall@10 of the codes at 4 / 2 / 1 bits, and at 4 without "
+        "token ids; bytes a token on disk without texts at 4 / 2 / 1 bits, everything counted:\n\n"
+        + table(["", "tokens", "add s", "settle s", "no ids", "recall@10", "no ids", "bytes"], rows)
+        + "\n\nOn 917,080 tokens of scifact from the same weights, one thread of a machine of this kind, "
+        "fast-plaid 1.7.0 took 423 s and tachiom 0.4.0 158 s. fast-plaid computes in float16, which this "
+        "processor has no arithmetic for; on one that has, it is faster. They were measured on another "
+        "day: read the order of magnitude, not the ratio."
+    )
+
+
+def small() -> str:
+    footprint, first = lines("footprint")[-1], lines("first_result")[-1]
+    encoder = lines("encoder")[-1]
+    build, opened = footprint["build"], footprint["open"]
+    rows = [
+        ["from `git clone` to the demo's last line", f"{first['total_s']:.0f} s"],
+        [
+            "of which the demo: index some 4,600 docstrings, search, explain",
+            f"{first['demo_s']:.0f} s",
+        ],
+        ["wheel, with the model", f"{first['wheel_mb']} MB"],
+        ["`import interlace`", f"{footprint['import_s'] * 1000:.0f} ms"],
+        [
+            f"memory at the peak of adding {footprint['documents']:,} documents of 100 tokens",
+            f"{build['peak_mb']:.0f} MB, {build['before_mb']:.0f} before",
+        ],
+        [
+            f"resident after opening that collection ({footprint['disk_mb']:.0f} MB), "
+            "after 1 and 100 searches",
+            f"{opened['opened_mb']:.0f}, {opened['one_search_mb']:.0f}, "
+            f"{opened['hundred_searches_mb']:.0f} MB; {opened['before_mb']:.0f} before",
+        ],
+    ]
+    for n in (1, 2):
+        found = encoder[f"{n} threads"]
+        rows.append(
+            [
+                f"encoding on {n} thread{'s' * (n > 1)}",
+                f"{found['tokens_per_s']:,} tokens/s; a query {found['query']['p50_ms']:.1f} ms",
+            ]
+        )
+    return "**The rest**:\n\n" + table(["", ""], rows)
+
+
+if __name__ == "__main__":
+    main()
