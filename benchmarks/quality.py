@@ -132,7 +132,7 @@ def settled(
     *,
     ids: bool,
 ) -> dict[str, Any]:
-    """Build from embeddings on one thread; with 4 bits also the fresh collection as it was before."""
+    """Build from embeddings on one thread; with 4 bits also look at it while it is fresh."""
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         notes = interlace.create(

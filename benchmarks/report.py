@@ -55,8 +55,9 @@ def machine(line: dict[str, Any]) -> str:
     made = line["machine"]
     sets = ", ".join(made["sets"]) or "no vector instructions that we use"
     return (
-        f"On {made['cores']} cores of a virtual {made['cpu']} ({sets}); one thread, pinned, unless said "
-        f"otherwise. Vectors of `mini`, {line['dim']} dimensions. Recall is against exact float32 MaxSim."
+        f"On {made['cores']} cores of a virtual {made['cpu']} ({sets}); one thread, "
+        f"pinned, unless said otherwise. Vectors of `mini`, {line['dim']} dimensions. Recall is "
+        "against exact float32 MaxSim."
     )
 
 
@@ -136,14 +137,15 @@ def building(collections: list[dict[str, Any]]) -> str:
             ]
         )
     return (
-        "**Build** after encoding, and size: seconds to add, to settle (train, code, list) at 4 bits, "
-        "the same without token ids; recall@10 of the codes at 4 / 2 / 1 bits, and at 4 without "
-        "token ids; bytes a token on disk without texts at 4 / 2 / 1 bits, everything counted:\n\n"
+        "**Build** after encoding, and size: seconds to add, to settle (train, code, list) at 4 "
+        "bits, the same without token ids; recall@10 of the codes at 4 / 2 / 1 bits, and at 4 "
+        "without token ids; bytes a token on disk without texts at 4 / 2 / 1 bits, everything "
+        "counted:\n\n"
         + table(["", "tokens", "add s", "settle s", "no ids", "recall@10", "no ids", "bytes"], rows)
-        + "\n\nOn 917,080 tokens of scifact from the same weights, one thread of a machine of this kind, "
-        "fast-plaid 1.7.0 took 423 s and tachiom 0.4.0 158 s. fast-plaid computes in float16, which this "
-        "processor has no arithmetic for; on one that has, it is faster. They were measured on another "
-        "day: read the order of magnitude, not the ratio."
+        + "\n\nOn 917,080 tokens of scifact from the same weights, one thread of a machine of this "
+        "kind, fast-plaid 1.7.0 took 423 s and tachiom 0.4.0 158 s. fast-plaid computes in "
+        "float16, which this processor has no arithmetic for; on one that has, it is faster. They "
+        "were measured on another day: read the order of magnitude, not the ratio."
     )
 
 
@@ -154,7 +156,7 @@ def small() -> str:
     rows = [
         ["from `git clone` to the demo's last line", f"{first['total_s']:.0f} s"],
         [
-            "of which the demo: index some 4,600 docstrings, search, explain",
+            "of which the demo: index docstrings, search, explain",
             f"{first['demo_s']:.0f} s",
         ],
         ["wheel, with the model", f"{first['wheel_mb']} MB"],
