@@ -1,8 +1,8 @@
-"""Write the README's figures from the newest lines of results/*.jsonl.
+"""Write the README's and the codec page's figures from the newest lines of results/*.jsonl.
 
     python benchmarks/report.py [--check]
 
-With --check nothing is written; the exit code is 1 when the README is not up to date.
+With --check nothing is written; the exit code is 1 when a page is not up to date.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from corpora import NAMES
 from measure import RESULTS
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- figures -->", "<!-- /figures -->"
 EFFORTS = ("fast", "balanced", "thorough", "exhaustive")
 MEASURES = ("nDCG@10", "MRR@10", "R@100")
@@ -27,13 +27,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    text = README.read_text(encoding="utf-8")
-    head, rest = text.split(START)
-    _, tail = rest.split(END)
-    written = f"{head}{START}\n{figures()}\n{END}{tail}"
-    if check:
-        sys.exit(written != text)
-    README.write_text(written, encoding="utf-8")
+    stale = False
+    for page, write in {"README.md": figures, "docs/explanation/codec.md": codecs}.items():
+        text = (ROOT / page).read_text(encoding="utf-8")
+        head, rest = text.split(START)
+        _, tail = rest.split(END)
+        written = f"{head}{START}\n{write()}\n{END}{tail}"
+        stale |= written != text
+        if not check:
+            (ROOT / page).write_text(written, encoding="utf-8")
+    sys.exit(check and stale)
 
 
 def figures() -> str:
@@ -146,6 +149,19 @@ def building(collections: list[dict[str, Any]]) -> str:
         "kind, fast-plaid 1.7.0 took 423 s and tachiom 0.4.0 158 s. fast-plaid computes in "
         "float16, which this processor has no arithmetic for; on one that has, it is faster. They "
         "were measured on another day: read the order of magnitude, not the ratio."
+    )
+
+
+def codecs() -> str:
+    line = lines("codec")[-1]
+    rows = [
+        [name, *(f"{found[key]:.4f}" for key in ("mean_cosine", "recall@10", "recall@100"))]
+        for name, found in line["rows"].items()
+    ]
+    return (
+        f"{line['collection']}, {line['tokens']:,} tokens of `mini`, {line['leaves']:,} leaves, "
+        f"{line['queries']} queries:\n\n"
+        + table(["codec", "mean cosine", "recall@10", "recall@100"], rows)
     )
 
 
