@@ -259,9 +259,10 @@ class Encoder:
         self, given: Sequence[str] | Sequence[FloatMatrix], role: Role
     ) -> list[FloatMatrix]:
         """Texts encoded, matrices checked."""
-        refuse_single(given)  # type: ignore[arg-type]
-        if all(isinstance(item, str) for item in given):
-            return self._matrices(given, role, silent)  # type: ignore[arg-type]
+        refuse_single(given)
+        texts = [item for item in given if isinstance(item, str)]
+        if len(texts) == len(given):
+            return self._matrices(texts, role, silent)
         return [self._checked_matrix(i, item, role) for i, item in enumerate(given)]
 
     def _checked_matrix(self, index: int, item: object, role: Role) -> FloatMatrix:

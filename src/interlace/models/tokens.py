@@ -156,7 +156,7 @@ def checked(index: int, text: object) -> str:
     return text
 
 
-def refuse_single(texts: Iterable[str]) -> None:
+def refuse_single(texts: Iterable[object]) -> None:
     """Refuse a string where many texts are wanted: its characters would be taken for texts.
 
     Raises
