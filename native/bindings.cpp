@@ -442,6 +442,7 @@ void define(nb::class_<Table>& table, const char* name, R (*method)(const Table&
 
 NB_MODULE(_native, m) {
     m.doc() = "The kernels in C++; use them through interlace.kernels.";
+    nb::set_leak_warnings(false);    // tables are cached until the process ends, on purpose
 
     // The one place that words the error is interlace.kernels.api.
     nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {

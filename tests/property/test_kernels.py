@@ -32,16 +32,14 @@ DIMS = [1, 2, 3, 5, 15, 16, 17, 32, 48, 64, 96, 127, 128, 256, 768]
 SMALL_DIMS = [d for d in DIMS if d <= 256]
 
 fast = settings(
-    max_examples=60,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 seeds = st.integers(0, 2**32 - 1)
 dims = st.sampled_from(DIMS)
-n_query = st.one_of(
-    st.sampled_from([0, 1, 2, 15, 16, 17, 31, 32, 33, 64, 512]), st.integers(0, 70)
-)
+n_query = st.one_of(st.sampled_from([0, 1, 2, 15, 16, 17, 31, 32, 33, 64, 512]), st.integers(0, 70))
 threads = st.sampled_from([1, 2, 3])
 
 
@@ -166,7 +164,9 @@ def collections(draw: st.DrawFn, settled_only: bool = False, with_dims: Any = di
     rng = np.random.default_rng(draw(seeds))
     dim = draw(with_dims)
     kinds = draw(st.sampled_from([0, 0, 1, 3]))
-    codec = some_codec(rng, dim, draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([1, 5, 90])))
+    codec = some_codec(
+        rng, dim, draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([1, 5, 90]))
+    )
     passage = st.one_of(st.integers(0, 9), st.sampled_from([0, 1, 63, 64, 65, 130]))
     segments: list[FreshArrays | SettledArrays] = []
     for lengths in draw(st.lists(st.lists(passage, max_size=12), max_size=3)):
@@ -392,7 +392,7 @@ def test_more_passages_than_a_block_holds() -> None:
     expected = TWIN.walk(probe, twins, bitmap, 3_000)
     assert expected[0].max() > BLOCK + n
     for table in OTHERS:
-        codec_handle, segments = whole.load(table)
+        _, segments = whole.load(table)
         same(table.walk(probe, segments, bitmap, 3_000), expected)
         same(table.interact(probe, segments, rows, 100), TWIN.interact(probe, twins, rows, 100))
         same(table.score(whole.query, segments, rows), TWIN.score(whole.query, twins, rows))

@@ -1,0 +1,205 @@
+"""What the specification promises, seen from outside: small cases with answers known by hand."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interlace import kernels
+from interlace.kernels import CodecArrays, FreshArrays, Kernels, Quantised, SettledArrays
+
+TABLES = [kernels.table(name) for name in kernels.available()]
+
+
+@pytest.fixture(params=TABLES, ids=lambda table: table.name)
+def table(request: pytest.FixtureRequest) -> Kernels:
+    found: Kernels = request.param
+    return found
+
+
+def quantised(rows: list[list[int]]) -> Quantised:
+    codes = np.array(rows, np.int8)
+    return Quantised(codes, (1 / np.linalg.norm(codes.astype("f4"), axis=1)).astype("f4"))
+
+
+def fresh(*passages: list[list[int]]) -> FreshArrays:
+    tokens = quantised([token for passage in passages for token in passage])
+    return FreshArrays(np.cumsum([0, *map(len, passages)]), *tokens)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 48, 96, 127, 128])
+def test_rotation_keeps_lengths_and_can_be_undone(dim: int) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((20, dim)).astype(np.float32)
+    signs = rng.choice(np.array([-1, 1], np.int8), (2, dim))
+    turned = kernels.rotate(rows, signs)
+    np.testing.assert_allclose(
+        np.linalg.norm(turned, axis=1), np.linalg.norm(rows, axis=1), rtol=1e-5
+    )
+    np.testing.assert_allclose(kernels.unrotate(turned, signs), rows, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1e-30, 1.0, 1e30])
+def test_quantised_rows_have_unit_length_whatever_came_in(table: Kernels, length: float) -> None:
+    rng = np.random.default_rng(0)
+    rows = (rng.standard_normal((9, 32)) * length).astype(np.float32)
+    codes, scales = table.quantise(rows, np.ones((1, 32), np.int8))
+    assert np.abs(codes).max(axis=1).tolist() == [127] * 9
+    lengths = np.linalg.norm(codes * scales[:, None], axis=1)
+    np.testing.assert_allclose(lengths, 1, rtol=1e-6)
+
+
+def test_a_zero_row_stays_zero(table: Kernels) -> None:
+    codes, scales = table.quantise(np.zeros((1, 8), np.float32), np.ones((1, 8), np.int8))
+    assert (codes.tolist(), scales.tolist()) == ([[0] * 8], [0.0])
+
+
+def test_two_clear_clusters_are_found(table: Kernels) -> None:
+    rows = quantised([[100, 1], [0, 90], [100, 2], [1, 90], [100, 3], [2, 90]]).codes
+    centroids = table.cluster(rows, np.array([0, 6]), np.array([2]))
+    assert centroids.codes.tolist() == [[127, 3], [1, 127]]
+    first, last = np.zeros(6, np.int64), np.full(6, 2)
+    assert table.assign(rows, first, last, centroids).tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_codes_are_packed_in_planes() -> None:
+    packed = kernels.pack(np.array([[1, 2, 3, 0, 3]], np.uint8), 2)
+    assert packed.tolist() == [[1 | 3 << 2 | 3 << 4, 2 | 0 << 2]]
+    assert kernels.unpack(packed, 2, 5).tolist() == [[1, 2, 3, 0, 3]]
+
+
+def test_maxsim_by_hand(table: Kernels) -> None:
+    segments = [table.load_fresh(fresh([[127, 0], [0, 127]], [], [[-127, 0]]), "s")]
+    query = quantised([[127, 0], [0, 127]])
+    np.testing.assert_allclose(table.scan(query, segments, None), [2, -2, -1])
+    allowed = np.array([0b110], np.uint8)
+    np.testing.assert_allclose(table.scan(query, segments, allowed), [-np.inf, -2, -1])
+    rows = np.array([2, 0, 2], np.uint32)
+    np.testing.assert_allclose(table.score(query, segments, rows), [-1, 2, -1])
+    np.testing.assert_allclose(table.similarities(query, segments, 0), np.eye(2))
+
+
+def test_rows_run_through_several_segments(table: Kernels) -> None:
+    one = table.load_fresh(fresh([[127, 0]]), "one")
+    none = table.load_fresh(
+        FreshArrays(np.zeros(1, np.int64), *quantised([[1, 1]][:1]))._replace(
+            codes=np.empty((0, 2), np.int8), scales=np.empty(0, np.float32)
+        ),
+        "none",
+    )
+    two = table.load_fresh(fresh([[0, 127]], [[127, 0]]), "two")
+    query = quantised([[127, 0]])
+    np.testing.assert_allclose(table.scan(query, [one, none, two], None), [1, 0, 1])
+    np.testing.assert_allclose(table.scan(query, [], None), [])
+
+
+def small_world(table: Kernels) -> tuple[Any, Any]:
+    """Two cells of two leaves; passage 0 has leaves 0 and 3, passage 1 leaf 1, passage 2 leaf 2."""
+    codec = table.load_codec(
+        CodecArrays(
+            4,
+            *quantised([[127, 0], [0, 127]]),
+            *quantised([[127, 0], [120, 40], [40, 120], [0, 127]]),
+            np.array([0, 2, 4]),
+            np.linspace(-120, 120, 16).astype(np.int8),
+            np.zeros(256, np.float32),
+            np.ones(256, np.float32),
+            1.0,
+        ),
+        "codec",
+    )
+    settled = SettledArrays(
+        offsets=np.array([0, 2, 3, 4]),
+        leaves=np.array([0, 3, 1, 2], np.uint32),
+        codes=np.zeros((4, 1), np.uint8),
+        norms=np.zeros(4, np.uint8),
+        factors=np.zeros(4, np.uint8),
+        block_offsets=np.array([0, 4]),
+        list_leaves=np.arange(4, dtype=np.uint32),
+        list_offsets=np.arange(5),
+        list_ordinals=np.array([0, 1, 2, 0], np.uint16),
+    )
+    return codec, table.load_settled(settled, codec, "settled")
+
+
+def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
+    codec, segment = small_world(table)
+    query = quantised([[127, 0], [0, 127]])
+    probe = table.probe(query, codec, 1, 2)
+    assert probe.table.tolist() == [[254, 127], [127, 254]]
+    assert probe.leaves.tolist() == [[0, 1], [3, 2]]
+
+    # The last leaf probed is the floor, so each first leaf gains its lead over the second.
+    rows, gains = table.walk(probe, [segment], None, 10)
+    lead = 1 - 120 / np.hypot(120, 40)
+    assert rows.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(gains, [2 * lead, 0, 0], rtol=1e-5)
+    assert table.walk(probe, [segment], np.array([0b010], np.uint8), 10)[0].tolist() == [1]
+    assert table.walk(probe, [segment], np.array([0], np.uint8), 10)[0].tolist() == []
+
+    # Passages 1 and 2 tie, and the lower row comes first.
+    best = table.interact(probe, [segment], np.array([2, 1, 0], np.uint32), 2)
+    assert best.tolist() == [0, 1]
+
+
+def test_memory_mapped_arrays_are_taken_as_they_are(table: Kernels, tmp_path: Path) -> None:
+    arrays = fresh([[127, 0]], [[0, 127]])
+    for field in arrays._fields:
+        np.save(tmp_path / f"{field}.npy", getattr(arrays, field))
+    mapped = FreshArrays(
+        *(np.load(tmp_path / f"{field}.npy", mmap_mode="r") for field in arrays._fields)
+    )
+    segment = table.load_fresh(mapped, "mapped")
+    del mapped
+    np.testing.assert_allclose(table.scan(quantised([[127, 0]]), [segment], None), [1, 0])
+
+
+def test_a_handle_keeps_its_arrays_alive_and_lets_them_go(table: Kernels) -> None:
+    arrays = fresh([[127, 0]])
+    alive = weakref.ref(arrays.codes)
+    segment = table.load_fresh(arrays, "s")
+    del arrays
+    gc.collect()
+    assert alive() is not None
+    del segment
+    gc.collect()
+    assert alive() is None
+
+
+def test_many_threads_share_a_handle(table: Kernels) -> None:
+    _, segment = small_world(table)
+    query = quantised([[127, 0], [0, 127]])
+    expected = table.scan(query, [segment], None)
+    wrong: list[np.ndarray] = []
+
+    def work() -> None:
+        for _ in range(20):
+            found = table.scan(query, [segment], None, 2)
+            if not np.array_equal(found, expected):
+                wrong.append(found)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_can_search_with_threads(table: Kernels) -> None:
+    _, segment = small_world(table)
+    query = quantised([[127, 0], [0, 127]])
+    expected = table.scan(query, [segment], None, 2)
+    child = os.fork()
+    if child == 0:
+        os._exit(int(not np.array_equal(table.scan(query, [segment], None, 2), expected)))
+    assert os.waitpid(child, 0)[1] == 0
