@@ -314,7 +314,10 @@ def is_writable(path: Path) -> bool:
 def sync_file(fd: int) -> None:
     """Wait until a file's bytes are on the disk itself."""
     if sys.platform == "darwin":
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync stops at the drive's cache there
+        try:
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync stops at the drive's cache there
+        except OSError:  # a file system without it
+            os.fsync(fd)
     else:
         os.fsync(fd)
 
@@ -336,10 +339,10 @@ def _writing(path: Path, n_bytes: int = 0) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise failed_write(path, error, n_bytes) from error
+        raise _failed_write(path, error, n_bytes) from error
 
 
-def failed_write(path: Path, error: OSError, n_bytes: int = 0) -> CollectionError:
+def _failed_write(path: Path, error: OSError, n_bytes: int = 0) -> CollectionError:
     """What a write that the system refused means to the user."""
     if error.errno in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
         free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0

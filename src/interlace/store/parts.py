@@ -20,23 +20,31 @@ class Parts:
     segments : sequence of Segment
     dead : (n,) int64
         Insertion numbers to leave out, ascending.
+
+    Attributes
+    ----------
+    passages, documents : (n,) int64
+        Insertion numbers, the passages' ascending.
+    lengths : (n,) int64
+        Tokens of each passage.
     """
 
     def __init__(self, segments: Sequence[Segment], dead: Numbers) -> None:
         self._segments = segments
-        alive, lengths, owners, numbers = [], [], [], []
+        alive, owners = [], []
         for owner, segment in enumerate(segments):
             lives = np.ones(len(segment.passages), bool)
             lives[segment.ordinals(dead)] = False
             alive.append(np.flatnonzero(lives))
-            lengths.append(np.diff(segment.offsets)[lives])
             owners.append(np.full(len(alive[-1]), owner, np.int64))
-        numbers = [
-            segment.passages[ordinals] for segment, ordinals in zip(segments, alive, strict=True)
-        ]
-        order = np.argsort(_joined(numbers), kind="stable")
+        pairs = list(zip(segments, alive, strict=True))
+        passages = _joined([segment.passages[ordinals] for segment, ordinals in pairs])
+        documents = _joined([segment.documents[ordinals] for segment, ordinals in pairs])
+        lengths = _joined([np.diff(segment.offsets)[ordinals] for segment, ordinals in pairs])
+        order = np.argsort(passages, kind="stable")
         self._ordinals, self._owners = _joined(alive)[order], _joined(owners)[order]
-        self.lengths = _joined(lengths)[order]
+        self.passages, self.documents = passages[order], documents[order]
+        self.lengths = lengths[order]
 
     def __len__(self) -> int:
         return len(self._ordinals)
@@ -64,16 +72,18 @@ class Parts:
         ]
         return joined(runs, self._segments)
 
-    def spans(self, n_tokens_max: int) -> Iterator[tuple[int, int]]:
-        """Cut the list into spans of at most so many tokens, but at least a passage."""
+    def spans(
+        self, n_tokens_max: int, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Cut ``[first, last)`` into spans of at most so many tokens, but at least a passage."""
+        last = len(self) if last is None else last
         ends = np.cumsum(self.lengths)
-        first = 0
-        while first < len(self):
+        while first < last:
             before = int(ends[first - 1]) if first else 0
-            last = int(np.searchsorted(ends, before + n_tokens_max, side="right"))
-            last = max(last, first + 1)
-            yield first, last
-            first = last
+            end = int(np.searchsorted(ends, before + n_tokens_max, side="right"))
+            end = min(max(end, first + 1), last)
+            yield first, end
+            first = end
 
     def by_block(self) -> Iterator[Part]:
         """The leaves of one block of posting lists after another."""

@@ -119,7 +119,7 @@ class Coder:
         self._generation: Generation | None = None
         if generation is not None:
             self._generation = folder.codec(generation)[0]
-        self._complete = False
+        self._complete, self._done = False, 0
         self.chunks: list[Written] = []
         self.rows: list[SegmentRow] = []
 
@@ -142,36 +142,27 @@ class Coder:
 
     def encode(self, parts: Parts) -> None:
         """Write settled segments of all passages, each of a bounded number of tokens."""
-        settings, done = self._folder.settings, 0
-        room = settings.memory_bytes_max // (2 * self._folder.width + 32)
+        folder, nothing = self._folder, np.empty(0, np.int64)
+        room = folder.settings.memory_bytes_max // (2 * folder.width + 32)
         for first, last in parts.spans(max(1, min(SEGMENT_TOKENS_MAX, room))):
-            n_tokens = int(parts.lengths[first:last].sum())
-            arrays: dict[str, Array] = {}
-            passages, documents, at = [], [], 0
-            for begin, end in _within(parts, first, last, settings.buffer_tokens_max):
-                part = parts.part(begin, end)
-                passages.append(part.passages)
-                documents.append(part.documents)
-                for name, rows in self._encode(part).items():
-                    if name not in arrays:
-                        arrays[name] = np.empty((n_tokens, *rows.shape[1:]), rows.dtype)
-                    arrays[name][at : at + len(rows)] = rows
-                at += part.n_tokens
-                done += part.n_tokens
-                self._progress("settle", done, parts.n_tokens)
-            self._write(
-                Part(
-                    np.concatenate(passages),
-                    np.concatenate(documents),
-                    parts.lengths[first:last],
-                    arrays,
-                )
-            )
+            coded = Parts([in_memory(SETTLED, self._coded(parts, first, last))], nothing)
+            self.rows.append(write_settled(folder.path, coded, self._name, folder.width))
 
-    def _write(self, part: Part) -> None:
-        whole = Parts([in_memory(SETTLED, part)], np.empty(0, np.int64))
-        folder = self._folder
-        self.rows.append(write_settled(folder.path, whole, self._name, folder.width))
+    def _coded(self, parts: Parts, first: int, last: int) -> Part:
+        """The codes of a span of passages, from a buffer of tokens after another."""
+        lengths = parts.lengths[first:last]
+        arrays: dict[str, Array] = {}
+        at, n_tokens = 0, int(lengths.sum())
+        for begin, end in parts.spans(self._folder.settings.buffer_tokens_max, first, last):
+            part = parts.part(begin, end)
+            for name, rows in self._encode(part).items():
+                if name not in arrays:
+                    arrays[name] = np.empty((n_tokens, *rows.shape[1:]), rows.dtype)
+                arrays[name][at : at + len(rows)] = rows
+            at += part.n_tokens
+            self._done += part.n_tokens
+            self._progress("settle", self._done, parts.n_tokens)
+        return Part(parts.passages[first:last], parts.documents[first:last], lengths, arrays)
 
     def _encode(self, part: Part) -> dict[str, Array]:
         assert self._generation is not None
@@ -207,18 +198,6 @@ class Coder:
             transaction.catalog.add_chunk(self._name, number, written, transaction.number)
         for row in self.rows:
             transaction.add_segment(row)
-
-
-def _within(parts: Parts, first: int, last: int, n_tokens_max: int) -> list[tuple[int, int]]:
-    """Spans of at most so many tokens inside a span of passages."""
-    ends, spans = np.cumsum(parts.lengths[first:last]), []
-    begin = 0
-    while begin < last - first:
-        before = int(ends[begin - 1]) if begin else 0
-        end = int(np.searchsorted(ends, before + n_tokens_max, side="right"))
-        spans.append((first + begin, first + max(end, begin + 1)))
-        begin = max(end, begin + 1)
-    return spans
 
 
 def _tokens(part: Part) -> Tokens:
