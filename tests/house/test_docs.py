@@ -93,8 +93,5 @@ def test_the_knobs_page_has_the_efforts_as_they_are():
         if effort is None:
             assert f"| `{name}` |" in page
         else:
-            row = (
-                f"| {effort.cells}, {effort.leaves} "
-                f"| {effort.candidates:,} | {effort.scored:,} |"
-            )
+            row = f"| {effort.cells}, {effort.leaves} | {effort.candidates:,} | {effort.scored:,} |"
             assert row in page, name

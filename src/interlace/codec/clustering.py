@@ -82,7 +82,7 @@ def wanted_cells(n_tokens: int) -> int:
 def group_types(
     token_ids: npt.NDArray[np.int32], known: npt.NDArray[np.int32] | None = None
 ) -> npt.NDArray[np.int32]:
-    """The type of each token: its vocabulary id, or for the rare ones of a large vocabulary a group.
+    """The type of each token: its vocabulary id, or a group for the rare ones of a large vocabulary.
 
     ``known`` holds the types that a trained codec has; without it the types are chosen here.
     Groups are negative, so they never meet a vocabulary id.
@@ -154,4 +154,7 @@ def _shares(counts: npt.NDArray[np.int64], budget: int) -> npt.NDArray[np.int64]
     """
     weight = np.sqrt(counts) * np.log2(counts + 1.0)
     wanted = np.rint(weight * (budget / weight.sum())).astype(np.int64)
-    return np.clip(wanted, 1, np.maximum(1, counts // TOKENS_PER_CENTROID_MIN))
+    shares: npt.NDArray[np.int64] = np.clip(
+        wanted, 1, np.maximum(1, counts // TOKENS_PER_CENTROID_MIN)
+    )
+    return shares

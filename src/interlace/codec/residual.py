@@ -1,4 +1,4 @@
-"""The residual codec: an embedding is a leaf, a residual at 1, 2 or 4 bits a coordinate, two scales.
+"""The residual codec: a leaf, a residual at 1, 2 or 4 bits a coordinate, and two scales.
 
 Rotated and scaled to unit variance, a residual's coordinates are nearly Gaussian whatever the
 model, so the levels are constants (Lloyd's, for a Gaussian) and only centroids are trained. A
@@ -59,16 +59,21 @@ def rotation_signs(dim: int, seed: int) -> npt.NDArray[np.int8]:
 
 def levels(bits: int) -> npt.NDArray[np.int8]:
     """What each residual code stands for, as int8: Lloyd's levels, the largest scaled to 127."""
-    positive = np.array(_POSITIVE_LEVELS[bits])
-    both = np.concatenate([-positive[::-1], positive])
-    return np.rint(both * (127 / positive[-1])).astype(np.int8)
+    both = _both_signs(bits)
+    scaled: npt.NDArray[np.int8] = np.rint(both * (127 / both[-1])).astype(np.int8)
+    return scaled
 
 
 def cuts(bits: int) -> npt.NDArray[np.float32]:
     """Where a unit Gaussian is cut into codes: half way between Lloyd's levels."""
+    both = _both_signs(bits)
+    middles: npt.NDArray[np.float32] = ((both[1:] + both[:-1]) / 2).astype(np.float32)
+    return middles
+
+
+def _both_signs(bits: int) -> npt.NDArray[np.float64]:
     positive = np.array(_POSITIVE_LEVELS[bits])
-    both = np.concatenate([-positive[::-1], positive])
-    return ((both[1:] + both[:-1]) / 2).astype(np.float32)
+    return np.concatenate([-positive[::-1], positive])
 
 
 @dataclass(frozen=True, eq=False)
