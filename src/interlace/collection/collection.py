@@ -41,6 +41,7 @@ def create(
     bits: int = 4,
     seed: int = 0,
     passage_tokens: int | None = None,
+    memory_bytes_max: int = 512 * 2**20,
     settle: str = "auto",
     lock_wait_seconds: float = 10.0,
     n_threads: int | None = None,
@@ -63,6 +64,9 @@ def create(
     passage_tokens
         Longer documents are cut into passages of at most so many tokens; by default as many as
         the model reads.
+    memory_bytes_max
+        Bounds what a write buffers, and what compressing and merging hold, whatever passes
+        through; from 1 MiB.
     settle
         ``"auto"`` compresses when there is enough to compress; ``"manual"`` only in ``settle()``.
     lock_wait_seconds
@@ -93,7 +97,12 @@ def create(
         dim = given.dim
         splitting = text.Splitting(tokens_max=_passage_tokens(passage_tokens, given.tokens_max))
     settings = store.Settings(
-        dim=dim, codec=f"residual{bits}", seed=seed, model=identity, passages=asdict(splitting)
+        dim=dim,
+        codec=f"residual{bits}",
+        seed=seed,
+        model=identity,
+        passages=asdict(splitting),
+        memory_bytes_max=memory_bytes_max,
     )
     opened = store.create(
         path, settings, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
