@@ -44,6 +44,12 @@ struct Avx2 {
         for (int64_t k = 0; k < dim; ++k) out[k] = levels[k];
     }
 
+    static __m128i load_some(const uint8_t* from, int64_t n) {
+        __m128i bytes{};
+        std::memcpy(&bytes, from, static_cast<size_t>(n));
+        return bytes;
+    }
+
     // Sixteen codes at a time; a store may run past a plane, into what is written next.
     static void expand(const uint8_t* packed, int64_t width, int bits, const Level* lookup,
                        Level* out) {
@@ -51,8 +57,8 @@ struct Avx2 {
         const __m128i mask = _mm_set1_epi8(static_cast<char>((1 << bits) - 1));
         for (int shift = 0; shift < 8; shift += bits, out += width)
             for (int64_t b = 0; b < width; b += 16) {
-                __m128i bytes{};
-                std::memcpy(&bytes, packed + b, static_cast<size_t>(std::min<int64_t>(16, width - b)));
+                const __m128i bytes = b + 16 <= width ? load<__m128i>(packed + b)
+                                                      : load_some(packed + b, width - b);
                 const __m128i codes = _mm_and_si128(_mm_srli_epi16(bytes, shift), mask);
                 store(out + b, _mm256_cvtepi8_epi16(_mm_shuffle_epi8(wide, codes)));
             }

@@ -218,6 +218,8 @@ void assign(const int8_t* codes, int64_t n, const int64_t* first, const int64_t*
                 ++m;
             std::fill_n(best, m, 0);
             if (stop - start > 1) {
+                for (int64_t i = at + m; i < std::min(end, at + 2 * m); ++i)
+                    prefetch(codes + order[i] * centroids.dim, centroids.dim);
                 panel.fill(m, [&](int64_t l) { return codes + order[at + l] * centroids.dim; });
                 nearest(panel, {centroids.row(start), centroids.scales + start, stop - start,
                                 centroids.dim}, tile, best);
@@ -249,7 +251,10 @@ public:
     Encoder(const Codec& codec, const float* cuts)
         : codec_(codec), cuts_(cuts), dim_(codec.leaves.dim), padded_(round_up(dim_, kSumLanes)),
           root_(std::sqrt(static_cast<float>(dim_))), centre_(padded_, 0.0f), rest_(padded_, 0.0f),
-          level_(padded_, 0), work_(padded_, 0.0f), code_(8 * codec.width(), uint8_t{0}) {}
+          work_(padded_, 0.0f), place_(padded_), level_(padded_, 0),
+          code_(8 * codec.width(), uint8_t{0}) {
+        std::copy_n(codec.levels, 1 << codec.bits, levels_);
+    }
 
     void encode(const int8_t* token, float scale, int64_t leaf, uint8_t* codes, uint8_t* norm,
                 uint8_t* factor) {
@@ -280,9 +285,9 @@ private:
     const float* cuts_;
     int64_t dim_, padded_;
     float root_;
-    Buffer<float> centre_, rest_;
-    Buffer<int32_t> level_;
-    Buffer<float> work_;
+    int32_t levels_[16];
+    Buffer<float> centre_, rest_, work_;
+    Buffer<int32_t> place_, level_;    // each coordinate's code, and what it stands for
     Buffer<uint8_t> code_;
 
     // Returns the residual's length.
@@ -290,17 +295,14 @@ private:
         for (int64_t k = 0; k < padded_; ++k) work_[k] = rest_[k] * rest_[k];
         const float length = std::sqrt(lane_sum(work_.begin(), padded_));
         const float stretch = length > 0 ? root_ / length : 0.0f;
-        for (int64_t k = 0; k < dim_; ++k) {
-            work_[k] = rest_[k] * stretch;
-            level_[k] = codec_.levels[0];
-            code_[k] = 0;
+        for (int64_t k = 0; k < padded_; k += kWidth) {
+            const F32 x = load<F32>(rest_.begin() + k) * splat(stretch);
+            I32 code{};
+            for (int c = 0; c + 1 < 1 << codec_.bits; ++c) code -= x > splat(cuts_[c]);    // true is -1
+            store(place_.begin() + k, code);
         }
-        for (int c = 0; c + 1 < 1 << codec_.bits; ++c) {
-            const float cut = cuts_[c];
-            const int32_t step = codec_.levels[c + 1] - codec_.levels[c];
-            for (int64_t k = 0; k < dim_; ++k) level_[k] += work_[k] > cut ? step : 0;
-            for (int64_t k = 0; k < dim_; ++k) code_[k] = uint8_t(code_[k] + (work_[k] > cut));
-        }
+        for (int64_t k = 0; k < dim_; ++k) code_[k] = static_cast<uint8_t>(place_[k]);
+        for (int64_t k = 0; k < dim_; ++k) level_[k] = levels_[place_[k]];
         return length;
     }
 

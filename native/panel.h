@@ -53,8 +53,11 @@ struct Panel {
         for (int64_t l = 0; l < n; ++l) {
             const int8_t* levels = row(l);
             Weight* lane = weights.begin() + l * G;
-            for (int64_t g = 0; g < dim / G; ++g)
-                for (int64_t j = 0; j < G; ++j) lane[g * L * G + j] = levels[g * G + j];
+            for (int64_t g = 0; g < dim / G; ++g) {
+                Weight group[G];    // one store of a group is much faster than one of each level
+                for (int j = 0; j < G; ++j) group[j] = levels[g * G + j];
+                std::memcpy(lane + g * L * G, group, sizeof group);
+            }
             for (int64_t k = dim / G * G; k < dim; ++k) lane[k / G * L * G + k % G] = levels[k];
             if constexpr (Isa::kBias != 0) {
                 int32_t sum = 0;

@@ -96,29 +96,47 @@ void probe_cells(const Panel<Isa, L>& panel, const Codec& codec, int64_t n_query
         });
 }
 
-// The best leaves of one query token among those of its best cells.
-inline void probe_leaves(const int8_t* token, float scale, const Codec& codec, Best& cells,
-                         int64_t n_leaves, uint32_t* leaves, float* scores) {
-    const std::span<const Candidate> near = cells.sorted();
-    int64_t n_near = 0;
-    for (const Candidate& cell : near)
-        n_near += codec.cell_offsets[cell.id + 1] - codec.cell_offsets[cell.id];
+// The best leaves of each lane among those of its best cells. Lanes share cells, so each leaf is
+// multiplied with all of them once.
+template <class Isa, int L>
+void probe_leaves(const Panel<Isa, L>& panel, const Codec& codec, Best* cells, int64_t n_leaves,
+                  uint32_t* leaves, float* scores) {
+    Buffer<uint32_t> lanes_of(codec.cells.n, 0);    // a bit for each lane that chose the cell
+    for (int64_t l = 0; l < panel.n; ++l)
+        for (const Candidate& cell : cells[l].sorted()) lanes_of[cell.id] |= 1u << l;
 
-    Best best(n_leaves, n_near);
-    for (const Candidate& cell : near)
-        for (int64_t leaf = codec.cell_offsets[cell.id]; leaf < codec.cell_offsets[cell.id + 1];
-             ++leaf) {
-            const auto product = static_cast<float>(dot(token, codec.leaves.row(leaf),
-                                                        codec.leaves.dim));
-            best.push(product * codec.leaves.scales[leaf] * scale, static_cast<uint32_t>(leaf));
+    Buffer<uint32_t> near(codec.leaves.n), lanes(codec.leaves.n);
+    int64_t n_near = 0;
+    for (int64_t cell = 0; cell < codec.cells.n; ++cell) {
+        if (!lanes_of[cell]) continue;
+        for (int64_t leaf = codec.cell_offsets[cell]; leaf < codec.cell_offsets[cell + 1]; ++leaf) {
+            near[n_near] = static_cast<uint32_t>(leaf);
+            lanes[n_near++] = lanes_of[cell];
         }
-    int64_t n = 0;
-    for (const Candidate& leaf : best.sorted()) {
-        leaves[n] = leaf.id;
-        scores[n++] = leaf.score;
     }
-    std::fill(leaves + n, leaves + n_leaves, kNoLeaf);
-    std::fill(scores + n, scores + n_leaves, -kInfinity);
+
+    Best best[L];
+    for (int64_t l = 0; l < panel.n; ++l) best[l] = Best(n_leaves, n_near);
+    Tile<Isa> tile(codec.leaves.dim);
+    multiply_rows<L>(
+        codec.leaves, n_near, [&](int64_t i) { return int64_t{near[i]}; }, panel, tile,
+        [&](int64_t i, const Lanes<L>& products) {
+            alignas(64) float product[L];
+            std::memcpy(product, products.part, sizeof product);
+            for (uint32_t left = lanes[i]; left; left &= left - 1) {
+                const int l = std::countr_zero(left);
+                best[l].push(product[l] * panel.scales[l], near[i]);
+            }
+        });
+    for (int64_t l = 0; l < panel.n; ++l, leaves += n_leaves, scores += n_leaves) {
+        int64_t n = 0;
+        for (const Candidate& leaf : best[l].sorted()) {
+            leaves[n] = leaf.id;
+            scores[n++] = leaf.score;
+        }
+        std::fill(leaves + n, leaves + n_leaves, kNoLeaf);
+        std::fill(scores + n, scores + n_leaves, -kInfinity);
+    }
 }
 
 template <class Isa>
@@ -128,9 +146,8 @@ void probe(const Vectors& query, const Codec& codec, int64_t n_cells, int64_t n_
         Best best[32];
         for (int64_t l = 0; l < panel.n; ++l) best[l] = Best(n_cells, codec.cells.n);
         probe_cells(panel, codec, query.n, best, table + from);
-        for (int64_t l = 0; l < panel.n; ++l)
-            probe_leaves(query.row(from + l), query.scales[from + l], codec, best[l], n_leaves,
-                         leaves + (from + l) * n_leaves, scores + (from + l) * n_leaves);
+        probe_leaves(panel, codec, best, n_leaves, leaves + from * n_leaves,
+                     scores + from * n_leaves);
     });
 }
 
@@ -140,37 +157,37 @@ void probe(const Vectors& query, const Codec& codec, int64_t n_cells, int64_t n_
 // named, counting through blocks and query tokens, so that nothing has to be cleared.
 class Block {
 public:
-    Block() : gains_(kBlock), marks_(kBlock, 0), named_(kBlock) {}
-
     void begin() {
         before_ = now_;
         n_named_ = 0;
     }
     void next_token() { ++now_; }
 
+    // Without branches, because nothing predicts which passage comes next.
     void add(uint16_t ordinal, float gain) {
-        uint64_t& mark = marks_[ordinal];
-        if (mark == now_) return;
-        if (mark <= before_) {
-            gains_[ordinal] = 0;
-            named_[n_named_++] = ordinal;
-        }
-        mark = now_;
-        gains_[ordinal] += gain;
+        Passed& passed = passages_[ordinal];
+        const bool is_new = passed.mark <= before_;
+        named_[n_named_] = ordinal;
+        n_named_ += is_new;
+        passed.gain = (is_new ? 0 : passed.gain) + (passed.mark == now_ ? 0 : gain);
+        passed.mark = now_;
     }
 
     std::span<const uint16_t> named() const {
         return {named_.begin(), static_cast<size_t>(n_named_)};
     }
-    float gain(uint16_t ordinal) const { return gains_[ordinal]; }
+    float gain(uint16_t ordinal) const { return passages_[ordinal].gain; }
 
 private:
-    Buffer<float> gains_;
-    Buffer<uint64_t> marks_;
-    Buffer<uint16_t> named_;
+    struct Passed {
+        float gain;
+        uint32_t mark;
+    };
+    Buffer<Passed> passages_{kBlock, {0, 0}};
+    Buffer<uint16_t> named_{kBlock + 1};
     int64_t n_named_ = 0;
-    uint64_t before_ = 0;
-    uint64_t now_ = 0;
+    uint32_t before_ = 0;
+    uint32_t now_ = 0;
 };
 
 inline void walk_list(const Segment& segment, int64_t list, int64_t number, float gain,
