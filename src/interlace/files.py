@@ -302,7 +302,7 @@ def size(path: Path) -> int:
     """A file's bytes, 0 when it is not there."""
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
 
 

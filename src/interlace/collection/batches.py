@@ -69,6 +69,13 @@ def entries(
             f"documents must come as a list or another iterable: got one "
             f"{type(records).__name__}. Write [document]."
         )
+    for name, values in (
+        ("documents", records),
+        ("embeddings", embeddings),
+        ("token_ids", token_ids),
+    ):
+        if values is not None or name == "documents":
+            check_iterable(values, name)
     if token_ids is not None and embeddings is None:
         raise InputError("token_ids came without embeddings. Pass both, or neither.")
     _check_lengths(records, embeddings, "embeddings")
@@ -76,6 +83,15 @@ def entries(
     if embeddings is None:
         return _texts(records)
     return _given(records, embeddings, token_ids, dim)
+
+
+def check_iterable(values: object, name: str) -> None:
+    """Refuse what cannot be gone through, before anything is done."""
+    if not hasattr(values, "__iter__") and not hasattr(values, "__getitem__"):
+        raise InputError(
+            f"{name} must be a list or another iterable, not {type(values).__name__}. "
+            "Pass one item for each."
+        )
 
 
 def batches(

@@ -123,6 +123,7 @@ class Changes:
 
     def delete(self, ids: Iterable[Id], *, missing: Missing = "ignore") -> int:
         """Delete documents; returns how many there were."""
+        check_missing(missing)
         wanted = text.checked_ids(ids)
         if missing == "error":
             known = self._writer.known(wanted)
@@ -221,6 +222,12 @@ def check_on_conflict(on_conflict: str) -> None:
         raise InputError(
             f"unknown on_conflict {on_conflict!r}. Allowed are 'replace', 'error' and 'skip'."
         )
+
+
+def check_missing(missing: str) -> None:
+    """Refuse an unknown policy."""
+    if missing not in ("ignore", "error"):
+        raise InputError(f"unknown missing {missing!r}. Allowed are 'ignore' and 'error'.")
 
 
 def refuse_unknown(ids: Sequence[Id]) -> None:

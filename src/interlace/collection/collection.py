@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace import store, text
-from interlace.collection.batches import BATCH_SECONDS, batches, entries
+from interlace.collection.batches import BATCH_SECONDS, batches, check_iterable, entries
 from interlace.collection.changes import (
     AddReport,
     Changes,
     Missing,
     OnConflict,
+    check_missing,
     check_on_conflict,
     refuse_unknown,
 )
@@ -77,7 +78,7 @@ def create(
     Raises
     ------
     SettingsError
-        For a setting out of range, before anything is loaded or written.
+        For a setting out of range, before anything is written.
     CollectionError
         When the folder holds something.
     CheckpointError
@@ -380,6 +381,7 @@ class Collection:
         InputError
             For an id that is not there; with ``missing="ignore"`` it is left out.
         """
+        check_missing(missing)
         wanted = text.checked_ids(ids)
         found = self._store.snapshot().documents(wanted)
         if missing == "error":
@@ -467,6 +469,7 @@ class Collection:
     ) -> list[tuple[FloatMatrix, tuple[str, ...]]]:
         if (queries is None) == (embeddings is None):
             raise InputError("a search needs queries or embeddings, one of the two.")
+        check_iterable(queries if embeddings is None else embeddings, "queries")
         if embeddings is not None:
             dim = self._model.dim
             return [

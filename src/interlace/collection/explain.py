@@ -18,8 +18,8 @@ def explain(
 ) -> Explanation:
     """Match the tokens of a query and a stored passage by the codes that a search compares.
 
-    The similarities are those of the stored codes, so they sum to the score that ``search`` gives
-    this passage. Offsets come from tokenising the passage again.
+    The similarities are those of the stored codes, and the score is the very one that ``search``
+    gives this passage; they sum to it. Offsets come from tokenising the passage again.
 
     Raises
     ------
@@ -40,7 +40,8 @@ def explain(
     spans = _spans(tokens, n_tokens)
     best = similarities.argmax(axis=0) if n_tokens else np.zeros(q_tokens, np.intp)
     strengths = similarities.max(axis=0) if n_tokens else np.full(q_tokens, -1, np.float32)
-    score = float(strengths.sum())
+    only = np.array([row], np.uint32)
+    score = float(snapshot.kernels.score(quantised, snapshot.segments, only)[0])
     matches = []
     for i, strength in enumerate(strengths.tolist()):
         query_start, query_end = query_spans[i].tolist()

@@ -75,7 +75,11 @@ def _array(value: Any, where: str) -> Any:
     if hasattr(value, "detach"):  # a torch tensor, on whatever device and in whatever precision
         value = value.detach().float().cpu()
     try:
-        return np.asarray(value, np.float32)
+        array = np.asarray(value)
+        if array.dtype.kind == "c":
+            raise TypeError("its numbers are complex")
+        with np.errstate(over="ignore"):  # infinity is refused by name
+            return array.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"token embeddings must be a matrix of numbers ({error}): {where}. "

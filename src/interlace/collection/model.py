@@ -136,7 +136,13 @@ class Foreign:
     def _encoded(self, texts: Iterable[str], encode: Any) -> Iterator[Encoded]:
         rest = iter(texts)
         while some := list(islice(rest, _AT_ONCE)):
-            for text, matrix in zip(some, encode(some), strict=True):
+            matrices = list(encode(some))
+            if len(matrices) != len(some):
+                raise InputError(
+                    f"the model made {len(matrices)} matrices of {len(some)} texts: "
+                    f"{type(self._model).__name__}. It must return one a text, in order."
+                )
+            for text, matrix in zip(some, matrices, strict=True):
                 yield Encoded(matrix_from(matrix, None, f"the text {text[:40]!r}"))
 
 

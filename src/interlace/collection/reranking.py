@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from interlace import kernels, text
+from interlace.collection.batches import check_iterable
 from interlace.collection.matrices import matrix_from
 from interlace.collection.model import Model, speaker
 from interlace.errors import InputError
@@ -43,6 +44,7 @@ def maxsim(query: Any, documents: Sequence[Any]) -> FloatMatrix:
     dim = wanted.shape[1]
     if hasattr(documents, "shape") and len(documents.shape) == 2:
         raise InputError("documents must be a list of matrices: got one matrix. Write [matrix].")
+    check_iterable(documents, "documents")
     matrices = [matrix_from(one, dim, f"document {i}") for i, one in enumerate(documents)]
     offsets = np.zeros(len(matrices) + 1, np.int64)
     np.cumsum([len(one) for one in matrices], out=offsets[1:])
@@ -115,6 +117,7 @@ def rerank(
 def _documents(texts: Iterable[Any]) -> list[Document]:
     if isinstance(texts, (str, Mapping, Document)):
         raise InputError("texts must be a list: got one text. Write [text].")
+    check_iterable(texts, "texts")
     documents = []
     seen: dict[Any, int] = {}
     for position, record in enumerate(texts):

@@ -141,7 +141,7 @@ def search(
 
 
 def _plan(effort: str, by: str) -> Effort | None:
-    if effort not in EFFORTS:
+    if not isinstance(effort, str) or effort not in EFFORTS:
         raise SettingsError(f"unknown effort: {effort!r}. Choose one of {', '.join(EFFORTS)}.")
     if by not in ("document", "passage"):
         raise SettingsError(f"unknown by: {by!r}. Choose document or passage.")

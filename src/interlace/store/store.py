@@ -237,8 +237,11 @@ def create(path: str | os.PathLike[str], settings: Settings, **options: Any) -> 
     Raises
     ------
     CollectionError
-        When the folder holds something, or cannot be outcome.
+        When the folder holds something, or cannot be written.
+    SettingsError
+        When an option is out of range; nothing is written then.
     """
+    _check_options(**options)
     folder = Path(path).absolute()
     if folder.exists() and not folder.is_dir():
         raise CollectionError(f"not a folder: {folder}. Give the path of a new or empty folder.")
@@ -306,10 +309,7 @@ def open(  # noqa: A001
         When an option is out of range.
     """
     folder = Path(path).absolute()
-    if settle not in _SETTLE:
-        raise SettingsError(f"unknown settle: {settle!r}. Choose one of {', '.join(_SETTLE)}.")
-    if n_threads is not None and n_threads < 1:
-        raise SettingsError(f"n_threads is out of range: {n_threads}. Give 1 or more.")
+    _check_options(settle, lock_wait_seconds, n_threads)
     opened, catalog = _open(folder, n_threads, lock_wait_seconds)
     try:
         store = Store(opened, catalog, settle=settle)
@@ -318,6 +318,27 @@ def open(  # noqa: A001
         catalog.close()
         raise
     return store
+
+
+def _check_options(
+    settle: object = "auto", lock_wait_seconds: object = 10.0, n_threads: object = None
+) -> None:
+    if settle not in _SETTLE:
+        raise SettingsError(f"unknown settle: {settle!r}. Choose one of {', '.join(_SETTLE)}.")
+    if (
+        isinstance(lock_wait_seconds, bool)
+        or not isinstance(lock_wait_seconds, int | float)
+        or not 0 <= lock_wait_seconds < float("inf")
+    ):
+        raise SettingsError(
+            f"lock_wait_seconds is out of range: {lock_wait_seconds!r}. Give a number from 0."
+        )
+    if n_threads is not None and (
+        isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1
+    ):
+        raise SettingsError(
+            f"n_threads is out of range: {n_threads!r}. Give a whole number from 1."
+        )
 
 
 def verify_folder(path: str | os.PathLike[str], progress: Progress = silent) -> VerifyReport:

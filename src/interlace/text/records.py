@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import math
 import numbers
 import re
@@ -17,6 +16,8 @@ from interlace.types import Document, Id
 _KEYS = ("id", "text", "metadata")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DEPTH_MAX = 64
+#: Longer numbers Python refuses to read back, beyond 4,300 digits.
+_INT_BITS_MAX = 4_096
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -124,39 +125,42 @@ def _checked_metadata(metadata: object, where: str) -> dict[str, Any]:
         raise InputError(
             f"metadata must be a mapping, not {type(metadata).__name__}: {where}. Pass a dict."
         )
-    if not metadata:
-        return {}
-    _check_json(metadata, "metadata", where)
-    # A copy by way of JSON: what the caller changes later, or shares between documents, stays his.
-    return dict(json.loads(json.dumps(dict(metadata), ensure_ascii=False)))
+    return {key: _plain(metadata[key], f"metadata.{key}", where) for key in _keys(metadata, where)}
 
 
-def _check_json(value: object, path: str, where: str, depth: int = 0) -> None:
+def _plain(value: object, path: str, where: str, depth: int = 1) -> Any:
+    """Return a copy made of what JSON has: what the caller changes later, or shares, stays his."""
     if depth > _DEPTH_MAX:
         raise InputError(f"metadata is nested over {_DEPTH_MAX} levels deep: {where}. Flatten it.")
-    if value is None or isinstance(value, (bool, int)):
-        return
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, str):
-        _checked_text(value, f"{path} of {where}")
-    elif isinstance(value, float):
+        return _checked_text(value, f"{path} of {where}")
+    if isinstance(value, int):
+        if value.bit_length() > _INT_BITS_MAX:
+            raise InputError(f"{path} is a number of too many digits: {where}. Make it a str.")
+        return int(value)
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise InputError(f"{path} is {value}: {where}. JSON has no such number; use None.")
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                raise InputError(
-                    f"a key of {path} is {key!r}, not a str: {where}. Write {str(key)!r}."
-                )
-            _checked_text(key, f"a key of {path} of {where}")
-            _check_json(inner, f"{path}.{key}", where, depth + 1)
-    elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        for i, inner in enumerate(value):
-            _check_json(inner, f"{path}[{i}]", where, depth + 1)
-    else:
-        remedy = "Use .isoformat()." if hasattr(value, "isoformat") else "Convert it first."
-        raise InputError(
-            f"{path} is a {type(value).__name__}, which JSON cannot hold: {where}. {remedy}"
-        )
+        return float(value)
+    if isinstance(value, Mapping):
+        keys = _keys(value, where, path)
+        return {key: _plain(value[key], f"{path}.{key}", where, depth + 1) for key in keys}
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return [_plain(item, f"{path}[{i}]", where, depth + 1) for i, item in enumerate(value)]
+    remedy = "Use .isoformat()." if hasattr(value, "isoformat") else "Convert it first."
+    raise InputError(
+        f"{path} is a {type(value).__name__}, which JSON cannot hold: {where}. {remedy}"
+    )
+
+
+def _keys(mapping: Mapping[Any, Any], where: str, path: str = "metadata") -> list[str]:
+    for key in mapping:
+        if not isinstance(key, str):
+            raise InputError(f"a key of {path} is {key!r}, not a str: {where}. Write {str(key)!r}.")
+        _checked_text(key, f"a key of {path} of {where}")
+    return list(map(str, mapping))
 
 
 def _nearest(key: object) -> str:
