@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,43 @@ def test_c71_many_small_adds_keep_memory_level(tmp_path):
         assert len(notes) == 2_000
     # 1,500 documents of 300 bytes of vectors and rows; a leak of a commit's buffers would be more.
     assert after - before < 1_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+def test_c70_memory_after_opening_is_far_below_the_size_on_disk(tmp_path):
+    """300 MB of codes: mapped, not read; searches hold on to nothing."""
+    path = tmp_path / "x.lace"
+    code = f"""if True:
+        import numpy, interlace
+        rng = numpy.random.default_rng(0)
+        with interlace.create({str(path)!r}, model=None, dim=128, settle="manual") as notes:
+            for part in range(4):
+                given = (rng.standard_normal((200, 128)).astype("f4") for _ in range(2_800))
+                notes.add(({{"id": 2_800 * part + i}} for i in range(2_800)), embeddings=given)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    assert size > 280_000_000
+    code = f"""if True:
+        import numpy, interlace, interlace.collection
+        def own():
+            lines = open("/proc/self/status").read().splitlines()
+            return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+        before = own()
+        notes = interlace.open({str(path)!r})
+        print(own() - before)
+        query = numpy.random.default_rng(1).standard_normal((8, 128))
+        for n in range(20):
+            notes.search(embeddings=query)
+            if n in (4, 19):
+                print(own() - before)
+    """
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    opened, early, late = map(int, ran.stdout.split())
+    assert opened < size / 10
+    assert late < size / 4
+    assert late - early < 5_000_000
 
 
 def test_c70_searching_does_not_grow_memory(tmp_path):

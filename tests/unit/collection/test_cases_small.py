@@ -13,16 +13,23 @@ BREAD = "Sourdough bread rises slowly."
 CHESS = "A knight moves in the shape of an L."
 
 
-def test_c01_one_document_of_three_words(notes):
+@pytest.mark.parametrize("settled", [False, True])
+def test_c01_one_document_of_three_words(notes, settled):
+    """Warnings are errors here, so clustering three tokens is silent too."""
     notes.add(["three small words"])
+    if settled:
+        assert notes.settle().n_tokens == 3
     hits = notes.search("words", k=1)
     assert [hit.text for hit in hits] == ["three small words"]
     assert hits.proven
 
 
-def test_c02_more_threads_than_documents(new_collection):
+@pytest.mark.parametrize("settled", [False, True])
+def test_c02_more_threads_than_documents(new_collection, settled):
     notes = new_collection(n_threads=4)
     notes.add([SKY, BREAD])
+    if settled:
+        notes.settle()
     assert notes.search("why is the sky blue")[0].text == SKY
     assert notes.search("baking")[0].text == BREAD
 
@@ -37,6 +44,28 @@ def test_c04_three_documents_k_ten(notes):
         assert all(math.isfinite(hit.score) for hit in hits)
         scores = [hit.score for hit in hits]
         assert scores == sorted(scores, reverse=True)
+
+
+def test_c04_three_documents_k_ten_settled(notes):
+    notes.add([{"id": i, "text": text} for i, text in enumerate([SKY, BREAD, CHESS])])
+    notes.settle()
+    for effort in ("fast", "balanced", "exhaustive"):
+        for hits in (notes.search("blue", k=10, effort=effort), *notes.search_many(["a", "b"])):
+            assert sorted(hit.id for hit in hits) == [0, 1, 2]
+            assert all(-1.3 < hit.mean_score < 1.3 for hit in hits)
+
+
+def test_c08_two_settled_then_none(notes, reopen):
+    notes.add([{"id": "a", "text": SKY}, {"id": "b", "text": BREAD}])
+    notes.settle()
+    assert notes.delete(["a", "b"]) == 2
+    assert list(notes.search("sky", effort="fast")) == []
+    again = reopen(notes)
+    again.compact()
+    assert list(again.search("sky", effort="fast")) == []
+    again.add([CHESS])
+    again.settle()
+    assert [hit.text for hit in again.search("knight")] == [CHESS]
 
 
 def test_c08_empty_then_two_then_none(notes, reopen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -26,11 +27,14 @@ def size(path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def test_c25_only_the_second_of_two_long_documents_is_left(notes, reopen):
+@pytest.mark.parametrize("settled", [False, True])
+def test_c25_only_the_second_of_two_long_documents_is_left(notes, reopen, settled):
     def long(word: str) -> str:
-        return " ".join(f"Sentence {i} tells of the {word} again." for i in range(700))
+        return " ".join(f"Sentence {i} tells of the {word} again." for i in range(500))
 
     notes.add([{"id": "first", "text": long("harbour")}, {"id": "second", "text": long("desert")}])
+    if settled:
+        notes.settle()
     text = notes.get(["second"])[0].text
     assert notes.delete(["first"]) == 1
     for again in (lambda collection: collection, reopen):
@@ -41,8 +45,11 @@ def test_c25_only_the_second_of_two_long_documents_is_left(notes, reopen):
             assert all(text[hit.start : hit.end] == hit.text for hit in hits)
 
 
-def test_c26_ids_stay_with_their_texts_after_deletes(notes):
+@pytest.mark.parametrize("settled", [False, True])
+def test_c26_ids_stay_with_their_texts_after_deletes(notes, settled):
     notes.add(documents(0, 10))
+    if settled:
+        notes.settle()
     notes.delete(["d2", "d7"])
     notes.add(documents(10, 11))
     for i in (3, 8, 9, 10):
@@ -62,6 +69,21 @@ def test_c29_one_odd_document_among_many_alike(new_collection, reopen):
     for again in (lambda collection: collection, reopen):
         hit = again(notes).search("zyxquorb flumbergate")[0]
         assert (hit.id, hit.text) == ("odd", "A zyxquorb was seen near the flumbergate.")
+
+
+@pytest.mark.slow
+def test_c29_one_odd_document_among_five_thousand_settled(new_collection, reopen):
+    """Its words are types that the codec has never seen; once settled they have leaves."""
+    notes = new_collection(settle="manual")
+    notes.add(f"Item {i} is listed on page {i}." for i in range(5_000))
+    notes.settle()
+    notes.add([{"id": "odd", "text": "A zyxquorb was seen near the flumbergate."}])
+    for again in (lambda collection: collection, reopen, lambda collection: collection):
+        notes = again(notes)
+        for effort in ("fast", "balanced", "exhaustive"):
+            assert notes.search("zyxquorb flumbergate", effort=effort)[0].id == "odd"
+        notes.settle()
+    assert notes.info()["n_fresh_tokens"] == 0
 
 
 def test_c31_grown_equals_built_at_once(new_collection):
@@ -88,25 +110,42 @@ def test_c31_grown_half_settled_still_finds_each_text_first(new_collection):
         assert len(hits) == 10
 
 
-def test_c32_twenty_small_saves_do_not_grow_the_folder(new_collection):
+def test_c32_twenty_small_saves_do_not_grow_the_folder(new_collection, encoder):
     once, slowly = new_collection("once.lace"), new_collection("slowly.lace")
     once.add(documents(0, 20))
     for i in range(20):
         slowly.add(documents(i, i + 1))
     assert len(slowly) == len(once) == 20
-    slowly.compact()
+    for name in ("n_documents", "n_passages", "n_tokens", "n_tombstones"):
+        assert slowly.info()[name] == once.info()[name]
     once.close()
     slowly.close()
+    assert size(slowly.path) < 3 * size(once.path)
+    with interlace.open(slowly.path, encoder) as again:
+        again.compact()
     assert size(slowly.path) < 2 * size(once.path)
 
 
-def test_c35_the_old_text_of_an_id_is_gone(notes):
-    notes.add([{"id": "x", "text": "The ferry leaves at noon."}, *documents(0, 5)])
-    report = notes.add([{"id": "x", "text": "Volcanoes erupt without warning."}])
+@pytest.mark.parametrize("settled", [False, True])
+def test_c35_the_old_text_of_an_id_is_gone(notes, reopen, settled):
+    old = {"id": "x", "text": "The ferry leaves at noon.", "metadata": {"topic": "ships"}}
+    notes.add([old, *documents(0, 5)])
+    if settled:
+        notes.settle()
+    before = notes.search("ferry at noon")[0]
+    new = {"id": "x", "text": "Volcanoes erupt without warning.", "metadata": {"topic": "fire"}}
+    report = notes.add([new])
     assert (report.added, report.replaced) == (0, 1)
-    assert len(notes) == 6
-    assert notes.search("volcano eruption")[0].id == "x"
-    assert all("ferry" not in hit.text for hit in notes.search("ferry at noon", k=10))
+    for again in (lambda collection: collection, reopen):
+        notes = again(notes)
+        assert len(notes) == 6
+        hit = notes.search("volcano eruption")[0]
+        assert (hit.id, hit.text, hit.metadata) == ("x", new["text"], {"topic": "fire"})
+        hits = notes.search("ferry at noon", k=10, by="passage")
+        assert [hit.id for hit in hits].count("x") == 1
+        assert all("ferry" not in hit.text for hit in hits)
+        (same,) = [hit for hit in hits if hit.id == "x"]
+        assert same.score < before.score - 1
 
 
 def test_c37_running_a_build_again_on_more_adds_the_rest(notes):
@@ -126,6 +165,28 @@ def test_c83_unchanged_text_is_not_encoded_again(notes, reopen, monkeypatch):
     monkeypatch.setattr(again._model, "_speaker", refuse)
     report = again.add(documents(0, 5))
     assert (report.unchanged, report.n_tokens) == (5, 0)
+
+
+def test_c83_a_folder_indexed_again_with_other_times_of_change(
+    new_collection, tmp_path, monkeypatch
+):
+    for i in range(4):
+        path = tmp_path / "docs" / f"{i}.md"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"Chapter {i} is about the {THINGS[i]}.")
+    notes = new_collection()
+    assert notes.add(interlace.read(tmp_path / "docs")).added == 4
+    commit = notes.info()["commit"]
+
+    def refuse():
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(notes._model, "_speaker", refuse)
+    for path in (tmp_path / "docs").iterdir():
+        os.utime(path, (1, 1))
+    report = notes.add(interlace.read(tmp_path / "docs"))
+    assert (report.added, report.replaced, report.unchanged) == (0, 0, 4)
+    assert notes.info()["commit"] == commit
 
 
 def test_new_metadata_of_an_unchanged_text_is_kept(notes):

@@ -103,3 +103,11 @@ def test_reading_a_checkpoint_loads_no_runtime(mini_folder):
         "assert not {'onnxruntime', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_c61_settings_in_force_are_those_of_the_folder(copy_of_mini, mini_folder):
+    """What is left out has its documented default; what is given is read and kept."""
+    plain = Checkpoint.read(copy_of_mini(query_marker=..., document_marker=..., query_skip=...))
+    assert (plain.query_marker, plain.document_marker, plain.query_skip) == ("", "", ())
+    assert plain.query_expansion == "none"
+    assert plain.document_skip == Checkpoint.read(mini_folder).document_skip

@@ -279,3 +279,56 @@ def test_the_model_card_records_the_files(mini_folder):
 
 def test_the_built_in_model_is_small(mini_folder):
     assert sum(file.stat().st_size for file in mini_folder.iterdir()) <= 25_000_000
+
+
+def test_c47_the_width_is_the_projections(encoder):
+    """MiniLM's own rows have 384 coordinates; what comes out has the projection's 128."""
+    (matrix,) = encoder.encode_document(["The sky over the sea is blue."])
+    assert matrix.shape == (7, encoder.dim) == (7, 128)
+    np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, atol=1e-5)
+
+
+def test_c47_a_model_without_its_projection_is_refused(copy_of_mini):
+    """Rows of the trunk's width never pass for embeddings: the graph is checked when loaded."""
+    onnx = pytest.importorskip("onnx", reason="takes the projection out of the graph")
+    folder = copy_of_mini()
+    graph = onnx.load(folder / "model.onnx").graph
+    by_output = {output: node for node in graph.node for output in node.output}
+    node = by_output[graph.output[0].name]
+    widths = {init.name: tuple(init.dims) for init in graph.initializer}
+    while not any(set(widths.get(name, ())) == {384, 128} for name in node.input):
+        node = by_output[node.input[0]]
+    trunk = next(name for name in node.input if name in by_output)
+    graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(trunk, 1, [1, None, 384]))
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=onnx.load(folder / "model.onnx").opset_import),
+        folder / "model.onnx",
+    )
+    with pytest.raises(CheckpointError, match=r"not input_ids to rows of 128.*model\.onnx"):
+        Encoder.load(folder)
+
+
+def test_c49_a_text_as_query_and_as_document(copy_of_mini):
+    """Two documented outputs: own marker, own length, own list of skipped tokens."""
+    model = Encoder.load(
+        copy_of_mini(
+            query_marker="[unused0]", document_marker="[unused1]", query_length=3, query_skip=[]
+        )
+    )
+    (query,), (document,) = (
+        list(verb(["blue sky, sea"])) for verb in (model.queries, model.documents)
+    )
+    assert (query.n_cut, document.n_cut) == (1, 0)
+    assert query.offsets.tolist() == [[0, 0], [0, 0], [0, 4], [5, 8], [8, 9], [0, 0]]
+    assert document.offsets.tolist()[-3:] == [[0, 4], [5, 8], [10, 13]]
+    assert not np.allclose(query.matrix[2], document.matrix[-3])
+
+
+def test_c61_markers_and_lengths_come_from_the_folder_and_change_the_fingerprint(
+    copy_of_mini, encoder
+):
+    marked = Encoder.load(copy_of_mini(query_marker="[unused5]", query_length=4))
+    assert marked.query_length == 4
+    assert marked.fingerprint != encoder.fingerprint
+    assert not same(marked.encode_query(["blue sky"]), encoder.encode_query(["blue sky"]))
+    assert [one.n_cut for one in marked.queries(["a b c d e f"])] == [2]
