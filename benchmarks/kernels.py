@@ -39,7 +39,7 @@ def make_codec(bits: int) -> CodecArrays:
         bits,
         *cells,
         *leaves,
-        np.arange(0, N_LEAVES + 1, LEAVES_PER_CELL),
+        np.repeat(np.arange(N_LEAVES // LEAVES_PER_CELL, dtype=np.uint32), LEAVES_PER_CELL),
         np.linspace(-120, 120, 1 << bits).astype(np.int8),
         np.linspace(0, 0.01, 256, dtype=np.float32),
         np.linspace(0.9, 1.3, 256, dtype=np.float32),

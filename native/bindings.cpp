@@ -105,30 +105,30 @@ SegmentHandle load_fresh(In<int64_t, 1> offsets, In<int8_t, 2> codes, In<float, 
 }
 
 CodecHandle load_codec(int bits, In<int8_t, 2> cells, In<float, 1> cell_scales,
-                       In<int8_t, 2> leaves, In<float, 1> leaf_scales, In<int64_t, 1> cell_offsets,
+                       In<int8_t, 2> leaves, In<float, 1> leaf_scales, In<uint32_t, 1> leaf_cells,
                        In<int8_t, 1> levels, In<float, 1> norms, In<float, 1> factors,
                        float fairness, const std::string& name) {
     require(bits == 1 || bits == 2 || bits == 4, "bits must be 1, 2 or 4");
     require(length(levels) == 1 << bits, "levels must be (2**bits,)");
     require(length(norms) == 256 && length(factors) == 256, "norms and factors must be (256,)");
     require(cells.shape(1) == leaves.shape(1), "cells and leaves must have one dim");
-    require(cell_offsets.shape(0) == cells.shape(0) + 1, "cell_offsets must be (n_cells + 1,)");
-    check_offsets(cell_offsets, length(leaves), name);
+    require(leaf_cells.shape(0) == leaves.shape(0), "leaf_cells must be (n_leaves,)");
+    for (size_t i = 0; i < leaf_cells.shape(0); ++i)
+        if (leaf_cells.data()[i] >= cells.shape(0))
+            damaged(name, "cells", length(cells), leaf_cells.data()[i]);
 
     CodecHandle handle;
     Codec& codec = handle.view;
     codec.bits = bits;
     codec.cells = vectors(cells, cell_scales);
     codec.leaves = vectors(leaves, leaf_scales);
-    codec.cell_offsets = cell_offsets.data();
-    for (int64_t cell = 0; cell < codec.cells.n; ++cell)
-        codec.leaf_cells.resize(static_cast<size_t>(codec.cell_offsets[cell + 1]),
-                                static_cast<uint32_t>(cell));
+    codec.leaf_cells = leaf_cells.data();
+    codec.group_leaves();
     codec.levels = levels.data();
     codec.norms = norms.data();
     codec.factors = factors.data();
     codec.fairness = fairness;
-    handle.keep(cells, cell_scales, leaves, leaf_scales, cell_offsets, levels, norms, factors);
+    handle.keep(cells, cell_scales, leaves, leaf_scales, leaf_cells, levels, norms, factors);
     return handle;
 }
 

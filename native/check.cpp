@@ -86,7 +86,7 @@ std::vector<int64_t> some_offsets(int64_t n, int64_t longest) {
 struct World {
     int64_t dim, n_query;
     Rows query, cells;
-    std::vector<int64_t> cell_offsets;
+    std::vector<uint32_t> leaf_cells;
     Rows leaves;
     std::vector<int8_t> levels;
     std::vector<float> norms, factors, cuts;
@@ -105,19 +105,18 @@ struct World {
     World(int64_t dim, int64_t n_query, int bits, int64_t n_passages, int64_t longest,
           int64_t n_cells)
         : dim(dim), n_query(n_query), query(n_query, dim), cells(n_cells, dim),
-          cell_offsets(some_offsets(n_cells, 8)), leaves(cell_offsets.back() + 1, dim),
+          leaf_cells(numbers<uint32_t>(4 * n_cells + 1, 0, n_cells - 1)),
+          leaves(int64_t(leaf_cells.size()), dim),
           levels(numbers<int8_t>(1 << bits, -127, 127)), offsets(some_offsets(n_passages, longest)),
           tokens(offsets.back(), dim) {
-        ++cell_offsets.back();
         for (int i = 0; i < 256; ++i) {
             norms.push_back(float(i) * 1e-4f);
             factors.push_back(0.9f + float(i) * 1e-3f);
         }
         for (int i = 0; i + 1 < 1 << bits; ++i) cuts.push_back(float(i + 1) / float(1 << bits) - 0.5f);
-        codec = {bits, cells.view, leaves.view, cell_offsets.data(), {}, levels.data(),
+        codec = {bits, cells.view, leaves.view, leaf_cells.data(), {}, {}, levels.data(),
                  norms.data(), factors.data(), 1.02f};
-        for (int64_t cell = 0; cell < n_cells; ++cell)
-            codec.leaf_cells.resize(size_t(cell_offsets[size_t(cell) + 1]), uint32_t(cell));
+        codec.group_leaves();
 
         const int64_t n = offsets.back();
         token_leaves = numbers<uint32_t>(n, 0, leaves.view.n - 1);

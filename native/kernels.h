@@ -27,14 +27,16 @@ struct Codec {
     int bits = 0;
     Vectors cells;
     Vectors leaves;
-    const int64_t* cell_offsets = nullptr;
-    std::vector<uint32_t> leaf_cells;
+    const uint32_t* leaf_cells = nullptr;
+    std::vector<uint32_t> cell_leaves;    // the leaves of each cell, ascending, from its offset on
+    std::vector<int64_t> cell_offsets;
     const int8_t* levels = nullptr;
     const float* norms = nullptr;
     const float* factors = nullptr;
     float fairness = 1;
 
     int64_t width() const { return (leaves.dim * bits + 7) / 8; }
+    void group_leaves();    // codec.cpp: cell_leaves and cell_offsets from leaf_cells
 };
 
 // A fresh segment has `tokens`; a settled one has a codec and what follows it.

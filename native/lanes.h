@@ -12,6 +12,10 @@
 #include <new>
 #include <type_traits>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "kernels.h"
 
 namespace interlace {
@@ -27,6 +31,7 @@ constexpr int kWidth = 4;
 
 typedef float F32 __attribute__((vector_size(4 * kWidth)));
 typedef int32_t I32 __attribute__((vector_size(4 * kWidth)));
+typedef uint8_t U8 __attribute__((vector_size(kWidth)));
 
 template <class V>
 inline V load(const void* from) {
@@ -47,10 +52,18 @@ inline V larger(V a, V b) {
 
 inline F32 to_float(I32 v) { return __builtin_convertvector(v, F32); }
 inline F32 splat(float x) { return x - F32{}; }
-inline bool any(I32 mask) {
-    int32_t bits = 0;
-    for (int l = 0; l < kWidth; ++l) bits |= mask[l];
-    return bits != 0;
+
+// A bit for each lane in which a comparison holds.
+inline uint32_t bits_of(I32 mask) {
+#if defined(__AVX512DQ__)
+    return _mm512_movepi32_mask(reinterpret_cast<__m512i>(mask));
+#elif defined(__AVX2__)
+    return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
+#else
+    uint32_t bits = 0;
+    for (int l = 0; l < kWidth; ++l) bits |= static_cast<uint32_t>(mask[l] & 1) << l;
+    return bits;
+#endif
 }
 
 // To the nearest integer, ties to even, for |x| < 2**22: beyond it the mantissa has no fraction.
@@ -69,6 +82,12 @@ inline uint8_t to_byte(float x) {
 // Asks for bytes that will be read soon; they need not exist.
 inline void prefetch(const void* from, int64_t n) {
     for (int64_t b = 0; b < n; b += 64) __builtin_prefetch(static_cast<const char*>(from) + b);
+}
+
+inline U8 to_bytes(F32 x) {
+    x = larger(x, F32{});
+    x = round_even(x < 255.0f ? x : splat(255));
+    return __builtin_convertvector(__builtin_convertvector(x, I32), U8);
 }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -145,7 +164,8 @@ struct Candidate {
 class Best {
 public:
     Best() = default;
-    Best(int64_t n, int64_t n_pushed_max) : n_(std::min(n, n_pushed_max)), kept_(2 * n_ + 1) {}
+    Best(int64_t n, int64_t n_pushed_max)
+        : n_(std::min(n, n_pushed_max)), kept_(std::min(2 * n_ + kRoom, n_pushed_max) + 1) {}
 
     float least() const { return least_; }    // what scores less is no longer among the best
 
@@ -162,6 +182,7 @@ public:
     }
 
 private:
+    static constexpr int64_t kRoom = 64;    // choosing among many at once costs less a candidate
     int64_t n_ = 0;
     int64_t size_ = 0;
     float least_ = -std::numeric_limits<float>::infinity();

@@ -129,8 +129,10 @@ void multiply_rows(const Vectors& vectors, int64_t n, Row row, const Panel<Isa, 
                    Tile<Isa>& tile, Visit visit) {
     for (int64_t at = 0; at < n; at += kTile) {
         const int64_t m = std::min(kTile, n - at);
-        for (int64_t i = 0; i < m; ++i)
+        for (int64_t i = 0; i < m; ++i) {
+            prefetch(vectors.row(row(std::min(at + i + kTile, n - 1))), vectors.dim);
             Isa::widen(vectors.row(row(at + i)), vectors.dim, tile.row(i));
+        }
         tile.multiply(m, panel);
         for (int64_t i = 0; i < m; ++i) {
             Lanes<L> lanes = tile.template products<L>(i);

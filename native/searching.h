@@ -72,27 +72,27 @@ template <class Isa, int L>
 void probe_cells(const Panel<Isa, L>& panel, const Codec& codec, int64_t n_query, Best* best,
                  uint8_t* table) {
     Tile<Isa> tile(codec.cells.dim);
-    Lanes<L> least = Lanes<L>::filled(-kInfinity);
+    alignas(64) float least[L];    // what a cosine must reach to be among the best of its lane
+    std::fill_n(least, L, kInfinity);
+    std::fill_n(least, panel.n, -kInfinity);
     multiply_rows<L>(
         codec.cells, codec.cells.n, [](int64_t i) { return i; }, panel, tile,
         [&](int64_t cell, Lanes<L> cosines) {
             alignas(64) float cosine[L];
             uint8_t entry[L];
-            bool promising = false;
+            uint32_t promising = 0;
             for (int p = 0; p < Lanes<L>::kParts; ++p) {
-                cosines.part[p] *= load<F32>(panel.scales + p * kWidth);
-                promising |= any(cosines.part[p] >= least.part[p]);
+                const F32 part = cosines.part[p] * load<F32>(panel.scales + p * kWidth);
+                promising |= bits_of(part >= load<F32>(least + p * kWidth)) << (p * kWidth);
+                store(cosine + p * kWidth, part);
+                store(entry + p * kWidth, to_bytes((part + 1.0f) * 127.0f));
             }
-            std::memcpy(cosine, cosines.part, sizeof cosine);
-            for (int l = 0; l < L; ++l) entry[l] = to_byte((cosine[l] + 1.0f) * 127.0f);
             std::memcpy(table + cell * n_query, entry, static_cast<size_t>(panel.n));
-            if (!promising) return;
-            auto* least_of = reinterpret_cast<float*>(least.part);
-            for (int l = 0; l < panel.n; ++l) {
+            for (; promising; promising &= promising - 1) {
+                const int l = std::countr_zero(promising);
                 best[l].push(cosine[l], static_cast<uint32_t>(cell));
-                least_of[l] = best[l].least();
+                least[l] = best[l].least();
             }
-            std::fill(least_of + panel.n, least_of + L, kInfinity);
         });
 }
 
@@ -109,8 +109,9 @@ void probe_leaves(const Panel<Isa, L>& panel, const Codec& codec, Best* cells, i
     int64_t n_near = 0;
     for (int64_t cell = 0; cell < codec.cells.n; ++cell) {
         if (!lanes_of[cell]) continue;
-        for (int64_t leaf = codec.cell_offsets[cell]; leaf < codec.cell_offsets[cell + 1]; ++leaf) {
-            near[n_near] = static_cast<uint32_t>(leaf);
+        const int64_t* ends = codec.cell_offsets.data() + cell;
+        for (int64_t i = ends[0]; i < ends[1]; ++i) {
+            near[n_near] = codec.cell_leaves.data()[i];
             lanes[n_near++] = lanes_of[cell];
         }
     }

@@ -74,18 +74,16 @@ def some_offsets(rng: np.random.Generator, lengths: list[int]) -> np.ndarray:
 
 
 def some_codec(rng: np.random.Generator, dim: int, bits: int, n_cells: int) -> CodecArrays:
-    leaves_per_cell = rng.integers(0, 4, n_cells)
-    leaves_per_cell[:1] += 1
-    offsets = some_offsets(rng, leaves_per_cell.tolist())
+    n_leaves = int(rng.integers(1, 4 * n_cells + 1))
     cells = unit(levels(rng, n_cells, dim))
-    leaves = unit(levels(rng, int(offsets[-1]), dim))
+    leaves = unit(levels(rng, n_leaves, dim))
     return CodecArrays(
         bits=bits,
         cells=cells.codes,
         cell_scales=cells.scales,
         leaves=leaves.codes,
         leaf_scales=leaves.scales,
-        cell_offsets=offsets,
+        leaf_cells=rng.integers(0, n_cells, n_leaves).astype(np.uint32),
         levels=np.sort(rng.integers(-127, 128, 1 << bits).astype(np.int8)),
         norms=np.linspace(0, 0.01, 256, dtype=np.float32),
         factors=np.linspace(0.9, 1.3, 256, dtype=np.float32),

@@ -72,9 +72,8 @@ class CodecArrays(NamedTuple):
     ----------
     bits : 1, 2 or 4
     cells : (n_cells, dim) int8, ``cell_scales`` (n_cells,) float32
-    leaves : (n_leaves, dim) int8, ``leaf_scales`` (n_leaves,) float32; leaves of a cell are
-        neighbours, in the order of the cells
-    cell_offsets : (n_cells + 1,) int64, where each cell's leaves begin
+    leaves : (n_leaves, dim) int8, ``leaf_scales`` (n_leaves,) float32
+    leaf_cells : (n_leaves,) uint32, the cell of each leaf
     levels : (2**bits,) int8, what a residual code stands for
     norms : (256,) float32, the residual's scale for each norm code
     factors : (256,) float32, the correction to unit length for each factor code
@@ -86,7 +85,7 @@ class CodecArrays(NamedTuple):
     cell_scales: F32
     leaves: I8
     leaf_scales: F32
-    cell_offsets: I64
+    leaf_cells: U32
     levels: I8
     norms: F32
     factors: F32

@@ -218,7 +218,8 @@ def encode(
         scale = norm / np.sqrt(power.astype(np.float32))
         out.norms[part] = np.clip(np.rint(scale / codec.norms[1]), 0, 255)
         near = centre + level * codec.norms[out.norms[part]][:, None]
-        unit = np.float32(1) / np.sqrt(_lane_sum(near * near))
+        with np.errstate(divide="ignore"):  # a zero token on a zero leaf: the factor is the largest
+            unit = np.float32(1) / np.sqrt(_lane_sum(near * near))
         step = codec.factors[1] - codec.factors[0]
         out.factors[part] = np.clip(np.rint((unit - codec.factors[0]) / step), 0, 255)
         out.codes[part] = pack(codes, codec.bits)
@@ -277,8 +278,9 @@ class Codec:
     cells: Quantised
     leaves: I8
     leaf_scales: F32
-    cell_offsets: I64
     leaf_cells: U32
+    cell_leaves: I64
+    cell_offsets: I64
     levels: I8
     norms: F32
     factors: F32
@@ -335,15 +337,18 @@ def load_fresh(arrays: FreshArrays, name: str) -> Fresh:
 
 def load_codec(arrays: CodecArrays, name: str) -> Codec:
     """Take a codec."""
-    _check_offsets(arrays.cell_offsets, len(arrays.leaf_scales), name)
-    n_leaves = np.diff(arrays.cell_offsets)
+    n_cells = len(arrays.cell_scales)
+    if len(arrays.leaf_cells) and arrays.leaf_cells.max() >= n_cells:
+        raise damaged(name, f"cells below {n_cells}", str(arrays.leaf_cells.max()))
+    n_leaves = np.bincount(arrays.leaf_cells, minlength=n_cells)
     return Codec(
         arrays.bits,
         Quantised(arrays.cells, arrays.cell_scales),
         arrays.leaves,
         arrays.leaf_scales,
-        arrays.cell_offsets,
-        np.repeat(np.arange(len(n_leaves), dtype=np.uint32), n_leaves),
+        arrays.leaf_cells,
+        np.argsort(arrays.leaf_cells, kind="stable"),
+        np.append(0, np.cumsum(n_leaves)).astype(np.int64),
         arrays.levels,
         arrays.norms,
         arrays.factors,
@@ -381,7 +386,7 @@ def probe(query: Quantised, codec: Codec, n_cells: int, n_leaves: int) -> Probe:
         best = _best(cosines[:, token], n_cells)
         starts, ends = codec.cell_offsets[best], codec.cell_offsets[best + 1]
         near = np.concatenate(
-            [np.arange(a, b) for a, b in zip(starts, ends, strict=True)] or [best]
+            [codec.cell_leaves[a:b] for a, b in zip(starts, ends, strict=True)] or [best]
         )
         near.sort()
         one = Quantised(query.codes[token : token + 1], query.scales[token : token + 1])

@@ -107,7 +107,7 @@ def small_world(table: Kernels) -> tuple[Any, Any]:
             4,
             *quantised([[127, 0], [0, 127]]),
             *quantised([[127, 0], [120, 40], [40, 120], [0, 127]]),
-            np.array([0, 2, 4]),
+            np.array([0, 0, 1, 1], np.uint32),
             np.linspace(-120, 120, 16).astype(np.int8),
             np.zeros(256, np.float32),
             np.ones(256, np.float32),
