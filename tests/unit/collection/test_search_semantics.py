@@ -209,6 +209,34 @@ def test_all_allowed_documents_are_found_however_far_from_the_query(mixed, effor
         assert {hit.id for hit in fewer} <= set(allowed)
 
 
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_allowed_documents_are_found_where_no_probe_leads_to_them(new_collection, effort):
+    """Two worlds of tokens: the query lives in one, all that is allowed in the other."""
+    notes = new_collection(model=None, dim=storing.DIM, settle="manual")
+    here = [storing.matrix(i, 10)[0] + np.eye(storing.DIM, dtype=np.float32)[0] for i in range(300)]
+    notes.add(({"id": i} for i in range(600)), embeddings=[*here, *(-rows for rows in here)])
+    notes.settle()
+    query = here[7][:2]
+    there = list(range(300, 600))
+    expected = [hit.id for hit in notes.search(embeddings=query, k=300, ids=there)]
+    hits = notes.search(embeddings=query, k=20, ids=there, effort=effort)
+    assert len(hits) == 20
+    assert {hit.id for hit in hits} <= set(there)
+    (many,) = notes.search_many(embeddings=[query], k=20, ids=there, effort=effort)
+    assert plain(many) == plain(hits)
+    if effort == "exhaustive":
+        assert [hit.id for hit in hits] == expected[:20]
+
+
+def test_a_filter_holds_for_each_of_many_queries(mixed):
+    few = [1, 53, 200, 603, 699]
+    for by in ("document", "passage"):
+        together = mixed.search_many(QUERIES, k=50, ids=few, by=by)
+        for query, hits in zip(QUERIES, together, strict=True):
+            assert {hit.id for hit in hits} == set(few)
+            assert plain(hits) == plain(mixed.search(query, k=50, ids=few, by=by))
+
+
 @pytest.mark.parametrize("effort", EFFORTS[:3])
 def test_an_effort_finds_nearly_what_the_exhaustive_finds(mixed, effort):
     shares = []
