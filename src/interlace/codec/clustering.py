@@ -7,7 +7,7 @@ cheap at any size: it scores every *cell*, and only the *leaves* of its best cel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -45,24 +45,6 @@ class Tokens(NamedTuple):
     token_ids: npt.NDArray[np.int32] | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Centroids:
-    """One chunk of cells and leaves, as it is stored.
-
-    Attributes
-    ----------
-    cells : Quantised, (n_cells, dim)
-    cell_types : (n_cells,) int32, ascending
-    leaves : Quantised, (n_leaves, dim), grouped by cell
-    cell_leaves : (n_cells,) int64, how many leaves each cell has
-    """
-
-    cells: Quantised
-    cell_types: npt.NDArray[np.int32]
-    leaves: Quantised
-    cell_leaves: npt.NDArray[np.int64]
-
-
 def wanted_leaves(n_tokens: int) -> int:
     """How many leaves a collection of this size should have."""
     return max(1, n_tokens // TOKENS_PER_LEAF)
@@ -98,63 +80,87 @@ def group_types(
     return np.where(known[at] == token_ids, token_ids, -1 - token_ids % RARE_GROUPS)
 
 
-def centroids(
+def new_cells(
     codes: npt.NDArray[np.int8],
     types: npt.NDArray[np.int32],
-    n_cells: int,
-    n_leaves: int,
+    known: npt.NDArray[np.int32],
+    budget: int,
+    room: int,
     kernels: Kernels,
     n_threads: int,
-) -> Centroids:
-    """Cluster some tokens: each type gets cells by its share, each cell leaves by its tokens."""
-    order = np.argsort(types, kind="stable")
-    rows = codes[order]
-    found, starts = np.unique(types[order], return_index=True)
-    offsets = np.append(starts, len(rows)).astype(np.int64)
-    k = _shares(np.diff(offsets), n_cells)
-    cells = kernels.cluster(rows, offsets, k, n_threads=n_threads)
-    cell_types = np.repeat(found, k)
-    if n_leaves <= len(cells.scales) * 3 // 2:
-        return Centroids(cells, cell_types, cells, np.ones(len(cell_types), np.int64))
-    first = np.repeat(np.cumsum(k) - k, np.diff(offsets))
-    last = np.repeat(np.cumsum(k), np.diff(offsets))
-    own = kernels.assign(rows, first, last, cells, n_threads=n_threads)
-    members = np.bincount(own, minlength=len(cell_types)).astype(np.int64)
-    k = np.clip(np.rint(members * (n_leaves / len(rows))).astype(np.int64), 0, None)
-    k = np.minimum(k, members // TOKENS_PER_CENTROID_MIN)
-    grown = k > 1
-    rows = rows[np.argsort(own, kind="stable")]
-    inside = np.repeat(grown, members)
-    leaves = kernels.cluster(
-        rows[inside], np.append(0, np.cumsum(members[grown])), k[grown], n_threads=n_threads
-    )
-    return _interleave(cells, cell_types, leaves, np.where(grown, k, 1), grown)
+) -> tuple[Quantised, npt.NDArray[np.int32]]:
+    """Cells for some tokens, and the ascending type of each.
 
-
-def _interleave(
-    cells: Quantised,
-    cell_types: npt.NDArray[np.int32],
-    grown_leaves: Quantised,
-    cell_leaves: npt.NDArray[np.int64],
-    grown: npt.NDArray[np.bool_],
-) -> Centroids:
-    """A cell that is too small to be split is its own single leaf."""
-    from_grown = np.repeat(grown, cell_leaves)
-    codes = np.empty((len(from_grown), cells.codes.shape[1]), np.int8)
-    scales = np.empty(len(from_grown), np.float32)
-    codes[from_grown], scales[from_grown] = grown_leaves
-    codes[~from_grown], scales[~from_grown] = cells.codes[~grown], cells.scales[~grown]
-    return Centroids(cells, cell_types, Quantised(codes, scales), cell_leaves)
-
-
-def _shares(counts: npt.NDArray[np.int64], budget: int) -> npt.NDArray[np.int64]:
-    """Centroids of each type: by sqrt(n) log(n + 1), so that frequent types do not take them all.
-
-    At least one each; the budget may be exceeded by types that are many and rare.
+    Parameters
+    ----------
+    known : (n,) int32
+        Types that have cells already; the others get at least one each.
+    budget : int
+        How many cells the types share; those without any yet may exceed it.
+    room : int
+        More than these there cannot be: the rarest types then go without.
     """
-    weight = np.sqrt(counts) * np.log2(counts + 1.0)
-    wanted = np.rint(weight * (budget / weight.sum())).astype(np.int64)
-    shares: npt.NDArray[np.int64] = np.clip(
-        wanted, 1, np.maximum(1, counts // TOKENS_PER_CENTROID_MIN)
+    order = np.argsort(types, kind="stable")
+    found, starts = np.unique(types[order], return_index=True)
+    counts = np.diff(np.append(starts, len(order)))
+    k = _shares(counts, budget, ~np.isin(found, known))
+    frequent = np.argsort(-counts, kind="stable")
+    k[frequent[np.cumsum(k[frequent]) > room]] = 0
+    rows = codes[order[np.repeat(k > 0, counts)]]
+    offsets = np.append(0, np.cumsum(counts[k > 0])).astype(np.int64)
+    return kernels.cluster(rows, offsets, k[k > 0], n_threads=n_threads), np.repeat(found, k)
+
+
+def new_leaves(
+    codes: npt.NDArray[np.int8],
+    own: npt.NDArray[np.int64],
+    cells: Quantised,
+    n_old_cells: int,
+    budget: int,
+    kernels: Kernels,
+    n_threads: int,
+) -> tuple[Quantised, npt.NDArray[np.uint32]]:
+    """Leaves for some tokens, by the cells that they are in, and the ascending cell of each.
+
+    Parameters
+    ----------
+    own : (n,) int64
+        The cell of each token.
+    cells : Quantised
+        All cells. From ``n_old_cells`` on they have no leaf yet, and get at least one: a cell of
+        few tokens is its own leaf.
+    """
+    n_cells = len(cells.scales)
+    members = np.bincount(own, minlength=n_cells)
+    k = np.rint(members * (budget / len(codes))).astype(np.int64)
+    k = np.minimum(k, members // TOKENS_PER_CENTROID_MIN)
+    is_new = np.arange(n_cells) >= n_old_cells
+    k[is_new & (k == 1)] = 0
+    rows = codes[np.argsort(own, kind="stable")[np.repeat(k > 0, members)]]
+    offsets = np.append(0, np.cumsum(members[k > 0])).astype(np.int64)
+    split = kernels.cluster(rows, offsets, k[k > 0], n_threads=n_threads)
+    whole = np.flatnonzero(is_new & (k == 0))
+    parents = np.concatenate([np.repeat(np.arange(n_cells), k), whole])
+    order = np.argsort(parents, kind="stable")
+    leaves = Quantised(
+        np.concatenate([split.codes, cells.codes[whole]])[order],
+        np.concatenate([split.scales, cells.scales[whole]])[order],
     )
+    return leaves, parents[order].astype(np.uint32)
+
+
+def _shares(
+    counts: npt.NDArray[np.int64], budget: int, without: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Cells of each type: by sqrt(n) log(n + 1), so that frequent types do not take them all.
+
+    A type ``without`` cells gets at least one. The logarithm is exact at powers of two and linear
+    between them, so that every machine's library computes the same.
+    """
+    mantissa, exponent = np.frexp(counts + 1.0)
+    weight = np.sqrt(counts) * (exponent - 2 + 2 * mantissa)
+    wanted = np.rint(weight * (budget / math.fsum(weight.tolist()))).astype(np.int64)
+    least = without.astype(np.int64)
+    most = np.maximum(least, counts // TOKENS_PER_CENTROID_MIN)
+    shares: npt.NDArray[np.int64] = np.clip(wanted, least, most)
     return shares

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace.codec import clustering
-from interlace.codec.clustering import Centroids, Tokens
+from interlace.codec.clustering import Tokens
 from interlace.kernels import CodecArrays, Handle, Kernels, Quantised, Residuals, unpack
 from interlace.progress import Progress, silent
 
@@ -32,6 +32,9 @@ _NORM_STEP = 1 / 200
 """A norm code of 255 stands for a residual of length 1.275: a leaf at 79 degrees."""
 
 _FACTOR_FIRST, _FACTOR_STEP = 0.75, 1 / 512
+
+_LEAVES = {"leaves": "cells", "leaf_scales": "cell_scales", "leaf_cells": ""}
+"""The arrays of leaves, and what stands for them where each cell is its own leaf."""
 
 _WINDOWS, _WINDOW = 256, 128
 """Stand-in passages when fairness is measured, and the tokens of each."""
@@ -85,9 +88,10 @@ class Generation:
     description : mapping
         JSON-able: ``bits``, ``dim``, ``fairness``, ``mean_cosine``, ``typed``.
     chunks : tuple of mappings
-        The arrays of each chunk: ``cells``, ``cell_scales``, ``cell_types`` and, where cells are
-        split, ``leaves``, ``leaf_scales``, ``cell_leaves``. The first chunk of a codec for
-        embeddings without token ids has ``routers`` and ``router_scales``, which stand for types.
+        The arrays of each chunk: ``cells``, ``cell_scales``, ``cell_types`` and, unless each of
+        these cells is its own leaf, ``leaves``, ``leaf_scales``, ``leaf_cells``: the cell of each
+        leaf, counted through all chunks. The first chunk of a codec for embeddings without token
+        ids has ``routers`` and ``router_scales``, which stand for types.
     """
 
     description: Mapping[str, Any]
@@ -122,16 +126,6 @@ class Generation:
             types = _route(tokens.codes, found, kernels, n_threads)
         else:
             types = clustering.group_types(tokens.token_ids)
-        chunk = _chunk(
-            clustering.centroids(
-                tokens.codes,
-                types,
-                clustering.wanted_cells(n_tokens),
-                clustering.wanted_leaves(n_tokens),
-                kernels,
-                n_threads,
-            )
-        )
         description = {
             "bits": bits,
             "dim": tokens.codes.shape[1],
@@ -139,6 +133,8 @@ class Generation:
             "fairness": 1.0,
             "mean_cosine": 1.0,
         }
+        empty = cls(description, ())
+        chunk = empty._chunk(tokens, types, n_tokens, kernels, n_threads)
         progress("calibrate", 1, 2)
         draft = cls(description, ({**chunk, **routers},))
         measured = draft._measure(tokens, kernels, n_threads)
@@ -151,23 +147,56 @@ class Generation:
         """Append cells and leaves, clustered from these tokens, when the leaves are too few.
 
         ``n_tokens`` counts what the generation will hold, these tokens included. Growth comes in
-        steps of an eighth, so that the number of chunks follows the logarithm of the size.
+        steps of an eighth, so that the number of chunks follows the logarithm of the size. Types
+        without cells come first, then the frequent ones; where there are cells enough, leaves
+        are added to old ones.
         """
         n_leaves = len(self.arrays.leaf_scales)
-        wanted = clustering.wanted_leaves(n_tokens)
-        if wanted * 8 <= n_leaves * 9:
+        if clustering.wanted_leaves(n_tokens) * 8 <= n_leaves * 9 or not len(tokens.codes):
             return self
         types = self._types(tokens, kernels, n_threads)
-        room = clustering.CELLS_MAX - len(self.arrays.cell_scales)
-        n_cells = min(room, clustering.wanted_cells(n_tokens) - len(self.arrays.cell_scales))
-        if n_cells < len(np.unique(types)):
-            return self
-        grown = clustering.centroids(
-            tokens.codes, types, n_cells, wanted - n_leaves, kernels, n_threads
+        chunk = self._chunk(tokens, types, n_tokens, kernels, n_threads)
+        return Generation(self.description, (*self.chunks, chunk))
+
+    def _chunk(
+        self,
+        tokens: Tokens,
+        types: npt.NDArray[np.int32],
+        n_tokens: int,
+        kernels: Kernels,
+        n_threads: int,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Cells and leaves for the next chunk: what the wanted ones exceed those that there are."""
+        n_cells, n_leaves = (len(self._joined(name)) for name in ("cell_types", "leaf_cells"))
+        cells, cell_types = clustering.new_cells(
+            tokens.codes,
+            types,
+            self._types_known,
+            budget=max(0, clustering.wanted_cells(n_tokens) - n_cells),
+            room=clustering.CELLS_MAX - n_cells,
+            kernels=kernels,
+            n_threads=n_threads,
         )
-        if len(grown.cell_types) > room:
-            return self
-        return Generation(self.description, (*self.chunks, _chunk(grown)))
+        chunk: dict[str, npt.NDArray[Any]] = {
+            "cells": cells.codes,
+            "cell_scales": cells.scales,
+            "cell_types": cell_types,
+        }
+        wanted = clustering.wanted_leaves(n_tokens) - n_leaves
+        if wanted <= len(cell_types) * 3 // 2:
+            return chunk
+        draft = Generation(self.description, (*self.chunks, chunk))
+        leaves, leaf_cells = clustering.new_leaves(
+            tokens.codes,
+            draft._cells(tokens.codes, types, kernels, n_threads),
+            Quantised(draft.arrays.cells, draft.arrays.cell_scales),
+            n_cells,
+            wanted,
+            kernels,
+            n_threads,
+        )
+        split = {"leaves": leaves.codes, "leaf_scales": leaves.scales, "leaf_cells": leaf_cells}
+        return {**chunk, **split}
 
     def encode(
         self, tokens: Tokens, *, kernels: Kernels, n_threads: int = 1
@@ -177,28 +206,19 @@ class Generation:
         A token of a type that has no cells yet takes the best of all cells.
         """
         types = self._types(tokens, kernels, n_threads)
-        order = np.argsort(types, kind="stable")
-        codes = np.ascontiguousarray(tokens.codes[order])
-        at = np.searchsorted(self._types_known, types[order])
-        at[at == len(self._types_known)] = 0
-        known = self._types_known[at] == types[order]
-        first = np.where(known, self._type_offsets[at], 0)
-        last = np.where(known, self._type_offsets[at + 1], len(self._cell_order))
-        cell = self._cell_order[kernels.assign(codes, first, last, self._by_type, n_threads)]
-        offsets = self.arrays.cell_offsets
-        leaf = offsets[cell].astype(np.uint32)
-        split = np.flatnonzero(offsets[cell + 1] - offsets[cell] > 1)
-        if len(split):
-            split = split[np.argsort(cell[split], kind="stable")]
-            leaf[split] = kernels.assign(
-                np.ascontiguousarray(codes[split]),
-                offsets[cell[split]],
-                offsets[cell[split] + 1],
-                Quantised(self.arrays.leaves, self.arrays.leaf_scales),
-                n_threads,
-            )
-        leaves = np.empty(len(order), np.uint32)
-        leaves[order] = leaf
+        cell = self._cells(tokens.codes, types, kernels, n_threads)
+        first, last = self._leaf_offsets[cell], self._leaf_offsets[cell + 1]
+        place = first.astype(np.uint32)
+        split = np.flatnonzero(last - first > 1)
+        split = split[np.argsort(cell[split], kind="stable")]
+        place[split] = kernels.assign(
+            np.ascontiguousarray(tokens.codes[split]),
+            first[split],
+            last[split],
+            self._by_cell,
+            n_threads,
+        )
+        leaves = self._leaf_order[place].astype(np.uint32)
         residuals = kernels.encode(
             Quantised(tokens.codes, tokens.scales),
             leaves,
@@ -207,6 +227,25 @@ class Generation:
             n_threads,
         )
         return leaves, residuals
+
+    def _cells(
+        self,
+        codes: npt.NDArray[np.int8],
+        types: npt.NDArray[np.int32],
+        kernels: Kernels,
+        n_threads: int,
+    ) -> npt.NDArray[np.int64]:
+        """The best cell of each token among those of its type, or of all when that has none."""
+        order = np.argsort(types, kind="stable")
+        at = np.searchsorted(self._types_known, types[order])
+        at[at == len(self._types_known)] = 0
+        known = self._types_known[at] == types[order]
+        first = np.where(known, self._type_offsets[at], 0)
+        last = np.where(known, self._type_offsets[at + 1], len(self._cell_order))
+        rows = np.ascontiguousarray(codes[order])
+        cells = np.empty(len(order), np.int64)
+        cells[order] = self._cell_order[kernels.assign(rows, first, last, self._by_type, n_threads)]
+        return cells
 
     def decode(
         self, leaves: npt.NDArray[np.uint32], residuals: Residuals
@@ -227,14 +266,13 @@ class Generation:
         variance = _mean_square(bits)
         unit = np.float32(_NORM_STEP / math.sqrt(dim * variance))
         steps = np.arange(256, dtype=np.float32)
-        counts = self._joined("cell_leaves")
         return CodecArrays(
             bits=bits,
             cells=self._joined("cells"),
             cell_scales=self._joined("cell_scales"),
             leaves=self._joined("leaves"),
             leaf_scales=self._joined("leaf_scales"),
-            cell_offsets=np.append(0, np.cumsum(counts)).astype(np.int64),
+            leaf_cells=self._joined("leaf_cells"),
             levels=levels(bits),
             norms=steps * unit,
             factors=np.float32(_FACTOR_FIRST) + steps * np.float32(_FACTOR_STEP),
@@ -242,7 +280,18 @@ class Generation:
         )
 
     def _joined(self, name: str) -> npt.NDArray[Any]:
-        parts = [_whole(chunk)[name] for chunk in self.chunks]
+        """An array of all chunks. Without leaves of its own, a chunk's cells are its leaves."""
+        parts, n_cells = [], 0
+        for chunk in self.chunks:
+            if "leaves" in chunk or name not in _LEAVES:
+                parts.append(chunk[name])
+            elif name == "leaf_cells":
+                parts.append(n_cells + np.arange(len(chunk["cell_types"]), dtype=np.uint32))
+            else:
+                parts.append(chunk[_LEAVES[name]])
+            n_cells += len(chunk["cell_types"])
+        if not parts:
+            return np.empty(0, np.int32)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _handle(self, kernels: Kernels) -> Handle:
@@ -261,6 +310,23 @@ class Generation:
     def _cell_order(self) -> npt.NDArray[np.int64]:
         """The cells sorted by type: chunks come in order of time, types are scattered over them."""
         return np.argsort(self._joined("cell_types"), kind="stable")
+
+    @cached_property
+    def _leaf_order(self) -> npt.NDArray[np.int64]:
+        """The leaves sorted by cell: a later chunk may have added some to an old one."""
+        return np.argsort(self.arrays.leaf_cells, kind="stable")
+
+    @cached_property
+    def _leaf_offsets(self) -> npt.NDArray[np.int64]:
+        counts = np.bincount(self.arrays.leaf_cells, minlength=len(self.arrays.cell_scales))
+        return np.append(0, np.cumsum(counts)).astype(np.int64)
+
+    @cached_property
+    def _by_cell(self) -> Quantised:
+        arrays, order = self.arrays, self._leaf_order
+        if len(self.chunks) == 1:
+            return Quantised(arrays.leaves, arrays.leaf_scales)
+        return Quantised(arrays.leaves[order], arrays.leaf_scales[order])
 
     @cached_property
     def _by_type(self) -> Quantised:
@@ -333,29 +399,3 @@ def _route(
     first = np.zeros(len(codes), np.int64)
     last = np.full(len(codes), len(routers.scales), np.int64)
     return kernels.assign(codes, first, last, routers, n_threads).astype(np.int32)
-
-
-def _chunk(found: Centroids) -> dict[str, npt.NDArray[Any]]:
-    chunk: dict[str, npt.NDArray[Any]] = {
-        "cells": found.cells.codes,
-        "cell_scales": found.cells.scales,
-        "cell_types": found.cell_types,
-    }
-    if found.leaves is not found.cells:
-        chunk["leaves"] = found.leaves.codes
-        chunk["leaf_scales"] = found.leaves.scales
-        chunk["cell_leaves"] = found.cell_leaves
-    return chunk
-
-
-def _whole(chunk: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
-    """A chunk with its leaves; where no cell is split, the cells are the leaves."""
-    if "leaves" in chunk:
-        return chunk
-    ones = np.ones(len(chunk["cell_types"]), np.int64)
-    return {
-        **chunk,
-        "leaves": chunk["cells"],
-        "leaf_scales": chunk["cell_scales"],
-        "cell_leaves": ones,
-    }

@@ -73,8 +73,7 @@ def test_a_token_never_leaves_its_type():
     tokens = typed_tokens(3000, 20, spread=3.0)
     generation = train(tokens)
     leaves, _ = generation.encode(tokens, kernels=TABLE)
-    offsets = generation.arrays.cell_offsets
-    cells = np.searchsorted(offsets, leaves, side="right") - 1
+    cells = generation.arrays.leaf_cells[leaves]
     np.testing.assert_array_equal(generation.chunks[0]["cell_types"][cells], tokens.token_ids)
 
 
@@ -89,7 +88,7 @@ def test_two_levels_split_large_cells_only(monkeypatch):
     leaves, _ = generation.encode(tokens, kernels=TABLE)
     assert leaves.max() < len(arrays.leaf_scales)
     own = (arrays.leaves[leaves] * arrays.leaf_scales[leaves, None] * tokens.codes).sum(axis=1)
-    first = arrays.cell_offsets[np.searchsorted(arrays.cell_offsets, leaves, side="right") - 1]
+    first = np.searchsorted(arrays.leaf_cells, arrays.leaf_cells[leaves])
     other = (arrays.leaves[first] * arrays.leaf_scales[first, None] * tokens.codes).sum(axis=1)
     assert (own >= other - 1e-3).all()
 
@@ -153,3 +152,53 @@ def test_strongly_anisotropic_embeddings_keep_their_order():
     best, found = (exact[:100] @ exact.T).argsort(1), (exact[:100] @ coded.T).argsort(1)
     shared = [len(set(a[-50:]) & set(b[-50:])) / 50 for a, b in zip(best, found, strict=True)]
     assert np.mean(shared) > 0.85
+
+
+def grow_in_batches(monkeypatch, n_batches, batch=4_000, n_types=60):
+    monkeypatch.setattr(clustering, "CELLS_MIN", 100)
+    monkeypatch.setattr(clustering, "CELLS_MAX", 200)
+    monkeypatch.setattr(clustering, "TOKENS_PER_LEAF", 20)
+    generation = train(typed_tokens(batch, n_types, spread=1.0))
+    for number in range(1, n_batches):
+        tokens = typed_tokens(batch, n_types + number, seed=number, spread=1.0)
+        generation = generation.grow(tokens, n_tokens=(number + 1) * batch, kernels=TABLE)
+    return generation
+
+
+def test_leaves_follow_the_tokens_when_cells_have_run_out(monkeypatch):
+    generation = grow_in_batches(monkeypatch, 16)
+    arrays = generation.arrays
+    assert len(arrays.cell_scales) <= 200
+    assert len(arrays.leaf_scales) > 0.75 * 16 * 4_000 / 20
+    assert arrays.leaf_cells.max() < len(arrays.cell_scales)
+    assert len(np.unique(arrays.leaf_cells)) == len(arrays.cell_scales)  # no cell without a leaf
+    tokens = typed_tokens(2_000, 60, seed=99, spread=1.0)
+    leaves, _ = generation.encode(tokens, kernels=TABLE)
+    known = np.isin(tokens.token_ids, generation._types_known)
+    types = generation._joined("cell_types")[arrays.leaf_cells[leaves]]
+    np.testing.assert_array_equal(types[known], tokens.token_ids[known])
+
+
+def test_a_grown_codec_codes_better_than_the_one_it_grew_from(monkeypatch):
+    first = grow_in_batches(monkeypatch, 1)
+    grown = grow_in_batches(monkeypatch, 12)
+    tokens = typed_tokens(2_000, 60, seed=99, spread=1.0)
+
+    def cosine(generation):
+        decoded = generation.decode(*generation.encode(tokens, kernels=TABLE))
+        return (decoded * tokens.codes * tokens.scales[:, None]).sum(axis=1).mean()
+
+    assert cosine(grown) > cosine(first)
+
+
+def test_a_probe_finds_leaves_that_were_added_to_old_cells(monkeypatch):
+    generation = grow_in_batches(monkeypatch, 12)
+    handle = TABLE.load_codec(generation.arrays, "grown")
+    last = generation.chunks[-1]["leaf_cells"]
+    n_cells = len(generation.chunks[0]["cell_types"])
+    assert last[0] < n_cells
+    leaf = len(generation.arrays.leaf_scales) - len(last)
+    codes = generation.arrays.leaves[leaf : leaf + 1]
+    query = kernels.Quantised(codes, generation.arrays.leaf_scales[leaf : leaf + 1])
+    found = TABLE.probe(query, handle, 200, 4)
+    assert found.leaves[0, 0] == leaf
