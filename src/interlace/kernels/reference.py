@@ -219,7 +219,6 @@ def encode(
         out.norms[part] = np.clip(np.rint(scale / codec.norms[1]), 0, 255)
         near = centre + level * codec.norms[out.norms[part]][:, None]
         with np.errstate(divide="ignore"):  # a zero token on a zero leaf: the factor is the largest
-            with np.errstate(divide="ignore"):  # leaf and residual may cancel out: the largest factor
             unit = np.float32(1) / np.sqrt(_lane_sum(near * near))
         step = codec.factors[1] - codec.factors[0]
         out.factors[part] = np.clip(np.rint((unit - codec.factors[0]) / step), 0, 255)
