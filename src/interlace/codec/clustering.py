@@ -64,7 +64,7 @@ def wanted_cells(n_tokens: int) -> int:
 def group_types(
     token_ids: npt.NDArray[np.int32], known: npt.NDArray[np.int32] | None = None
 ) -> npt.NDArray[np.int32]:
-    """The type of each token: its vocabulary id, or a group for the rare ones of a large vocabulary.
+    """The type of each token: its vocabulary id, or a group for the rare of a large vocabulary.
 
     ``known`` holds the types that a trained codec has; without it the types are chosen here.
     Groups are negative, so they never meet a vocabulary id.

@@ -195,8 +195,11 @@ class Generation:
             kernels,
             n_threads,
         )
-        split = {"leaves": leaves.codes, "leaf_scales": leaves.scales, "leaf_cells": leaf_cells}
-        return {**chunk, **split}
+        return chunk | {
+            "leaves": leaves.codes,
+            "leaf_scales": leaves.scales,
+            "leaf_cells": leaf_cells,
+        }
 
     def encode(
         self, tokens: Tokens, *, kernels: Kernels, n_threads: int = 1

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -114,8 +114,9 @@ def dots(a: I8, b: I8) -> I32:
 
     Float products are exact while every partial sum stays below the mantissa: 2**24 in float32.
     """
-    exact = np.float32 if a.shape[1] * 127 * 127 < 2**24 else np.float64
-    return (a.astype(exact) @ b.astype(exact).T).astype(np.int32)
+    exact: np.dtype[Any] = np.dtype("f4" if a.shape[1] * 127 * 127 < 2**24 else "f8")
+    products: I32 = (a.astype(exact) @ b.astype(exact).T).astype(np.int32)
+    return products
 
 
 def _lane_sum(x: F32) -> F32:
@@ -426,8 +427,9 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
             _walk_segment(probe, segment, gain, named)
         gains.append(gain)
         seen.append(named)
-    gain, named = np.concatenate(gains or [np.empty(0, np.float32)]), np.concatenate(seen or [[]])
-    rows = np.flatnonzero(named.astype(bool) & allowed_rows(allowed, len(gain)))
+    gain = np.concatenate([*gains, np.empty(0, np.float32)])
+    named = np.concatenate([*seen, np.empty(0, bool)])
+    rows = np.flatnonzero(named & allowed_rows(allowed, len(gain)))
     rows = rows[_best(gain[rows], n)]
     return rows.astype(np.uint32), gain[rows]
 

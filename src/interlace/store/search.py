@@ -128,6 +128,7 @@ def search(
     query = snapshot.kernels.quantise(matrix, snapshot.signs)
     allowed = _both(snapshot.alive, allowed)
     n_allowed = snapshot.n_rows if allowed is None else int(np.bitwise_count(allowed).sum())
+    k = min(k, n_allowed, snapshot.n_documents if by == "document" else n_allowed)
     plan = None if plan is None else plan.at_least(k)
     while plan is not None and plan.scored < n_allowed:
         rows, scores = _staged(snapshot, query, plan, allowed, n_threads, watch)
@@ -135,7 +136,7 @@ def search(
         if len(best) == k:
             return Found(rows[best], scores[best], len(rows) == n_allowed, watch.profile)
         plan = plan.wider()
-    rows, scores = _everything(snapshot, query, allowed, n_threads, watch)
+    rows, scores = _everything(snapshot, query, allowed, n_allowed, n_threads, watch)
     best = _best(snapshot, rows, scores, k, by)
     return Found(rows[best], scores[best], True, watch.profile)
 
@@ -179,14 +180,21 @@ def _everything(
     snapshot: Snapshot,
     query: Quantised,
     allowed: Bitmap | None,
+    n_allowed: int,
     n_threads: int,
     watch: _Watch,
 ) -> tuple[Rows, Scores]:
-    """Score every allowed passage on its stored codes."""
-    scores = snapshot.kernels.scan(query, snapshot.segments, allowed, n_threads)
-    rows = np.flatnonzero(scores > -np.inf).astype(np.uint32)
+    """Score every allowed passage on its stored codes; few among many are not looked for twice."""
+    kernels, segments = snapshot.kernels, snapshot.segments
+    if allowed is not None and n_allowed * 8 < snapshot.n_rows:
+        rows = _rows(allowed)
+        scores = kernels.score(query, segments, rows, n_threads)
+    else:
+        scores = kernels.scan(query, segments, allowed, n_threads)
+        rows = np.flatnonzero(scores > -np.inf).astype(np.uint32)
+        scores = scores[rows]
     watch("scan", len(rows))
-    return rows, scores[rows]
+    return rows, scores
 
 
 def _best(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, by: str) -> npt.NDArray[np.intp]:
@@ -216,6 +224,13 @@ def _both(alive: Bitmap | None, allowed: Bitmap | None) -> Bitmap | None:
     if alive is None or allowed is None:
         return allowed if alive is None else alive
     return alive & allowed
+
+
+def _rows(bitmap: Bitmap) -> Rows:
+    """The rows of a thin bitmap: most of its bytes are zero."""
+    full = np.flatnonzero(bitmap)
+    at, bit = np.nonzero(np.unpackbits(bitmap[full, None], axis=1, bitorder="little"))
+    return (full[at] * 8 + bit).astype(np.uint32)
 
 
 def _head(bitmap: Bitmap | None, n_rows: int) -> Bitmap | None:
