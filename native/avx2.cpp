@@ -1,4 +1,4 @@
-// AVX2: levels widened to 16 bits, two products and their sum an instruction, none of it saturating.
+// AVX2: levels widened to 16 bits, two products and their sum an instruction; none saturates.
 #include <immintrin.h>
 
 #include "table.h"

@@ -13,11 +13,12 @@ struct Avx512Vnni {
     static constexpr int kBias = 128;
     static constexpr int kGroup = 4;
 
-    // Sixteen sums are enough to hide the latency. The pragmas keep them in registers, and the two
-    // steps of the middle loop keep GCC 12 from copying each of them on every step (a quarter slower).
+    // Sixteen sums are enough to hide the latency. The pragmas keep them in registers; without two
+    // steps at once of the middle loop, GCC 12 copies each sum on every step, a quarter slower.
     template <int L>
-    [[gnu::noinline]] static void dots(const Level* tokens, int64_t stride, int64_t n, const Weight* weights,
-                     int64_t n_groups, const int32_t* start, int32_t* out) {
+    [[gnu::noinline]] static void dots(const Level* tokens, int64_t stride, int64_t n,
+                                       const Weight* weights, int64_t n_groups,
+                                       const int32_t* start, int32_t* out) {
         constexpr int Z = L / 16, T = 16 / Z;
         for (int64_t i = 0; i < n; i += T, tokens += T * stride, out += T * L) {
             __m512i sums[T][Z];
@@ -30,7 +31,8 @@ struct Avx512Vnni {
                 const Weight* lanes = weights + g * L * 4;
 #pragma GCC unroll 16
                 for (int t = 0; t < T; ++t) {
-                    const __m512i levels = _mm512_set1_epi32(load<int32_t>(tokens + t * stride + g * 4));
+                    const __m512i levels =
+                        _mm512_set1_epi32(load<int32_t>(tokens + t * stride + g * 4));
 #pragma GCC unroll 2
                     for (int z = 0; z < Z; ++z)
                         sums[t][z] = _mm512_dpbusd_epi32(sums[t][z], levels,

@@ -67,8 +67,9 @@ void check_offsets(const In<int64_t, 1>& offsets, int64_t n, const std::string& 
     bool rising = !at.empty() && at.front() == 0 && at.back() == n;
     for (size_t i = 1; rising && i < at.size(); ++i) rising = at[i - 1] <= at[i];
     if (rising) return;
-    throw Damaged{name, "rising offsets 0 … " + std::to_string(n),
-                  at.empty() ? "none" : std::to_string(at.front()) + " … " + std::to_string(at.back())};
+    throw Damaged{
+        name, "rising offsets 0 … " + std::to_string(n),
+        at.empty() ? "none" : std::to_string(at.front()) + " … " + std::to_string(at.back())};
 }
 
 Vectors vectors(const In<int8_t, 2>& codes, const In<float, 1>& scales) {
@@ -248,7 +249,8 @@ nb::tuple cluster(const Table& table, In<int8_t, 2> codes, In<int64_t, 1> group_
 }
 
 nb::object assign(const Table& table, In<int8_t, 2> codes, In<int64_t, 1> first,
-                  In<int64_t, 1> last, In<int8_t, 2> centroids, In<float, 1> scales, int n_threads) {
+                  In<int64_t, 1> last, In<int8_t, 2> centroids, In<float, 1> scales,
+                  int n_threads) {
     require(first.shape(0) == codes.shape(0) && last.shape(0) == codes.shape(0),
             "first and last must be (n,)");
     const Vectors choice = vectors(centroids, scales);

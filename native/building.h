@@ -298,7 +298,8 @@ private:
         for (int64_t k = 0; k < padded_; k += kWidth) {
             const F32 x = load<F32>(rest_.begin() + k) * splat(stretch);
             I32 code{};
-            for (int c = 0; c + 1 < 1 << codec_.bits; ++c) code -= x > splat(cuts_[c]);    // true is -1
+            for (int c = 0; c + 1 < 1 << codec_.bits; ++c)
+                code -= x > splat(cuts_[c]);    // a comparison that holds is -1
             store(place_.begin() + k, code);
         }
         for (int64_t k = 0; k < dim_; ++k) code_[k] = static_cast<uint8_t>(place_[k]);

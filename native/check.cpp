@@ -4,8 +4,8 @@
 //     check            every function, every table, sizes that break things
 //     check bench      millions of tokens a second, 32 query tokens x 128 dims
 //
-// Outputs lie between canaries. The seed is fixed: a failure can be run again, and the digest of all
-// outputs is the same on every machine and with every compiler.
+// Outputs lie between canaries. The seed is fixed: a failure can be run again, and the digest of
+// all outputs is the same on every machine and with every compiler.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -113,7 +113,7 @@ struct World {
             norms.push_back(float(i) * 1e-4f);
             factors.push_back(0.9f + float(i) * 1e-3f);
         }
-        for (int i = 0; i + 1 < 1 << bits; ++i) cuts.push_back(float(i + 1) / float(1 << bits) - 0.5f);
+        for (int i = 1; i < 1 << bits; ++i) cuts.push_back(float(i) / float(1 << bits) - 0.5f);
         codec = {bits, cells.view, leaves.view, leaf_cells.data(), {}, {}, levels.data(),
                  norms.data(), factors.data(), 1.02f};
         codec.group_leaves();
@@ -225,7 +225,8 @@ std::vector<Call> calls(const World& w, int n_threads) {
             const int64_t best = std::min<int64_t>(50, w.n_rows());
             auto* rows = out.room<uint32_t>(best);
             auto* gains = out.room<float>(best);
-            *out.room<int64_t>(1) = table.walk(probe, w.segments, w.allowed.data(), best, rows, gains);
+            *out.room<int64_t>(1) =
+                table.walk(probe, w.segments, w.allowed.data(), best, rows, gains);
         }},
         {"interact", n, [=, &w, rows = some_rows(30)](const Table& table, Output& out) {
             const Probe probe = probed(table, out);
@@ -275,14 +276,15 @@ int check() {
                 for (const Call& call : calls(world, 1 + int(below(3)))) {
                     Output expected;
                     call.run(plain, expected);
-                    for (uint8_t byte : expected.read()) digest = (digest ^ byte) * 1'099'511'628'211u;
+                    for (uint8_t byte : expected.read())
+                        digest = (digest ^ byte) * 1'099'511'628'211u;
                     for (const Table* table : tables()) {
                         Output found;
                         call.run(*table, found);
                         ++n_checked;
                         if (found.read() == expected.read()) continue;
-                        std::printf("%s: %s differs: dim %d, %d query tokens, %d bits\n", table->name,
-                                    call.name, int(dim), int(n_query), bits);
+                        std::printf("%s: %s differs: dim %d, %d query tokens, %d bits\n",
+                                    table->name, call.name, int(dim), int(n_query), bits);
                         return 1;
                     }
                 }
@@ -303,7 +305,7 @@ int bench() {
                 double best = 1e9;
                 for (int run = 0; run < 5; ++run) {
                     Output out;
-                    const std::clock_t start = std::clock();    // CPU time: others may run beside us
+                    const std::clock_t start = std::clock();    // CPU time: others may run too
                     call.run(*table, out);
                     best = std::min(best, double(std::clock() - start) / CLOCKS_PER_SEC);
                 }

@@ -1,4 +1,4 @@
-// What a kernel table does: the C++ side of src/interlace/kernels/api.py, where the arrays are told.
+// What a kernel table does: the C++ side of src/interlace/kernels/api.py, which tells the arrays.
 // The arithmetic is specified by src/interlace/kernels/reference.py, to the last bit.
 #pragma once
 

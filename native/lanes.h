@@ -1,6 +1,6 @@
 // The small tools that all kernels are written with. This header and the ones that include it are
-// compiled once for each instruction set: everything is in an unnamed namespace, so that no function
-// compiled for a new machine can be linked into the code for an old one.
+// compiled once for each instruction set: everything is in an unnamed namespace, so that no
+// function compiled for a new machine can be linked into the code for an old one.
 #pragma once
 
 #include <algorithm>
@@ -101,7 +101,8 @@ class Buffer {
 public:
     Buffer() = default;
     explicit Buffer(int64_t n)
-        : data_(static_cast<T*>(::operator new(static_cast<size_t>(n) * sizeof(T), kLine))), n_(n) {}
+        : data_(static_cast<T*>(::operator new(static_cast<size_t>(n) * sizeof(T), kLine))),
+          n_(n) {}
     Buffer(int64_t n, T value) : Buffer(n) { std::fill_n(data_, n, value); }
     Buffer(Buffer&& other) noexcept { swap(other); }
     Buffer& operator=(Buffer&& other) noexcept {
@@ -170,7 +171,7 @@ public:
     float least() const { return least_; }    // what scores less is no longer among the best
 
     void push(float score, uint32_t id) {
-        if (!(score >= least_)) return;    // so that NaN, which no writer writes, cannot confuse sorting
+        if (!(score >= least_)) return;    // nor may a NaN of a damaged codec confuse sorting
         kept_[size_++] = {score, id};
         if (size_ == kept_.size()) cut();
     }

@@ -5,7 +5,7 @@
 //
 //     Level, kBias    a document level in a tile is stored as Level(level + kBias)
 //     Weight, kGroup  a query level in a panel; kGroup coordinates of a lane lie together
-//     dots<L>()       out[i][l] = start[l] + sum over k of tile[i][k] * weights[k / kGroup][l][k % kGroup]
+//     dots<L>()       out[i][l] = start[l] + the sum over k of tile[i][k] * (lane l's level k)
 //     widen()         int8 levels to Levels
 //     expand()        packed residual codes to Levels
 #pragma once
@@ -123,7 +123,7 @@ private:
     alignas(64) int32_t products_[kTile * 32];
 };
 
-// Runs visit(i, cosines) over rows[0..n): each row's product with every lane, times the row's scale.
+// Runs visit(i, cosines) over n rows: each row's product with every lane, times the row's scale.
 template <int L, class Isa, class Row, class Visit>
 void multiply_rows(const Vectors& vectors, int64_t n, Row row, const Panel<Isa, L>& panel,
                    Tile<Isa>& tile, Visit visit) {

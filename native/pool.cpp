@@ -16,7 +16,7 @@ void parallel_for(int64_t n, int n_threads, void* context, void (*run)(void*, in
 
     auto work = [&] {
         try {
-            for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) run(context, i);
+            for (int64_t i; (i = next.fetch_add(1)) < n;) run(context, i);
         } catch (...) {
             std::lock_guard lock(first);
             if (!thrown) thrown = std::current_exception();

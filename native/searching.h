@@ -417,8 +417,8 @@ public:
             for (F32& part : lanes.part) part *= splat(scale_[i]);
         } else {
             for (int p = 0; p < Lanes<L>::kParts; ++p)
-                lanes.part[p] = (load<F32>(near_[i] + p * kWidth) + lanes.part[p] * splat(scale_[i])) *
-                                splat(factor_[i]);
+                lanes.part[p] = splat(factor_[i]) * (load<F32>(near_[i] + p * kWidth) +
+                                                     lanes.part[p] * splat(scale_[i]));
         }
         return lanes;
     }
@@ -433,8 +433,8 @@ private:
     const float* near_[kTile];
 };
 
-// Adds each passage's MaxSim with one panel to scores[passage.out]. Tokens of several short passages
-// share a tile, and a long passage runs through several.
+// Adds each passage's MaxSim with one panel to scores[passage.out]. Tokens of several short
+// passages share a tile, and a long passage runs through several.
 template <class Isa, int L>
 void add_scores(const Segment& segment, const Leaves* leaves, const Panel<Isa, L>& panel,
                 std::span<const Passage> passages, float* scores) {
@@ -490,7 +490,8 @@ void score_passages(const Vectors& query, const Segment& segment,
                     std::span<const Passage> passages, float* scores, int n_threads) {
     for (const Passage& passage : passages) scores[passage.out] = 0;
     const int64_t n_tokens = count_tokens(passages);
-    const int64_t share = n_threads > 1 ? std::max<int64_t>(1024, n_tokens / (8 * n_threads)) : n_tokens;
+    const int64_t share =
+        n_threads > 1 ? std::max<int64_t>(1024, n_tokens / (8 * n_threads)) : n_tokens;
     Buffer<int64_t> cuts(static_cast<int64_t>(passages.size()) + 1);
     int64_t n_tasks = 0, due = share;
     cuts[0] = 0;
@@ -599,7 +600,8 @@ inline void best_products(const float* tokens, int64_t n, int64_t dim, const flo
         for (int64_t k = 0; k < dim; ++k)
             for (int r = 0; r < kRows; ++r)
                 for (int p = 0; p < 2; ++p)
-                    sums[r][p] += splat(row[r][k]) * load<F32>(panel + k * kFloatLanes + p * kWidth);
+                    sums[r][p] +=
+                        splat(row[r][k]) * load<F32>(panel + k * kFloatLanes + p * kWidth);
         for (int r = 0; r < kRows; ++r)
             for (int p = 0; p < 2; ++p) best.part[p] = larger(sums[r][p], best.part[p]);
     }
@@ -612,7 +614,8 @@ inline void maxsim(const float* query, int64_t n_query, const float* tokens, int
     Buffer<float> panels(n_panels * dim * kFloatLanes, 0.0f);
     for (int64_t q = 0; q < n_query; ++q)
         for (int64_t k = 0; k < dim; ++k)
-            panels[(q / kFloatLanes * dim + k) * kFloatLanes + q % kFloatLanes] = query[q * dim + k];
+            panels[(q / kFloatLanes * dim + k) * kFloatLanes + q % kFloatLanes] =
+                query[q * dim + k];
 
     parallel_ranges(n_docs, 16, n_threads, [&](int64_t begin, int64_t end) {
         for (int64_t d = begin; d < end; ++d) {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interlace.kernels import _native
+import interlace.kernels._native as _native
 from interlace.kernels.api import (
     F32,
     I8,
