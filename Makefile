@@ -12,14 +12,15 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 SOURCES := pyproject.toml $(wildcard CMakeLists.txt README.md LICENSE) \
 	$(shell find src native -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test test-slow lint check clean
+.PHONY: help demo test test-slow lint sanitize check clean
 
 help:
 	@echo "make demo       index the docs of Python's standard library, search them, explain a hit"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take minutes"
 	@echo "make lint       check style, formatting, types and who imports whom"
-	@echo "make check      test, then lint"
+	@echo "make sanitize   check the C++ kernels under the address and undefined-behaviour sanitizers"
+	@echo "make check      test, lint and sanitize"
 	@echo "make clean      remove .venv and everything that was built"
 
 demo: $(VENV)/.installed
@@ -37,7 +38,13 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: test lint
+sanitize: $(VENV)/.installed-test
+	$(BIN)/cmake -S . -B build/check -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+		-DINTERLACE_CHECK=ON -DINTERLACE_SANITIZE=ON -DINTERLACE_WERROR=ON
+	$(BIN)/cmake --build build/check
+	build/check/check
+
+check: test lint sanitize
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
