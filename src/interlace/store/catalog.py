@@ -86,7 +86,7 @@ CREATE TABLE passages (
     died INTEGER,
     dropped INTEGER
 );
-CREATE INDEX passages_by_document ON passages (document);
+CREATE INDEX passages_by_document ON passages (document, ordinal);
 CREATE INDEX passages_dead ON passages (died) WHERE died IS NOT NULL;
 CREATE INDEX passages_dropped ON passages (dropped) WHERE dropped IS NOT NULL;
 CREATE TABLE segments (
@@ -295,12 +295,15 @@ class Catalog:
         )
 
     def dead_passages(self, commit: int) -> _Numbers:
-        """Insertion numbers of passages that died by a commit, ascending: the tombstones."""
+        """Insertion numbers of passages that died by a commit, ascending: the tombstones.
+
+        Sorted here: asked for an order, SQLite reads the whole table in it instead of the index.
+        """
         rows = self._rows(
-            "SELECT number FROM passages WHERE died <= :commit ORDER BY number",
+            "SELECT number FROM passages INDEXED BY passages_dead WHERE died <= :commit",
             {"commit": commit},
         )
-        return np.array([number for (number,) in rows], np.int64)
+        return np.sort(np.array([number for (number,) in rows], np.int64))
 
     def live_passages(self, commit: int) -> _Numbers:
         """Insertion numbers of live passages, ascending."""
@@ -334,23 +337,25 @@ class Catalog:
                 yield f"{what}: {self.path}: {n} such."
 
     def passages(self, numbers: Sequence[int], commit: int) -> list[StoredPassage]:
-        """Passages by insertion number, in the order asked."""
+        """Passages by insertion number, in the order asked; a text is read once a document."""
         rows = self._rows(
-            'SELECT p.number, p.document, d.id, p.ordinal, p.start, p."end", t.text, m.value'
+            'SELECT p.document, p.number, d.id, p.ordinal, p.start, p."end", m.value'
             " FROM json_each(:numbers) AS asked"
-            " JOIN passages AS p ON p.number = asked.value"
+            " CROSS JOIN passages AS p ON p.number = asked.value"
             " JOIN documents AS d ON d.number = p.document"
-            " JOIN texts AS t ON t.document = p.document"
             f" JOIN metadata AS m ON m.document = p.document AND {_LIVE.format('m')}"
             " WHERE p.born <= :commit",
             {"numbers": json.dumps(list(map(int, numbers))), "commit": commit},
         )
-        found = {
-            number: StoredPassage(
-                document, id_, ordinal, start, end, text[start:end], self._parsed(value)
-            )
-            for number, document, id_, ordinal, start, end, text, value in rows
-        }
+        by_document: dict[int, list[Any]] = {}
+        for document, *row in rows:
+            by_document.setdefault(document, []).append(row)
+        found: dict[int, StoredPassage] = {}
+        for document, text in self._texts(by_document):
+            for number, id_, ordinal, start, end, value in by_document[document]:
+                found[number] = StoredPassage(
+                    document, id_, ordinal, start, end, text[start:end], self._parsed(value)
+                )
         missing = [number for number in numbers if number not in found]
         if missing:
             raise Corrupt(
@@ -359,37 +364,72 @@ class Catalog:
             )
         return [found[number] for number in numbers]
 
-    def documents(self, ids: Sequence[Id], commit: int) -> dict[Id, Document]:
+    def _texts(self, documents: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """The texts of documents by insertion number, one in memory at a time.
+
+        SQLite's own ``substr`` ends a text at its first NUL, so slices are cut in Python.
+        """
+        for document in documents:
+            sql = "SELECT text FROM texts WHERE document = :document"
+            for (text,) in self._rows(sql, {"document": document}):
+                yield document, text
+
+    def _rows_by_id(self, sql: str, ids: Iterable[Id], commit: int | None = None) -> list[Any]:
+        """Rows of a statement on ``{asked}``, a table whose ``value`` is each of these ids.
+
+        All ids go in one statement, but those with a NUL, where a string in SQLite's JSON ends.
+        """
+        plain: list[Id] = []
+        rows: list[Any] = []
+        for id_ in ids:
+            if isinstance(id_, str) and "\0" in id_:
+                values = {"id": id_, "commit": commit}
+                rows += self._rows(sql.format(asked="(SELECT :id AS value)"), values)
+            else:
+                plain.append(id_)
+        if plain:
+            values = {"ids": json.dumps(plain), "commit": commit}
+            rows += self._rows(sql.format(asked="json_each(:ids)"), values)
+        return rows
+
+    def documents(self, ids: Iterable[Id], commit: int) -> dict[Id, Document]:
         """Live documents by id; unknown ids are left out."""
-        sql = (
-            "SELECT t.text, m.value FROM documents AS d"
+        rows = self._rows_by_id(
+            "SELECT d.id, t.text, m.value FROM {asked} AS asked"
+            f" CROSS JOIN documents AS d ON d.id = asked.value AND {_LIVE.format('d')}"
             " JOIN texts AS t ON t.document = d.number"
-            f" JOIN metadata AS m ON m.document = d.number AND {_LIVE.format('m')}"
-            f" WHERE d.id = :id AND {_LIVE.format('d')}"
+            f" JOIN metadata AS m ON m.document = d.number AND {_LIVE.format('m')}",
+            ids,
+            commit,
         )
-        found: dict[Id, Document] = {}
-        for id_ in ids:
-            for text, value in self._rows(sql, {"id": id_, "commit": commit}):
-                found[id_] = Document(text, id_, self._parsed(value))
-        return found
+        return {id_: Document(text, id_, self._parsed(value)) for id_, text, value in rows}
 
-    def numbers(self, ids: Iterable[Id], commit: int) -> dict[Id, int]:
-        """Insertion numbers of live documents by id; unknown ids are left out."""
-        sql = f"SELECT number FROM documents AS d WHERE id = :id AND {_LIVE.format('d')}"
-        found: dict[Id, int] = {}
-        for id_ in ids:
-            for (number,) in self._rows(sql, {"id": id_, "commit": commit}):
-                found[id_] = number
-        return found
-
-    def passages_of(self, document: int, commit: int) -> list[int]:
-        """Insertion numbers of a document's passages."""
-        rows = self._rows(
-            "SELECT number FROM passages WHERE document = :document AND born <= :commit"
-            " ORDER BY number",
-            {"document": document, "commit": commit},
+    def passage_numbers(self, ids: Iterable[Id], commit: int) -> tuple[set[Id], _Numbers]:
+        """Which of these ids are alive, and the insertion numbers of their passages, ascending."""
+        rows = self._rows_by_id(
+            "SELECT d.id, p.number FROM {asked} AS asked"
+            f" CROSS JOIN documents AS d ON d.id = asked.value AND {_LIVE.format('d')}"
+            " LEFT JOIN passages AS p ON p.document = d.number",
+            ids,
+            commit,
         )
-        return [number for (number,) in rows]
+        numbers = [number for _, number in rows if number is not None]
+        return {id_ for id_, _ in rows}, np.unique(np.array(numbers, np.int64))
+
+    def passage_number(self, id_: Id, ordinal: int, commit: int) -> int | None:
+        """The insertion number of one passage of a live document; None when there is none."""
+        number: int | None = self._value(
+            "SELECT p.number FROM documents AS d"
+            " JOIN passages AS p ON p.document = d.number AND p.ordinal = :ordinal"
+            f" WHERE d.id = :id AND {_LIVE.format('d')}",
+            {"id": id_, "ordinal": ordinal, "commit": commit},
+        )
+        return number
+
+    def contains(self, id_: Id, commit: int) -> bool:
+        """Whether a document of this id is alive."""
+        sql = f"SELECT 1 FROM documents AS d WHERE id = :id AND {_LIVE.format('d')}"
+        return self._value(sql, {"id": id_, "commit": commit}) is not None
 
     def ids(self, commit: int, *, at_once: int = 1_000) -> Iterator[Id]:
         """Ids of live documents in insertion order; fetched in runs, so that nothing is held."""
@@ -450,12 +490,13 @@ class Catalog:
 
     def hashes(self, ids: Iterable[Id]) -> dict[Id, str]:
         """Content hashes of live documents, the transaction's own changes seen."""
-        found: dict[Id, str] = {}
-        sql = "SELECT content_hash FROM documents WHERE id = :id AND died IS NULL"
-        for id_ in ids:
-            for (content_hash,) in self._rows(sql, {"id": id_}):
-                found[id_] = content_hash
-        return found
+        return dict(
+            self._rows_by_id(
+                "SELECT d.id, d.content_hash FROM {asked} AS asked"
+                " CROSS JOIN documents AS d ON d.id = asked.value AND d.died IS NULL",
+                ids,
+            )
+        )
 
     def add_document(
         self, number: int, document: Document, content_hash: str, metadata: str, born: int

@@ -35,8 +35,6 @@ class Snapshot:
     n_fresh_segments, n_fresh_rows, n_rows : int
     codec : Handle or None
         What settled segments refer to; None before anything is settled.
-    codecs : tuple of Handle
-        The codec of each settled segment.
     alive : (ceil(n_rows / 8),) uint8, or None
         Bit ``row & 7`` of byte ``row >> 3``; None when no row is dead.
     passage_of_row, document_of_row : (n_rows,) int64
@@ -68,7 +66,6 @@ class Snapshot:
             folder.handle(segment, self.codec) for segment in self.opened
         )
         self.n_fresh_segments = sum(row.kind == FRESH for row in rows)
-        self.codecs: tuple[Handle, ...] = (self.codec,) * (len(rows) - self.n_fresh_segments)
         self._bases = np.append(0, np.cumsum([row.n_passages for row in rows])).astype(np.int64)
         self.n_rows = int(self._bases[-1])
         self.n_fresh_rows = int(self._bases[self.n_fresh_segments])
@@ -102,12 +99,26 @@ class Snapshot:
 
     def rows_of(self, ids: Sequence[Id]) -> Numbers:
         """Rows of some documents' passages, in insertion order; unknown ids have none."""
-        catalog = self._mine
-        found = catalog.numbers(map(check_id, ids), self.number).values()
-        numbers = np.array(
-            [n for number in found for n in catalog.passages_of(number, self.number)], np.int64
-        )
-        numbers.sort()
+        return self.find(ids)[0]
+
+    def find(self, ids: Sequence[Id]) -> tuple[Numbers, list[Id]]:
+        """Rows of some documents' passages, in insertion order, and the ids that are unknown.
+
+        One statement for all ids.
+        """
+        ids = list(map(check_id, ids))
+        known, numbers = self._mine.passage_numbers(ids, self.number)
+        return self._rows_at(numbers), [id_ for id_ in ids if id_ not in known]
+
+    def row_of(self, id_: Id, number: int) -> int | None:
+        """The row of one passage of a document; None when there is no such."""
+        found = self._mine.passage_number(check_id(id_), int(number), self.number)
+        if found is None:
+            return None
+        return next(iter(self._rows_at(np.array([found], np.int64)).tolist()), None)
+
+    def _rows_at(self, numbers: Numbers) -> Numbers:
+        """Rows of the passages with these insertion numbers, both ascending in those."""
         rows = [
             base + segment.ordinals(numbers)
             for base, segment in zip(self._bases.tolist(), self.opened, strict=False)
@@ -121,11 +132,11 @@ class Snapshot:
 
     def ids(self) -> Iterator[Id]:
         """Ids of live documents, in insertion order."""
-        return self._mine.ids(self.number)
+        yield from self._mine.ids(self.number)  # a generator holds the snapshot while it runs
 
     def contains(self, id_: Id) -> bool:
         """Whether a document of this id is alive."""
-        return bool(self._mine.numbers([check_id(id_)], self.number))
+        return self._mine.contains(check_id(id_), self.number)
 
     def embeddings(self, row: int) -> npt.NDArray[np.float32]:
         """Token embeddings of a row as they are stored: ``(n_tokens, dim)`` unit rows, decoded.
