@@ -484,6 +484,9 @@ void add_scores(const Segment& segment, const Leaves* leaves, const Panel<Isa, L
     if (filled) flush();
 }
 
+// A task of fewer tokens is done before another thread has started.
+constexpr int64_t kTokensPerTask = 16'384;
+
 // Scores passages of one segment; a task takes neighbours, and each costs what its tokens cost.
 template <class Isa>
 void score_passages(const Vectors& query, const Segment& segment,
@@ -491,7 +494,7 @@ void score_passages(const Vectors& query, const Segment& segment,
     for (const Passage& passage : passages) scores[passage.out] = 0;
     const int64_t n_tokens = count_tokens(passages);
     const int64_t share =
-        n_threads > 1 ? std::max<int64_t>(1024, n_tokens / (8 * n_threads)) : n_tokens;
+        n_threads > 1 ? std::max(kTokensPerTask, n_tokens / (8 * n_threads)) : n_tokens;
     Buffer<int64_t> cuts(static_cast<int64_t>(passages.size()) + 1);
     int64_t n_tasks = 0, due = share;
     cuts[0] = 0;
