@@ -38,7 +38,7 @@ def document(i: int) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory, encoder):
-    """Large enough that every effort but the last skips passages."""
+    """Large enough that a balanced search skips passages."""
     path = tmp_path_factory.mktemp("mixed") / "mixed.lace"
     with interlace.create(path, encoder, passage_tokens=8, settle="manual") as collection:
         collection.add(map(document, range(N_SETTLED)))
@@ -165,7 +165,7 @@ def test_proven_is_said_only_of_what_equals_the_exhaustive(mixed):
             seen.add(hits.proven)
             if hits.proven:
                 assert plain(hits) == plain(exact)
-    assert seen == {False}, "no effort skipped a passage: the collection is too small for this test"
+    assert False in seen, "no effort skipped a passage: the collection is too small for this test"
 
 
 # --- how many hits -------------------------------------------------------------------------------
