@@ -1,6 +1,7 @@
 """Posting lists: for each leaf, the passages that have a token there, in blocks of 65,536 passages.
 
-A block's ordinals fit 16 bits, and a walk over it needs one small array of accumulators.
+A block's ordinals fit 16 bits, and a walk over it needs one small array of accumulators. Building
+takes about 20 bytes a token of one block beyond what it returns.
 """
 
 from __future__ import annotations
@@ -36,16 +37,18 @@ def _block(
     offsets: npt.NDArray[np.int64], leaves: npt.NDArray[np.uint32]
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
     """Distinct (leaf, ordinal) pairs of one block: the leaves, list lengths, and ordinals."""
-    ordinals = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint64), np.diff(offsets))
-    pairs = leaves[offsets[0] : offsets[-1]].astype(np.uint64) << np.uint64(16) | ordinals
+    pairs = leaves[offsets[0] : offsets[-1]].astype(np.uint64)
+    pairs <<= np.uint64(16)
+    pairs |= np.repeat(np.arange(len(offsets) - 1, dtype=np.uint16), np.diff(offsets))
     pairs.sort()  # np.unique would hash first, which takes far longer on such pairs
     pairs = pairs[_is_first(pairs)]
-    by_leaf = pairs >> np.uint64(16)
-    starts = np.flatnonzero(_is_first(by_leaf))
+    ordinals = pairs.astype(np.uint16)  # keeps the low bits
+    pairs >>= np.uint64(16)
+    starts = np.flatnonzero(_is_first(pairs))
     return (
-        by_leaf[starts].astype(np.uint32),
+        pairs[starts].astype(np.uint32),
         np.diff(np.append(starts, len(pairs))).astype(np.int64),
-        (pairs & np.uint64(0xFFFF)).astype(np.uint16),
+        ordinals,
     )
 
 
