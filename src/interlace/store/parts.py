@@ -92,7 +92,7 @@ class Parts:
 
 
 def joined(parts: Sequence[Part], segments: Sequence[Segment] = ()) -> Part:
-    """Parts one after another; an array that one of them lacks is left out.
+    """Parts one after another; where some have token ids, those of the others are -1.
 
     ``segments`` tells the arrays' names and widths where there are no parts.
     """
@@ -100,13 +100,27 @@ def joined(parts: Sequence[Part], segments: Sequence[Segment] = ()) -> Part:
         return segments[0].part(0, 0)
     if len(parts) == 1:
         return parts[0]
-    names = [name for name in parts[0].tokens if all(name in part.tokens for part in parts)]
+    tokens = {
+        name: np.concatenate([part.tokens[name] for part in parts])
+        for name in parts[0].tokens
+        if name != "token_ids"
+    }
+    typed = with_ids([(part.n_tokens, part.tokens.get("token_ids")) for part in parts])
     return Part(
         np.concatenate([part.passages for part in parts]),
         np.concatenate([part.documents for part in parts]),
         np.concatenate([part.lengths for part in parts]),
-        {name: np.concatenate([part.tokens[name] for part in parts]) for name in names},
+        tokens if typed is None else {**tokens, "token_ids": typed},
     )
+
+
+def with_ids(
+    parts: Sequence[tuple[int, npt.NDArray[np.int32] | None]],
+) -> npt.NDArray[np.int32] | None:
+    """Join the token ids of parts of so many tokens: -1 where they lack, None where all do."""
+    if all(ids is None for n, ids in parts if n):
+        return None
+    return np.concatenate([np.full(n, -1, np.int32) if ids is None else ids for n, ids in parts])
 
 
 def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

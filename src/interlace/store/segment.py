@@ -53,7 +53,7 @@ class Part(NamedTuple):
     passages, documents : (n,) int64, insertion numbers
     lengths : (n,) int64, tokens of each passage
     tokens : mapping of name to (n_tokens, …) array
-        Fresh: ``codes``, ``scales`` and, when every passage has them, ``token_ids``.
+        Fresh: ``codes``, ``scales`` and, when some passage has them, ``token_ids``, -1 elsewhere.
         Settled: ``leaves``, ``codes``, ``norms``, ``factors``.
     """
 
