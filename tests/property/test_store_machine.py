@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from interlace import files, store
 from interlace.types import Document, Id
 
-IDS = st.one_of(st.integers(0, 12), st.integers(0, 12).map(str), st.sampled_from(["ü", "", "a\0"]))
+IDS = st.one_of(st.integers(0, 12), st.integers(0, 12).map(str), st.sampled_from(["ü", " ", "a\0"]))
 METADATA = st.dictionaries(
     st.text(max_size=3).filter(lambda text: text.isprintable()),
     st.one_of(st.none(), st.booleans(), st.integers(), st.text("aé\0", max_size=3)),

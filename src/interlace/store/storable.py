@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from interlace.errors import InputError
 from interlace.types import Id
 
 _DEPTH_MAX = 64
+_INT_BITS_MAX = 4_096
+"""Longer numbers Python refuses to read back, beyond 4,300 digits."""
 
 
 def check_id(id_: object) -> Id:
@@ -19,17 +22,19 @@ def check_id(id_: object) -> Id:
     Raises
     ------
     InputError
-        When it is neither a string nor a whole number of 64 bits.
+        When it is neither a string that is not empty nor a whole number of 64 bits.
     """
-    if isinstance(id_, bool) or not isinstance(id_, str | int):
+    if isinstance(id_, bool) or not isinstance(id_, str | numbers.Integral):
         raise InputError(
             f"an id must be a string or a whole number: {id_!r} is {_article(id_)}. "
             "Convert it, for example with str()."
         )
     if isinstance(id_, str):
+        if not id_:
+            raise InputError("an id is empty: ''. Give the document a name.")
         _check_characters(id_, f"id {id_!r}")
         return str(id_)
-    if not -(2**63) <= id_ < 2**63:
+    if not -(2**63) <= int(id_) < 2**63:
         raise InputError(f"an id is too large: {id_}. Whole numbers have 64 bits; use a string.")
     return int(id_)
 
@@ -86,7 +91,10 @@ def _check_value(value: object, owner: str, path: str, depth: int) -> None:
             raise InputError(f"JSON has no {value}: {where}. Use null (None) instead.")
     elif isinstance(value, str):
         _check_characters(value, where)
-    elif not isinstance(value, int | None):
+    elif isinstance(value, int):
+        if value.bit_length() > _INT_BITS_MAX:
+            raise InputError(f"a number has too many digits: {where}. Make it a string.")
+    elif value is not None:
         raise InputError(
             f"JSON cannot hold {_article(value)}: {where}. "
             "Use strings, numbers, booleans, None, lists and dicts; dates as ISO strings."
