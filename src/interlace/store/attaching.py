@@ -9,7 +9,7 @@ from interlace.errors import CollectionError, InputError, ModelMismatch
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
-from interlace.store.rows import GenerationRow
+from interlace.store.rows import DocumentRow, GenerationRow
 from interlace.store.segment import FRESH, Numbers, Segment, open_chunks
 from interlace.store.transaction import Transaction
 from interlace.store.writing import write_chunk, write_fresh, write_settled
@@ -19,7 +19,7 @@ _SAME = ("dim", "codec", "seed")
 
 def adopt_codec(
     folder: Folder,
-    before_commit: Callable[[], None],
+    let_go: Callable[[], None],
     other: Folder,
     generation: GenerationRow | None,
 ) -> bool:
@@ -29,7 +29,7 @@ def adopt_codec(
         raise CollectionError(
             f"nothing is settled yet: {other.path}. Settle it first: that trains its codec."
         )
-    with folder.shape_lock(), Transaction(folder, before_commit) as transaction:
+    with folder.shape_lock(), Transaction(folder, let_go) as transaction:
         transaction.may_sweep = True
         folder.sweep(transaction.catalog)
         _copy_codec(folder, transaction, other, generation)
@@ -41,7 +41,7 @@ def adopt_codec(
 
 def attach(
     folder: Folder,
-    before_commit: Callable[[], None],
+    let_go: Callable[[], None],
     other: Folder,
     other_catalog: Catalog,
     number: int,
@@ -53,7 +53,7 @@ def attach(
     _check_same(folder, other)
     generation = other_catalog.generation(number)
     dead = other_catalog.dead_passages(number)
-    with folder.shape_lock(), Transaction(folder, before_commit) as transaction:
+    with folder.shape_lock(), Transaction(folder, let_go) as transaction:
         transaction.may_sweep = True
         folder.sweep(transaction.catalog)
         if generation is not None:
@@ -127,9 +127,14 @@ def _copy_rows(transaction: Transaction, other: Catalog, number: int) -> int:
                 "Delete it from one of them."
             )
         document = stored.number + transaction.next_document
-        catalog.add_document(
-            document, stored.document, stored.content_hash, stored.metadata, transaction.number
+        row = DocumentRow(
+            document,
+            stored.document.id,
+            stored.content_hash,
+            stored.document.text,
+            stored.metadata,
         )
+        catalog.add_documents([row], transaction.number)
         catalog.add_passages(
             (
                 (passage + transaction.next_passage, document, ordinal, start, end)

@@ -34,6 +34,7 @@ from interlace.store.rows import (
     FORMAT,
     OLDEST_READABLE,
     Commit,
+    DocumentRow,
     GenerationRow,
     SegmentRow,
     StoredDocument,
@@ -498,17 +499,19 @@ class Catalog:
             )
         )
 
-    def add_document(
-        self, number: int, document: Document, content_hash: str, metadata: str, born: int
-    ) -> None:
-        """Add a document whose id no live one has."""
-        values = (number, document.id, content_hash, born)
-        with self._connection() as connection:
-            connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?, NULL)", values)
-            connection.execute("INSERT INTO texts VALUES (?, ?)", (number, document.text))
-            connection.execute(
-                "INSERT INTO metadata VALUES (?, ?, ?, NULL)", (number, metadata, born)
-            )
+    def add_documents(self, rows: Sequence[DocumentRow], born: int) -> None:
+        """Add documents whose ids no live ones have."""
+        self._change_many(
+            "INSERT INTO documents VALUES (?, ?, ?, ?, NULL)",
+            ((row.number, row.id, row.content_hash, born) for row in rows),
+        )
+        self._change_many(
+            "INSERT INTO texts VALUES (?, ?)", ((row.number, row.text) for row in rows)
+        )
+        self._change_many(
+            "INSERT INTO metadata VALUES (?, ?, ?, NULL)",
+            ((row.number, row.metadata, born) for row in rows),
+        )
 
     def add_passages(self, rows: Iterable[tuple[int, int, int, int, int]], born: int) -> None:
         """Add passages: insertion number, document, number in the document, start, end."""

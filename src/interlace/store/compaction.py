@@ -139,16 +139,17 @@ def merge_fresh(folder: Folder, transaction: Transaction) -> None:
 def compact(
     folder: Folder,
     catalog: Catalog,
-    before_commit: Callable[[], None],
+    let_go: Callable[[], None],
     *,
     thorough: bool,
     progress: Progress = silent,
+    wait_seconds: float | None = None,
 ) -> CompactReport:
     """Merge settled segments as one commit: copy codes, join lists, drop tombstones.
 
     The order of locks and writes is that of ``settling.settle``.
     """
-    with folder.shape_lock(), folder.swept(catalog):
+    with folder.shape_lock(wait_seconds), folder.swept(catalog):
         number = catalog.newest().number
         dead = catalog.dead_passages(number)
         rows = [row for row in catalog.segments(number) if row.kind == SETTLED]
@@ -166,7 +167,7 @@ def compact(
                 generation = group[0].generation or ""
                 written.append(write_settled(folder.path, parts, generation, folder.width))
         merged = [row for group in groups for row in group]
-        with Transaction(folder, before_commit) as transaction:
+        with Transaction(folder, let_go) as transaction:
             transaction.may_sweep = True
             for row in written:
                 transaction.add_segment(row)

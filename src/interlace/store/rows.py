@@ -62,6 +62,16 @@ class StoredPassage(NamedTuple):
     metadata: Mapping[str, Any]
 
 
+class DocumentRow(NamedTuple):
+    """A document as a writer adds it; ``metadata`` is JSON."""
+
+    number: int
+    id: Id
+    content_hash: str
+    text: str
+    metadata: str
+
+
 class StoredDocument(NamedTuple):
     """A document with all its rows, as another collection takes it over."""
 

@@ -48,17 +48,19 @@ class SettleReport:
 def settle(
     folder: Folder,
     catalog: Catalog,
-    before_commit: Callable[[], None],
+    let_go: Callable[[], None],
     progress: Progress = silent,
+    *,
+    wait_seconds: float | None = None,
 ) -> SettleReport:
-    """Settle all fresh segments as one commit.
+    """Settle all fresh segments as one commit, when others let it within so many seconds.
 
     (1) Under the shape lock the inputs are chosen; other writers may go on. (2) Files are written.
     (3) One transaction adds the settled segments and retires the inputs. Documents that die between
     (1) and (3) need no care: tombstones name passages, wherever those are held. A failure in (2)
     leaves the fresh segments as they are, searchable.
     """
-    with folder.shape_lock(), folder.swept(catalog):
+    with folder.shape_lock(wait_seconds), folder.swept(catalog):
         number = catalog.newest().number
         rows = catalog.segments(number)
         fresh = [row for row in rows if row.kind == FRESH]
@@ -73,7 +75,7 @@ def settle(
         if generation is None:
             coder.train(parts)
         coder.encode(parts)
-        with Transaction(folder, before_commit) as transaction:
+        with Transaction(folder, let_go) as transaction:
             transaction.may_sweep = True
             coder.record(transaction)
             transaction.retire(fresh, held(segments, dead))

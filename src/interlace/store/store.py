@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,13 +38,13 @@ class Store:
     ----------
     path : Path
     settings : Settings
-    last_settle_error : InterlaceError or None
+    last_settle_error : Exception or None
         Why the last settling on its own failed; the write that caused it has succeeded.
     """
 
     def __init__(self, folder: Folder, catalog: Catalog, *, settle: str) -> None:
         self.path, self.settings = folder.path, folder.settings
-        self.last_settle_error: InterlaceError | None = None
+        self.last_settle_error: Exception | None = None
         self._folder, self._catalog, self._auto = folder, catalog, settle == "auto"
         self._lock = threading.RLock()
         self._snapshot: Snapshot | None = None
@@ -91,7 +92,7 @@ class Store:
         return Writer(
             self._folder,
             encode_bulk=self._auto,
-            before_commit=self._let_go,
+            let_go=self._let_go,
             after_commit=self._after_write,
             wait_seconds=wait_seconds,
         )
@@ -102,25 +103,29 @@ class Store:
 
     def _after_write(self, outcome: Outcome) -> None:
         """Settle when the commit passed the budget: in this thread, as a commit of its own."""
-        if not self._auto:
-            return
         settings = self.settings
         budget = settings.fresh_budget_tokens if outcome.has_codec else settings.first_budget_tokens
+        if outcome.n_fresh_tokens > budget:
+            self._on_its_own(lambda: self._settle(silent, 0.0))
+        elif outcome.n_settled_segments and compaction.is_due(
+            outcome.n_settled_segments, outcome.n_held, outcome.n_alive
+        ):
+            self._on_its_own(lambda: self._compact(wait_seconds=0.0))
+
+    def _on_its_own(self, work: Callable[[], object]) -> None:
+        """Do what a commit has made due. The commit stands, whatever becomes of this."""
+        if not self._auto:
+            return
         try:
-            if outcome.n_fresh_tokens > budget:
-                self.settle()
-            elif outcome.n_settled_segments and compaction.is_due(
-                outcome.n_settled_segments, outcome.n_held, outcome.n_alive
-            ):
-                self._compact(thorough=False, progress=silent)
-        except (
-            Locked
-        ) as error:  # somebody is at it; if not, the next write is again past the budget
+            work()
+        except Locked as error:  # somebody is at it; if not, the next write is again past it
             self.last_settle_error = error
-        except InterlaceError as error:
+        except (InterlaceError, MemoryError, OSError) as error:
             self.last_settle_error = error
             warnings.warn(
-                f"settling failed, the write has succeeded: {error}", RuntimeWarning, stacklevel=4
+                f"settling failed, the write has succeeded: {error or type(error).__name__}",
+                RuntimeWarning,
+                stacklevel=5,
             )
         else:
             self.last_settle_error = None
@@ -133,17 +138,33 @@ class Store:
         Locked, CollectionError
             Nothing is lost: what is fresh stays fresh, and searchable.
         """
-        report = settling.settle(self._folder, self._catalog, self._let_go, progress)
-        self._compact(thorough=False, progress=progress)
+        return self._settle(progress, None)
+
+    def _settle(self, progress: Progress, wait_seconds: float | None) -> SettleReport:
+        report = settling.settle(
+            self._folder, self._catalog, self._let_go, progress, wait_seconds=wait_seconds
+        )
+        self._compact(progress=progress, wait_seconds=wait_seconds)
         return report
 
     def compact(self, progress: Progress = silent) -> CompactReport:
         """Merge all settled segments into one and drop every tombstone in them."""
         return self._compact(thorough=True, progress=progress)
 
-    def _compact(self, *, thorough: bool, progress: Progress) -> CompactReport:
+    def _compact(
+        self,
+        *,
+        thorough: bool = False,
+        progress: Progress = silent,
+        wait_seconds: float | None = None,
+    ) -> CompactReport:
         return compaction.compact(
-            self._folder, self._catalog, self._let_go, thorough=thorough, progress=progress
+            self._folder,
+            self._catalog,
+            self._let_go,
+            thorough=thorough,
+            progress=progress,
+            wait_seconds=wait_seconds,
         )
 
     def train_like(self, other: Store) -> bool:
@@ -162,15 +183,21 @@ class Store:
         return attaching.adopt_codec(self._folder, self._let_go, other._folder, generation)
 
     def attach(self, source: Store) -> int:
-        """Take over all live documents of a collection whose codec was taken from this one."""
+        """Take over all live documents of a collection whose codec was taken from this one.
+
+        Settled segments are merged when there are too many then; what came fresh stays fresh, so
+        that the codec does not grow away from the next collection's.
+        """
         snapshot = source.snapshot()
-        return attaching.attach(
+        n_documents = attaching.attach(
             self._folder,
             self._let_go,
             source._folder,
             source._catalog,
             snapshot.number,
         )
+        self._on_its_own(lambda: self._compact(wait_seconds=0.0))
+        return n_documents
 
     # --- looking after ---------------------------------------------------------------------------
     def verify(self, progress: Progress = silent) -> VerifyReport:

@@ -23,9 +23,10 @@ class Transaction:
     Parameters
     ----------
     folder : Folder
-    before_commit : callable
-        Called when all files are written: the store lets go of the snapshot it caches, so that
-        what only that one sees can be purged at once.
+    let_go : callable
+        Lets go of the snapshot that the store caches. Called when all files are written, so that
+        what only that one sees can be purged at once, and again after COMMIT: a thread that
+        searches in between caches the commit before.
     wait_seconds : float, optional
         For the write lock.
 
@@ -47,11 +48,11 @@ class Transaction:
     def __init__(
         self,
         folder: Folder,
-        before_commit: Callable[[], None],
+        let_go: Callable[[], None],
         *,
         wait_seconds: float | None = None,
     ) -> None:
-        self._folder, self._before_commit = folder, before_commit
+        self._folder, self._let_go = folder, let_go
         self.may_sweep = self._attempted = False
         self._retired: list[str] = []
         self._lock: Lock | None = folder.write_lock(wait_seconds)
@@ -93,7 +94,7 @@ class Transaction:
         rows whose files are on the disk. In any other order a row could name a file that is not.
         """
         files.sync_folder(self._folder.path / SEGMENTS)
-        self._before_commit()
+        self._let_go()
         self._attempted, with_files = True, False
         gate = self._folder.close_gate()
         try:
@@ -113,6 +114,7 @@ class Transaction:
         finally:
             if gate is not None:
                 gate.release()
+            self._let_go()
         self._folder.forget(self._retired)
         if with_files:
             self._sweep()

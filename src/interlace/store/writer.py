@@ -15,13 +15,21 @@ from interlace.files import Lock
 from interlace.kernels import Quantised
 from interlace.store import compaction
 from interlace.store.folder import Folder
-from interlace.store.parts import Parts, joined
+from interlace.store.parts import Parts, joined, with_ids
+from interlace.store.rows import DocumentRow
 from interlace.store.segment import FRESH, SETTLED, Numbers, Part, in_memory
 from interlace.store.settling import Coder
 from interlace.store.storable import check_id, check_text, metadata_json
 from interlace.store.transaction import Transaction
 from interlace.store.writing import write_fresh
 from interlace.types import Document, Encoded, Id, Passage
+
+_TOKENS_AT_ONCE = 1 << 13
+"""Tokens quantised in one call: short passages together, a long one alone."""
+
+_ROWS_MAX = 1_000
+_CHARACTERS_MAX = 1 << 22
+"""Documents, and characters of their texts, that wait to be inserted together."""
 
 
 class Outcome(NamedTuple):
@@ -52,18 +60,18 @@ class Writer:
         folder: Folder,
         *,
         encode_bulk: bool,
-        before_commit: Callable[[], None],
+        let_go: Callable[[], None],
         after_commit: Callable[[Outcome], None],
         wait_seconds: float | None = None,
     ) -> None:
         self.n_documents = self.n_tokens = 0
         self._folder, self._after_commit, self._encode_bulk = folder, after_commit, encode_bulk
-        self._buffer = _Buffer()
+        self._buffer, self._rows = _Buffer(), _Rows()
         self._coder: Coder | None = None
         self._broken = self._over = False
         self._number = -1
         self._shape: Lock | None = None
-        self._transaction = Transaction(folder, before_commit, wait_seconds=wait_seconds)
+        self._transaction = Transaction(folder, let_go, wait_seconds=wait_seconds)
         with self._whole():
             self._shape = folder.try_shape_lock()
             self._transaction.may_sweep = self._shape is not None
@@ -73,16 +81,21 @@ class Writer:
     # --- changes ---------------------------------------------------------------------------------
     def known(self, ids: Iterable[Id]) -> dict[Id, str]:
         """Content hashes of live documents by id, this writer's own changes seen."""
-        return self._transaction.catalog.hashes(map(check_id, ids))
+        ids = list(map(check_id, ids))
+        with self._whole():
+            self._rows.write(self._transaction)
+            return self._transaction.catalog.hashes(ids)
 
     def add(
         self,
         document: Document,
         content_hash: str,
         passages: Sequence[Passage],
-        encoded: Sequence[Encoded],
+        encoded: Iterable[Encoded],
     ) -> None:
         """Add a document, in place of a live one of the same id.
+
+        Matrices are taken one after another and kept as int8, so a generator bounds the memory.
 
         Parameters
         ----------
@@ -92,8 +105,8 @@ class Writer:
             Tells later whether the text has changed.
         passages : sequence of Passage
             Slices of the document's text.
-        encoded : sequence of Encoded
-            The matrix of each passage.
+        encoded : iterable of Encoded
+            The matrix of each passage. When it raises, nothing has changed.
 
         Raises
         ------
@@ -102,35 +115,27 @@ class Writer:
         CollectionError
             When the disk refuses; the writer can then only be left.
         """
-        assert len(passages) == len(encoded), (len(passages), len(encoded))
         assert all(document.text[p.start : p.end] == p.text for p in passages)
         id_ = check_id(document.id)
         document = Document(check_text(document.text, id_), id_, document.metadata)
         metadata = metadata_json(document.metadata, id_)
-        tokens = self._quantised(id_, encoded)
+        lengths, tokens = self._quantised(id_, encoded)
+        assert len(passages) == len(lengths), (len(passages), len(lengths))
         with self._whole():
             transaction = self._transaction
             self._end(id_)
             number, first = transaction.next_document, transaction.next_passage
             transaction.next_document += 1
             transaction.next_passage += len(passages)
-            transaction.catalog.add_document(
-                number, document, content_hash, metadata, transaction.number
-            )
-            transaction.catalog.add_passages(
-                (
-                    (first + i, number, passage.number, passage.start, passage.end)
-                    for i, passage in enumerate(passages)
-                ),
-                transaction.number,
-            )
+            self._rows.add(number, document, content_hash, metadata, first, passages)
             transaction.n_documents += 1
             transaction.n_passages += len(passages)
-            lengths = np.array([len(one.matrix) for one in encoded], np.int64)
             if len(passages):
                 self._buffer.add(number, first, lengths, tokens)
             self.n_documents += 1
             self.n_tokens += int(lengths.sum())
+            if self._rows.is_full:
+                self._rows.write(transaction)
             if self._buffer.n_tokens >= self._folder.settings.buffer_tokens_max:
                 self._flush()
 
@@ -145,9 +150,12 @@ class Writer:
         value = metadata_json(metadata, check_id(id_))
         with self._whole():
             transaction = self._transaction
+            self._rows.write(transaction)
             return transaction.catalog.replace_metadata(id_, value, transaction.number)
 
     def _end(self, id_: Id) -> bool:
+        if id_ in self._rows.ids:
+            self._rows.write(self._transaction)
         n_passages = self._transaction.catalog.end_document(id_, self._transaction.number)
         if n_passages is None:
             return False
@@ -156,35 +164,65 @@ class Writer:
         self._transaction.n_died += n_passages
         return True
 
-    def _quantised(self, id_: Id, encoded: Sequence[Encoded]) -> dict[str, npt.NDArray[Any]]:
-        """The token arrays of a document's passages, checked."""
-        settings, folder = self._folder.settings, self._folder
+    def _quantised(
+        self, id_: Id, encoded: Iterable[Encoded]
+    ) -> tuple[Numbers, dict[str, npt.NDArray[Any]]]:
+        """Lengths of a document's passages, and their token arrays, checked."""
+        dim = self._folder.settings.dim
+        lengths: list[int] = []
+        typed: list[tuple[int, npt.NDArray[np.int32] | None]] = []
+        found: list[Quantised] = []
+        waiting: list[npt.NDArray[np.float32]] = []
+        n_waiting = 0
         for number, one in enumerate(encoded):
-            if one.matrix.ndim != 2 or one.matrix.shape[1] != settings.dim:
+            n = len(one.matrix)
+            if one.matrix.ndim != 2 or one.matrix.shape[1] != dim:
                 raise InputError(
                     f"embeddings have shape {one.matrix.shape}: document {id_!r}, passage "
-                    f"{number}. This collection takes (n_tokens, {settings.dim})."
+                    f"{number}. This collection takes (n_tokens, {dim})."
                 )
-            if one.token_ids is not None and len(one.token_ids) != len(one.matrix):
+            if one.token_ids is not None and len(one.token_ids) != n:
                 raise InputError(
-                    f"{len(one.token_ids)} token ids for {len(one.matrix)} embeddings: document "
+                    f"{len(one.token_ids)} token ids for {n} embeddings: document "
                     f"{id_!r}, passage {number}. Give one a row."
                 )
-            finite = np.isfinite(one.matrix).all(axis=1)
-            _refuse_rows(id_, number, np.asarray(finite), "has NaN or infinity")
-        matrices = [one.matrix for one in encoded] or [np.empty((0, settings.dim), np.float32)]
+            ids = None if one.token_ids is None else np.array(one.token_ids, np.int32)
+            typed.append((n, ids))
+            lengths.append(n)
+            waiting.append(one.matrix)
+            n_waiting += n
+            if n_waiting >= _TOKENS_AT_ONCE:
+                found.append(self._quantise(id_, number, waiting))
+                waiting, n_waiting = [], 0
+        if n_waiting or not found:
+            waiting = waiting or [np.empty((0, dim), np.float32)]
+            found.append(self._quantise(id_, len(lengths) - 1, waiting))
+        tokens: dict[str, npt.NDArray[Any]] = {
+            "codes": np.concatenate([part.codes for part in found]),
+            "scales": np.concatenate([part.scales for part in found]),
+        }
+        token_ids = with_ids(typed)
+        if token_ids is not None:
+            tokens["token_ids"] = token_ids
+        return np.array(lengths, np.int64), tokens
+
+    def _quantise(
+        self, id_: Id, last: int, matrices: Sequence[npt.NDArray[np.float32]]
+    ) -> Quantised:
+        """Quantise the matrices of passages up to ``last``; one pass finds whether any is bad."""
         matrix = np.ascontiguousarray(np.concatenate(matrices), np.float32)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            squares = np.einsum("ij,ij->i", matrix, matrix)
+        suspect = not ((squares > 0) & (squares < np.inf)).all()
+        counts = [len(one) for one in matrices]
+        if suspect:
+            finite = np.asarray(np.isfinite(matrix).all(axis=1))
+            _refuse_rows(id_, last, counts, finite, "has NaN or infinity")
+        folder = self._folder
         found: Quantised = folder.kernels.quantise(matrix, folder.signs, folder.n_threads)
-        start = 0
-        for number, one in enumerate(encoded):
-            nonzero: npt.NDArray[np.bool_] = found.scales[start : start + len(one.matrix)] > 0
-            _refuse_rows(id_, number, nonzero, "is zero")
-            start += len(one.matrix)
-        tokens: dict[str, npt.NDArray[Any]] = {"codes": found.codes, "scales": found.scales}
-        if all(one.token_ids is not None or not len(one.matrix) for one in encoded):
-            ids = [np.asarray(one.token_ids, np.int32) for one in encoded if len(one.matrix)]
-            tokens["token_ids"] = np.concatenate([*ids, np.empty(0, np.int32)])
-        return tokens
+        if suspect:
+            _refuse_rows(id_, last, counts, found.scales > 0, "is zero")
+        return found
 
     # --- files -----------------------------------------------------------------------------------
     def _flush(self) -> None:
@@ -222,6 +260,7 @@ class Writer:
             return self._number
         with self._whole():
             transaction = self._transaction
+            self._rows.write(transaction)
             self._flush()
             if not transaction.changed:
                 self._number = transaction.number - 1
@@ -286,12 +325,67 @@ class Writer:
             self.abandon()
 
 
-def _refuse_rows(id_: Id, passage: int, good: npt.NDArray[np.bool_], what: str) -> None:
-    if not good.all():
-        raise InputError(
-            f"an embedding {what}: document {id_!r}, passage {passage}, token "
-            f"{int(np.argmin(good))}. Encode it again or drop it."
+def _refuse_rows(
+    id_: Id, last: int, counts: Sequence[int], good: npt.NDArray[np.bool_], what: str
+) -> None:
+    """Refuse a bad row of the passages up to ``last``, which have so many rows each."""
+    if good.all():
+        return
+    token = int(np.argmin(good))
+    ends = np.cumsum(counts)
+    at = int(np.searchsorted(ends, token, side="right"))
+    passage, token = last + 1 - len(counts) + at, token - int(ends[at]) + counts[at]
+    raise InputError(
+        f"an embedding {what}: document {id_!r}, passage {passage}, token {token}. "
+        "Encode it again or drop it."
+    )
+
+
+class _Rows:
+    """Rows of documents that are not in the catalog yet: many at once go in faster.
+
+    Whoever asks the transaction about them writes them first.
+    """
+
+    def __init__(self) -> None:
+        self.ids: set[Id] = set()
+        self._n_characters = 0
+        self._documents: list[DocumentRow] = []
+        self._passages: list[tuple[int, int, int, int, int]] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to write."""
+        return len(self._documents) >= _ROWS_MAX or self._n_characters >= _CHARACTERS_MAX
+
+    def add(
+        self,
+        number: int,
+        document: Document,
+        content_hash: str,
+        metadata: str,
+        first: int,
+        passages: Sequence[Passage],
+    ) -> None:
+        """Take a document, and its passages numbered from ``first``."""
+        assert document.id is not None
+        self.ids.add(document.id)
+        self._n_characters += len(document.text) + len(metadata)
+        self._documents.append(
+            DocumentRow(number, document.id, content_hash, document.text, metadata)
         )
+        self._passages += [
+            (first + i, number, passage.number, passage.start, passage.end)
+            for i, passage in enumerate(passages)
+        ]
+
+    def write(self, transaction: Transaction) -> None:
+        """Insert all; none wait then."""
+        if self._documents:
+            transaction.catalog.add_documents(self._documents, transaction.number)
+            transaction.catalog.add_passages(self._passages, transaction.number)
+            self.ids, self._n_characters = set(), 0
+            self._documents, self._passages = [], []
 
 
 class _Buffer:

@@ -1,0 +1,126 @@
+"""What a commit promises to the process that made it, whatever its other threads do."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from storing import fill, found, record
+
+from interlace import files, store
+from interlace.store import settling
+from interlace.store.folder import Folder
+
+
+@pytest.fixture
+def searched_meanwhile(opened, monkeypatch):
+    """Another thread searches between a commit's last preparation and its COMMIT."""
+    close_gate = Folder.close_gate
+
+    def close_late(folder):
+        if folder is opened._folder:
+            thread = threading.Thread(target=opened.snapshot)
+            thread.start()
+            thread.join()
+        return close_gate(folder)
+
+    monkeypatch.setattr(Folder, "close_gate", close_late)
+
+
+@pytest.mark.usefixtures("searched_meanwhile")
+def test_a_process_sees_its_own_commit(opened):
+    for n in range(1, 4):
+        fill(opened, n, n + 1)
+        assert opened.snapshot().n_documents == n
+        assert opened.snapshot().number == opened.commit
+
+
+@pytest.mark.usefixtures("searched_meanwhile")
+def test_a_process_sees_its_own_settling_and_merging(opened):
+    fill(opened, 0, 100)
+    assert opened.snapshot().number == opened.commit
+    assert opened.snapshot().n_fresh_rows == 0
+    fill(opened, 100, 200)
+    opened.compact()
+    assert opened.snapshot().number == opened.commit
+    assert len(opened.snapshot().segments) == 1
+
+
+@pytest.mark.usefixtures("searched_meanwhile")
+def test_a_process_sees_what_it_attached(opened, tmp_path):
+    with store.create(tmp_path / "other", opened.settings) as other:
+        fill(other, 0, 5)
+        store.attach(opened, other)
+    assert opened.snapshot().n_documents == 5
+
+
+def test_adds_are_seen_while_threads_search(opened):
+    over = threading.Event()
+    failures: list[BaseException] = []
+
+    def search() -> None:
+        try:
+            while not over.is_set():
+                found(opened, record(0))
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=search) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for n in range(30):
+            fill(opened, n, n + 1)
+            assert opened.snapshot().contains(n)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
+def test_a_write_waits_for_nobody_who_settles(opened, folder, monkeypatch):
+    fill(opened, 0, 55)
+    with store.open(folder, lock_wait_seconds=60) as other, opened._folder.shape_lock():
+
+        def refuse(_: float) -> None:
+            raise AssertionError("the write waits")
+
+        monkeypatch.setattr(files.time, "sleep", refuse)
+        fill(other, 55, 70)
+        assert other.snapshot().n_documents == 70
+        assert "another writer" in str(other.last_settle_error)
+    monkeypatch.undo()
+    fill(opened, 70, 71)
+    assert opened.info()["n_fresh_tokens"] == 0
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(12, "no memory to map")])
+def test_a_write_stands_when_settling_fails(opened, monkeypatch, error):
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(settling.Coder, "train", fail)
+        with pytest.warns(RuntimeWarning, match="settling failed, the write has succeeded"):
+            fill(opened, 0, 70)
+    assert opened.last_settle_error is error
+    assert opened.snapshot().n_documents == 70
+    assert found(opened, record(3)) == [3]
+    fill(opened, 70, 71)
+    assert opened.last_settle_error is None
+    assert opened.info()["n_fresh_tokens"] == 0
+
+
+def test_attaching_merges_when_there_are_many_segments(opened, tmp_path):
+    fill(opened, 0, 100)
+    for n in range(1, 10):
+        with store.create(tmp_path / str(n), opened.settings) as other:
+            other.train_like(opened)
+            fill(other, 100 * n, 100 * n + 50)
+            store.attach(opened, other)
+    assert opened.info()["n_settled_segments"] <= 8
+    assert opened.snapshot().n_documents == 550
+    assert found(opened, record(930)) == [930]
+    assert opened.verify().ok
