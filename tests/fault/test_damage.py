@@ -288,7 +288,7 @@ def test_copied_while_open(folder, tmp_path):
     [
         ("UPDATE settings SET value = 'x'", "a JSON object"),
         ("UPDATE settings SET value = '[]'", "a JSON object"),
-        ("UPDATE settings SET value = '{\"dim\": 16, \"x\": 1}'", "settings"),
+        ('UPDATE settings SET value = \'{"dim": 16, "x": 1}\'', "settings"),
         ("UPDATE settings SET value = '{\"dim\": -1}'", "settings"),
         ("UPDATE generations SET description = 'x'", "a JSON object"),
         ("DROP TABLE segments", "a SQLite database"),
