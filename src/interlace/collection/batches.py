@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import time
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from interlace import text
+from interlace.collection.arguments import check_iterable
 from interlace.collection.matrices import encoded_from
 from interlace.errors import InputError
 from interlace.types import Document, Encoded, Id
 
-#: What ends a batch: this much text and given embeddings, or this long a wait for the stream.
+#: What ends a batch: some 8 s of encoding on two cores, or this much memory. Never the clock: what
+#: a commit holds must not depend on the machine, or the same documents would give other codes.
+BATCH_TOKENS: Final = 250_000
 BATCH_BYTES: Final = 64 * 2**20
-BATCH_SECONDS: Final = 30.0
+
+#: What an entry takes besides its text, its metadata and its embeddings.
+_ENTRY_BYTES: Final = 500
 
 _END: Final = object()
 
@@ -35,6 +40,8 @@ class Entry:
         Checked, with an id.
     content_hash : str
         Of all that its stored vectors follow from, the collection's model apart.
+    is_named : bool
+        Whether the id came with it, instead of from its text.
     given : Encoded or None
         The embeddings that came with it.
     """
@@ -43,12 +50,28 @@ class Entry:
     document: Document
     id: Id
     content_hash: str
+    is_named: bool
     given: Encoded | None = None
 
     @property
     def n_bytes(self) -> int:
         """How much memory it holds on to, roughly."""
-        return len(self.document.text) + (self.given.matrix.nbytes if self.given else 0)
+        n_bytes = _ENTRY_BYTES + len(self.document.text)
+        if self.document.metadata:
+            n_bytes += len(json.dumps(self.document.metadata))
+        return n_bytes + (self.given.matrix.nbytes if self.given else 0)
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens it will be, roughly."""
+        return len(self.given.matrix) if self.given else len(self.document.text) // 4
+
+
+class Batch(NamedTuple):
+    """Entries for one commit, and how many were left out as the same text again."""
+
+    entries: list[Entry]
+    n_repeated: int
 
 
 def entries(
@@ -85,19 +108,10 @@ def entries(
     return _given(records, embeddings, token_ids, dim)
 
 
-def check_iterable(values: object, name: str) -> None:
-    """Refuse what cannot be gone through, before anything is done."""
-    if not hasattr(values, "__iter__") and not hasattr(values, "__getitem__"):
-        raise InputError(
-            f"{name} must be a list or another iterable, not {type(values).__name__}. "
-            "Pass one item for each."
-        )
-
-
 def batches(
-    stream: Iterator[Entry], n_bytes_max: int = BATCH_BYTES, seconds_max: float = BATCH_SECONDS
-) -> Iterator[list[Entry]]:
-    """Cut a stream of entries into batches.
+    stream: Iterator[Entry], n_bytes_max: int = BATCH_BYTES, n_tokens_max: int = BATCH_TOKENS
+) -> Iterator[Batch]:
+    """Cut a stream of entries into batches. A text without an id may come again: it is the same.
 
     Raises
     ------
@@ -106,17 +120,16 @@ def batches(
     """
     seen = _Seen()
     batch: list[Entry] = []
-    n_bytes, since = 0, time.monotonic()
+    n_bytes = n_tokens = 0
     for entry in stream:
         batch.append(entry)
         n_bytes += entry.n_bytes
-        if n_bytes >= n_bytes_max or time.monotonic() - since >= seconds_max:
-            seen.add(batch)
-            yield batch
-            batch, n_bytes, since = [], 0, time.monotonic()
+        n_tokens += entry.n_tokens
+        if n_bytes >= n_bytes_max or n_tokens >= n_tokens_max:
+            yield seen.new(batch)
+            batch, n_bytes, n_tokens = [], 0, 0
     if batch:
-        seen.add(batch)
-        yield batch
+        yield seen.new(batch)
 
 
 def _texts(records: Iterable[Any]) -> Iterator[Entry]:
@@ -155,7 +168,8 @@ def _entry(position: int, document: Document, given: Encoded | None) -> Entry:
         content.update(given.matrix.tobytes())
         if given.token_ids is not None:
             content.update(given.token_ids.tobytes())
-    return Entry(position, replace(document, id=id_), id_, content.hexdigest(), given)
+    is_named = document.id is not None
+    return Entry(position, replace(document, id=id_), id_, content.hexdigest(), is_named, given)
 
 
 def _next(values: Iterator[Any], name: str, position: int) -> Any:
@@ -183,24 +197,26 @@ class _Seen:
         self._hashes: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._positions: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
-    def add(self, batch: list[Entry]) -> None:
+    def new(self, batch: list[Entry]) -> Batch:
+        """The batch without what came before, which must be texts without ids."""
         hashes = np.fromiter((_hash(entry.id) for entry in batch), np.uint64, len(batch))
         positions = np.fromiter((entry.position for entry in batch), np.int64, len(batch))
         hashes = np.concatenate([self._hashes, hashes])
         positions = np.concatenate([self._positions, positions])
         order = np.argsort(hashes, kind="stable")
         hashes, positions = hashes[order], positions[order]
-        twice = np.flatnonzero(hashes[1:] == hashes[:-1])
-        if len(twice):
-            # Report the first one in reading order.
-            at = twice[np.argmin(positions[twice + 1])]
-            first, second = int(positions[at]), int(positions[at + 1])
-            repeated = next(entry.id for entry in batch if entry.position == second)
-            raise InputError(
-                f"id {repeated!r} comes twice in one call: documents {first} and {second}. "
-                "Keep one of them, or give them different ids."
-            )
-        self._hashes, self._positions = hashes, positions
+        again = np.append(False, hashes[1:] == hashes[:-1])
+        first = dict(zip(positions[again].tolist(), positions[np.append(again[1:], False)].tolist(),
+                         strict=True))  # fmt: skip
+        repeated = {entry.position: entry for entry in batch if entry.position in first}
+        for position, entry in repeated.items():
+            if entry.is_named:
+                raise InputError(
+                    f"id {entry.id!r} comes twice in one call: documents {first[position]} and "
+                    f"{position}. Keep one of them, or give them different ids."
+                )
+        self._hashes, self._positions = hashes[~again], positions[~again]
+        return Batch([entry for entry in batch if entry.position not in first], len(repeated))
 
 
 def _hash(id_: Id) -> int:

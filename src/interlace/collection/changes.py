@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from interlace import text
-from interlace.collection.batches import Entry, batches, entries
+from interlace.collection.batches import Batch, Entry, batches, entries
 from interlace.collection.model import Model
 from interlace.errors import CollectionError, InputError
 from interlace.progress import Progress, silent
@@ -19,6 +20,13 @@ from interlace.types import Encoded, Id, Passage
 
 OnConflict: TypeAlias = Literal["replace", "error", "skip"]
 Missing: TypeAlias = Literal["ignore", "error"]
+
+
+#: Ids that a report names; it counts all.
+_NAMED: Final = 100
+
+#: Ids asked for in one statement.
+_AT_ONCE: Final = 4_096
 
 
 @dataclass(slots=True)
@@ -32,10 +40,11 @@ class AddReport:
         again; left out because ``on_conflict="skip"``.
     n_passages, n_tokens : int
         Stored by this call.
-    cut : list of str or int
-        Documents of which the model could not read everything.
-    empty : list of str or int
-        Documents without a single token to match: blank texts, mostly.
+    n_cut, n_empty : int
+        Documents of which the model could not read everything; documents without a single token
+        to match, blank texts mostly.
+    cut, empty : list of str or int
+        The ids of the first hundred of each.
     """
 
     added: int = 0
@@ -44,6 +53,8 @@ class AddReport:
     skipped: int = 0
     n_passages: int = 0
     n_tokens: int = 0
+    n_cut: int = 0
+    n_empty: int = 0
     cut: list[Id] = field(default_factory=list)
     empty: list[Id] = field(default_factory=list)
 
@@ -53,11 +64,16 @@ class AddReport:
         return self.added + self.replaced + self.unchanged + self.skipped
 
     def __iadd__(self, other: AddReport) -> Self:
-        for name in ("added", "replaced", "unchanged", "skipped", "n_passages", "n_tokens"):
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.cut += other.cut
-        self.empty += other.empty
+        self.cut += other.cut[: _NAMED - len(self.cut)]
+        self.empty += other.empty[: _NAMED - len(self.empty)]
         return self
+
+
+_COUNTS: Final = (
+    "added", "replaced", "unchanged", "skipped", "n_passages", "n_tokens", "n_cut", "n_empty",
+)  # fmt: skip
 
 
 class Changes:
@@ -82,7 +98,11 @@ class Changes:
 
     def __enter__(self) -> Self:
         self._entered = self._store.write()
-        self._store.refresh()  # with the lock held, what is newest now stays so
+        try:
+            self._store.refresh()  # with the lock held, what is newest now stays so
+        except BaseException:
+            self._entered.abandon()
+            raise
         return self
 
     def __exit__(
@@ -115,10 +135,7 @@ class Changes:
         check_on_conflict(on_conflict)
         report = AddReport()
         for batch in batches(entries(records, embeddings, token_ids, self._model.dim)):
-            rest: Sequence[Entry] = batch
-            while rest:
-                done, rest = self.take(rest, on_conflict, seconds_max=float("inf"))
-                report += done
+            report += self.take(batch, on_conflict)
         return report
 
     def delete(self, ids: Iterable[Id], *, missing: Missing = "ignore") -> int:
@@ -132,21 +149,21 @@ class Changes:
 
     def update_metadata(self, id: Id, metadata: Mapping[str, Any]) -> None:  # noqa: A002
         """Put other metadata in place of a document's."""
-        checked = text.document_from({"id": id, "text": "", "metadata": metadata}, repr(id))
-        assert checked.id is not None
-        if not self._writer.known([checked.id]):
-            refuse_unknown([checked.id])
-        self._touched.add(checked.id)
-        self._writer.update_metadata(checked.id, checked.metadata)
+        (id_,) = text.checked_ids([id])
+        checked = text.document_from({"id": id_, "text": "", "metadata": metadata}, repr(id_))
+        if not self._writer.known([id_]):
+            refuse_unknown([id_])
+        self._touched.add(id_)
+        self._writer.update_metadata(id_, checked.metadata)
 
-    def take(
-        self, batch: Sequence[Entry], on_conflict: OnConflict, seconds_max: float
-    ) -> tuple[AddReport, Sequence[Entry]]:
-        """Store entries until the time is up; returns what was done, and the rest."""
-        until = time.monotonic() + seconds_max
-        known = self._writer.known([entry.id for entry in batch])
+    def take(self, batch: Batch, on_conflict: OnConflict) -> AddReport:
+        """Store a batch."""
+        known: dict[Id, str] = {}
+        for at in range(0, len(batch.entries), _AT_ONCE):
+            some = batch.entries[at : at + _AT_ONCE]
+            known |= self._writer.known([entry.id for entry in some])
         if on_conflict == "error" and known:
-            found = next(entry for entry in batch if entry.id in known)
+            found = next(entry for entry in batch.entries if entry.id in known)
             raise InputError(
                 f"id {found.id!r} is in the collection already: document {found.position}. "
                 "Use on_conflict='replace' or 'skip', or another id."
@@ -154,40 +171,43 @@ class Changes:
         report = AddReport()
         new: list[Entry] = []
         unchanged: list[Entry] = []
-        for entry in batch:
+        for entry in batch.entries:
             if entry.id not in known or known[entry.id] != entry.content_hash:
                 new.append(entry)
             else:
                 unchanged.append(entry)
         if on_conflict == "skip":
-            report.skipped = len(known)
+            report.skipped = len(known) + batch.n_repeated
             new = [entry for entry in new if entry.id not in known]
         else:
-            report.unchanged = len(unchanged)
+            report.unchanged = len(unchanged) + batch.n_repeated
             self._refresh_metadata(unchanged)
-        n_stored = 0
         stream = self._given(new) if new and new[0].given is not None else self._encoded(new)
         for entry, passages, encoded in stream:
             self._touched.add(entry.id)
-            self._writer.add(entry.document, entry.content_hash, passages, encoded)
-            _count(report, entry, encoded, entry.id in known)
-            n_stored += 1
+            tally = _Tally()
+            self._writer.add(entry.document, entry.content_hash, passages, tally.of(encoded))
+            tally.report(report, entry.id, len(passages), entry.id in known)
             self._progress("encode", report.n_documents, None)
-            if time.monotonic() >= until:
-                break
-        return report, new[n_stored:]
+        return report
 
     def _refresh_metadata(self, unchanged: Sequence[Entry]) -> None:
-        """The text is the same, so there is nothing to encode; but its metadata may be others."""
-        for some in (unchanged[i : i + 256] for i in range(0, len(unchanged), 256)):
+        """The text is the same, so there is nothing to encode; but its metadata may be others.
+
+        A record without metadata leaves them as they are: adding a text again changes nothing.
+        """
+        telling = [entry for entry in unchanged if entry.document.metadata]
+        for some in (telling[i : i + 256] for i in range(0, len(telling), 256)):
             stored = self._store.snapshot().documents([entry.id for entry in some])
             for entry in some:
                 # What this commit has changed already, the snapshot does not know.
                 is_known = entry.id in stored and entry.id not in self._touched
-                if not is_known or stored[entry.id].metadata != entry.document.metadata:
+                if not is_known or not _same(stored[entry.id].metadata, entry.document.metadata):
                     self._writer.update_metadata(entry.id, entry.document.metadata)
 
-    def _given(self, new: Iterable[Entry]) -> Iterator[tuple[Entry, list[Passage], list[Encoded]]]:
+    def _given(
+        self, new: Iterable[Entry]
+    ) -> Iterator[tuple[Entry, list[Passage], Iterable[Encoded]]]:
         for entry in new:
             assert entry.given is not None
             whole = entry.document.text
@@ -195,8 +215,12 @@ class Changes:
 
     def _encoded(
         self, new: Iterable[Entry]
-    ) -> Iterator[tuple[Entry, list[Passage], list[Encoded]]]:
-        """Split and encode in one stream, so that the encoder's threads never wait."""
+    ) -> Iterator[tuple[Entry, list[Passage], Iterable[Encoded]]]:
+        """Split and encode in one stream, so that the encoder's threads never wait.
+
+        A document's matrices come as an iterator that must be read to its end before the next
+        document: a long one never lies in memory whole.
+        """
         waiting: deque[tuple[Entry, list[Passage]]] = deque()
 
         def texts() -> Iterator[str]:
@@ -206,14 +230,10 @@ class Changes:
                 )
                 yield from (passage.text for passage in waiting[-1][1])
 
-        ready: list[Encoded] = []
-        for one in self._model.documents(texts()):
-            ready.append(one)
-            entry, passages = waiting[0]
-            if len(ready) == len(passages):
-                waiting.popleft()
-                yield entry, passages, ready
-                ready = []
+        stream = self._model.documents(texts())
+        for first in stream:
+            entry, passages = waiting.popleft()
+            yield entry, passages, chain([first], islice(stream, len(passages) - 1))
 
 
 def check_on_conflict(on_conflict: str) -> None:
@@ -240,15 +260,31 @@ def refuse_unknown(ids: Sequence[Id]) -> None:
         )
 
 
-def _count(
-    report: AddReport, entry: Entry, encoded: Sequence[Encoded], is_replacement: bool
-) -> None:
-    n_tokens = sum(len(one.matrix) for one in encoded)
-    report.replaced += is_replacement
-    report.added += not is_replacement
-    report.n_passages += len(encoded)
-    report.n_tokens += n_tokens
-    if not n_tokens:
-        report.empty.append(entry.id)
-    if any(one.n_cut for one in encoded):
-        report.cut.append(entry.id)
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two metadata are the same JSON: 1, 1.0 and True are not."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+class _Tally:
+    """Counts a document's matrices as they pass."""
+
+    def __init__(self) -> None:
+        self._n_tokens, self._was_cut = 0, False
+
+    def of(self, encoded: Iterable[Encoded]) -> Iterator[Encoded]:
+        for one in encoded:
+            self._n_tokens += len(one.matrix)
+            self._was_cut |= one.n_cut > 0
+            yield one
+
+    def report(self, report: AddReport, id_: Id, n_passages: int, is_replacement: bool) -> None:
+        report += AddReport(
+            added=not is_replacement,
+            replaced=is_replacement,
+            n_passages=n_passages,
+            n_tokens=self._n_tokens,
+            n_cut=self._was_cut,
+            n_empty=not self._n_tokens,
+            cut=[id_] if self._was_cut else [],
+            empty=[] if self._n_tokens else [id_],
+        )

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace import store, text
-from interlace.collection.batches import BATCH_SECONDS, batches, check_iterable, entries
+from interlace.collection.arguments import check_iterable, check_k
+from interlace.collection.batches import batches, entries
 from interlace.collection.changes import (
     AddReport,
     Changes,
@@ -29,6 +30,7 @@ from interlace.collection.matrices import matrix_from
 from interlace.collection.model import Model, Speaker, speaker
 from interlace.errors import InputError, InterlaceError, SettingsError
 from interlace.progress import Progress, silent
+from interlace.threads import n_cores
 from interlace.types import Document, Explanation, FloatMatrix, Hit, Hits, Id
 
 _BITS: Final = (1, 2, 4)
@@ -91,7 +93,7 @@ def create(
             raise SettingsError(f"dim is {dim!r}. Without a model, give the embeddings' width.")
         given, identity, splitting = None, None, text.Splitting()
     else:
-        given = speaker(model)
+        given = speaker(model, n_threads)
         identity = given.identity()
         if dim is not None and dim != given.dim:
             raise SettingsError(f"dim is {dim}, but the model's is {given.dim}. Leave dim out.")
@@ -142,7 +144,7 @@ def open(  # noqa: A001
         path, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
     )
     try:
-        return Collection(opened, None if model is None else speaker(model), n_threads)
+        return Collection(opened, None if model is None else speaker(model, n_threads), n_threads)
     except BaseException:
         opened.close()
         raise
@@ -164,8 +166,8 @@ class Collection:
         self, opened: store.Store, given: Speaker | None = None, n_threads: int | None = None
     ) -> None:
         self._store = opened
-        self._n_threads = n_threads or os.cpu_count() or 1
-        self._model = Model(opened.settings.model, opened.settings.dim, given)
+        self._n_threads = n_threads or n_cores()
+        self._model = Model(opened.settings.model, opened.settings.dim, given, self._n_threads)
         self._splitting = text.Splitting(**opened.settings.passages)
         self.path = Path(opened.path)
 
@@ -180,7 +182,7 @@ class Collection:
         on_conflict: OnConflict = "replace",
         progress: Progress = silent,
     ) -> AddReport:
-        """Add documents: each batch (64 MB of text or 30 s) is durable once it is committed.
+        """Add documents, in batches of some 250,000 tokens, each durable once it is committed.
 
         Parameters
         ----------
@@ -221,17 +223,17 @@ class Collection:
         report = AddReport()
         committed = 0
         try:
-            stream = entries(records, embeddings, token_ids, self._model.dim)
-            for batch in batches(stream):
-                rest: Sequence[Any] = batch
-                while rest:
-                    with self.writer(progress=_offset(progress, committed, total)) as changes:
-                        done, rest = changes.take(rest, on_conflict, BATCH_SECONDS)
-                    report += done
-                    committed = report.n_documents
-                    progress("store", committed, total)
+            for batch in batches(entries(records, embeddings, token_ids, self._model.dim)):
+                with self.writer(progress=_offset(progress, committed, total)) as changes:
+                    done = changes.take(batch, on_conflict)
+                report += done
+                committed = report.n_documents
+                progress("store", committed, total)
         except InterlaceError as error:
             error.committed = committed
+            raise
+        except Exception as error:  # the records' own, say: it goes on to who wrote them
+            error.add_note(f"{committed} documents of this call are stored.")
             raise
         return report
 
@@ -337,6 +339,7 @@ class Collection:
         Parameters and errors are those of ``search``; ``ids`` holds for every query.
         """
         check_k(k)
+        store.plan_for(effort, by)  # wrong words are refused also where there is no query
         snapshot = self._store.snapshot()
         asked = self._queries(queries, embeddings)
         allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
@@ -399,9 +402,11 @@ class Collection:
         return True  # an empty collection is still one
 
     def __contains__(self, id_: object) -> bool:
-        if isinstance(id_, bool) or not isinstance(id_, (str, int)):
+        try:
+            (checked,) = text.checked_ids([id_])
+        except InputError:
             return False
-        return self._store.snapshot().contains(id_)
+        return self._store.snapshot().contains(checked)
 
     def refresh(self) -> bool:
         """See what others have committed since; True if that was anything."""
@@ -431,6 +436,8 @@ class Collection:
             "codec": settings.codec,
             "seed": settings.seed,
             "passage_tokens": self._splitting.tokens_max,
+            "last_settle_error": self._store.last_settle_error
+            and str(self._store.last_settle_error),
         }
 
     def close(self) -> None:
@@ -481,12 +488,6 @@ class Collection:
         return self._model.queries(list(queries))
 
 
-def check_k(k: object) -> None:
-    """Refuse what is no number of hits."""
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise InputError(f"k is {k!r}. It must be a whole number, at least 1.")
-
-
 def _hits(
     snapshot: store.Snapshot,
     matrix: FloatMatrix,
@@ -523,9 +524,10 @@ def _hits(
 
 def _bitmap(snapshot: store.Snapshot, ids: Sequence[Id]) -> npt.NDArray[np.uint8]:
     """The rows of some documents as a bitmap over all."""
-    refuse_unknown([id_ for id_ in ids if not snapshot.contains(id_)])
+    rows, unknown = snapshot.find(ids)
+    refuse_unknown(unknown)
     allowed = np.zeros(snapshot.n_rows, np.bool_)
-    allowed[np.asarray(snapshot.rows_of(ids), np.int64)] = True
+    allowed[rows] = True
     return np.packbits(allowed, bitorder="little")
 
 

@@ -65,9 +65,10 @@ def explain(
 
 
 def _find(snapshot: Snapshot, hit: Hit) -> tuple[int, Any]:
-    rows = [int(row) for row in snapshot.rows_of([hit.id])] if snapshot.contains(hit.id) else []
-    for row, passage in zip(rows, snapshot.passages(rows), strict=True):
-        if passage.number == hit.passage:
+    row = snapshot.row_of(hit.id, hit.passage)
+    if row is not None:
+        (passage,) = snapshot.passages([row])
+        if passage.text == hit.text:  # else the document was replaced since
             return row, passage
     raise InputError(
         f"passage {hit.passage} of document {hit.id!r} is not in the collection any more. "

@@ -9,6 +9,9 @@ import numpy as np
 from interlace.errors import InputError
 from interlace.types import Encoded, FloatMatrix, IntArray
 
+#: Rows this short, or as long as its inverse, lose precision when they are squared in float32.
+_LEAST = np.float32(1e-15)
+
 
 def matrix_from(value: Any, dim: int | None, where: str) -> FloatMatrix:
     """Return token embeddings as a ``(n_tokens, dim)`` float32 matrix of unit rows.
@@ -38,7 +41,17 @@ def matrix_from(value: Any, dim: int | None, where: str) -> FloatMatrix:
             f"embedding has {matrix.shape[1]} dims where {dim} are expected: {where}. "
             "Encode it with the collection's model, or create a collection with this dim."
         )
-    norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+        if (norms > _LEAST).all() and (norms < 1 / _LEAST).all():
+            return np.ascontiguousarray(matrix / norms, np.float32)
+    return _odd_matrix(matrix, where)
+
+
+def _odd_matrix(matrix: FloatMatrix, where: str) -> FloatMatrix:
+    """Make unit rows of what is out of the ordinary, or say what is wrong with it."""
+    wide = matrix.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=1)
     for name, bad in (
         ("NaN", np.isnan(matrix).any(axis=1)),
         ("an infinite value", np.isinf(matrix).any(axis=1)),
@@ -49,7 +62,7 @@ def matrix_from(value: Any, dim: int | None, where: str) -> FloatMatrix:
             raise InputError(
                 f"embedding has {name}: {where}, token {token}. Encode it again or drop it."
             )
-    return np.ascontiguousarray(matrix / norms[:, None], np.float32)
+    return np.ascontiguousarray(wide / norms[:, None], np.float32)
 
 
 def encoded_from(value: Any, token_ids: Any, dim: int, where: str) -> Encoded:

@@ -49,8 +49,10 @@ class Speaker(Protocol):
         """Return where the tokens of a text are, special tokens left out."""
 
 
-def speaker(model: Any) -> Speaker:
+def speaker(model: Any, n_threads: int | None = None) -> Speaker:
     """Wrap a model: a name or folder, an ``Encoder``, or any object with the two verbs.
+
+    ``n_threads`` is for a model that is loaded here; an ``Encoder`` keeps its own.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def speaker(model: Any) -> Speaker:
         When a name or folder holds no model that can be loaded.
     """
     if isinstance(model, str) or hasattr(model, "__fspath__"):
-        return Own(Encoder.load(model))
+        return Own(Encoder.load(model, n_threads=n_threads))
     if isinstance(model, Encoder):
         return Own(model)
     if all(callable(getattr(model, verb, None)) for verb in ("encode_query", "encode_document")):
@@ -157,12 +159,19 @@ class Model:
         Width of the collection's embeddings.
     given
         The model a user passed, or None: then the one of that name is loaded on first use.
+    n_threads
+        For a model that is loaded here; by default one a core.
     """
 
     def __init__(
-        self, identity: Mapping[str, Any] | None, dim: int, given: Speaker | None = None
+        self,
+        identity: Mapping[str, Any] | None,
+        dim: int,
+        given: Speaker | None = None,
+        n_threads: int | None = None,
     ) -> None:
         self.identity = identity
+        self._n_threads = n_threads
         self.dim = dim
         self._given = given
         self._checked: Speaker | None = None
@@ -233,7 +242,7 @@ class Model:
                     f"the collection's model cannot be loaded by name: {name}. "
                     "Pass the object: interlace.open(path, model=…)."
                 )
-            found = _by_name(name, self.identity.get("revision"))
+            found = _by_name(name, self.identity.get("revision"), self._n_threads)
         if not found.is_model(self.identity):
             raise ModelMismatch(
                 f"the collection was made with other weights or settings: model {name!r}, "
@@ -244,11 +253,12 @@ class Model:
         return found
 
 
-def _by_name(name: str, revision: str | None) -> Speaker:
+def _by_name(name: str, revision: str | None, n_threads: int | None) -> Speaker:
     """Load what a collection was made with; from the hub, the very revision."""
     is_hub_name = "/" in name and not Path(name).is_absolute()
     try:
-        return Own(Encoder.load(name, revision=revision if is_hub_name else None))
+        pinned = revision if is_hub_name else None
+        return Own(Encoder.load(name, revision=pinned, n_threads=n_threads))
     except CheckpointError as error:
         raise CheckpointError(
             f"the collection's model cannot be loaded: {error} "

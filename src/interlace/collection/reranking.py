@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from interlace import kernels, text
-from interlace.collection.batches import check_iterable
+from interlace.collection.arguments import check_iterable, check_k
 from interlace.collection.matrices import matrix_from
 from interlace.collection.model import Model, speaker
 from interlace.errors import InputError
+from interlace.threads import n_cores
 from interlace.types import Document, FloatMatrix, Hit, Hits
 
 
@@ -49,7 +50,7 @@ def maxsim(query: Any, documents: Sequence[Any]) -> FloatMatrix:
     offsets = np.zeros(len(matrices) + 1, np.int64)
     np.cumsum([len(one) for one in matrices], out=offsets[1:])
     tokens = np.concatenate([np.empty((0, dim), np.float32), *matrices])
-    return kernels.table().maxsim(wanted, tokens, offsets, os.cpu_count() or 1)
+    return kernels.table().maxsim(wanted, tokens, offsets, n_cores())
 
 
 def rerank(
@@ -84,8 +85,8 @@ def rerank(
     InputError
         For something that is no text, or ``k`` below 1.
     """
-    if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
-        raise InputError(f"k is {k!r}. It must be a whole number, at least 1, or None for all.")
+    if k is not None:
+        check_k(k)
     speaking = speaker(model)
     encoder = Model(speaking.identity(), speaking.dim, speaking)
     splitting = text.Splitting(tokens_max=speaking.tokens_max)
@@ -115,20 +116,24 @@ def rerank(
 
 
 def _documents(texts: Iterable[Any]) -> list[Document]:
+    """The texts as documents with ids: those without one are known by their position."""
     if isinstance(texts, (str, Mapping, Document)):
         raise InputError("texts must be a list: got one text. Write [text].")
     check_iterable(texts, "texts")
-    documents = []
-    seen: dict[Any, int] = {}
-    for position, record in enumerate(texts):
-        document = text.document_from(record, f"text {position}")
-        if document.id is None:
-            document = Document(document.text, position, document.metadata)
-        if document.id in seen:
+    documents = [text.document_from(record, f"text {i}") for i, record in enumerate(texts)]
+    named = {document.id: i for i, document in enumerate(documents) if document.id is not None}
+    for i, document in enumerate(documents):
+        if document.id is not None and named[document.id] != i:
             raise InputError(
-                f"id {document.id!r} comes twice: texts {seen[document.id]} and {position}. "
+                f"id {document.id!r} comes twice: texts {i} and {named[document.id]}. "
                 "Give them different ids."
             )
-        seen[document.id] = position
-        documents.append(document)
-    return documents
+        if document.id is None and i in named:
+            raise InputError(
+                f"text {i} has no id, and would be known by its position: text {named[i]} has that "
+                "id. Give both an id."
+            )
+    return [
+        document if document.id is not None else replace(document, id=i)
+        for i, document in enumerate(documents)
+    ]

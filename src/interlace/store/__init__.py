@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interlace.store.compaction import CompactReport
 from interlace.store.rows import FORMAT, OLDEST_READABLE, StoredPassage
-from interlace.store.search import EFFORTS, Effort, Found, search
+from interlace.store.search import EFFORTS, Effort, Found, plan_for, search
 from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot
@@ -29,6 +29,7 @@ __all__ = [
     "attach",
     "create",
     "open",
+    "plan_for",
     "search",
     "verify_folder",
 ]

@@ -125,7 +125,7 @@ def search(
     SettingsError
         When ``effort`` or ``by`` is unknown.
     """
-    plan = _plan(effort, by)
+    plan = plan_for(effort, by)
     if not len(matrix) or not snapshot.n_rows:
         return Found(np.empty(0, np.uint32), np.empty(0, np.float32))
     watch = _Watch()
@@ -145,7 +145,14 @@ def search(
     return Found(rows[best], scores[best], True, watch.profile)
 
 
-def _plan(effort: str, by: str) -> Effort | None:
+def plan_for(effort: str, by: str) -> Effort | None:
+    """What an effort looks at; None for everything.
+
+    Raises
+    ------
+    SettingsError
+        When ``effort`` or ``by`` is unknown.
+    """
     if not isinstance(effort, str) or effort not in EFFORTS:
         raise SettingsError(f"unknown effort: {effort!r}. Choose one of {', '.join(EFFORTS)}.")
     if by not in ("document", "passage"):

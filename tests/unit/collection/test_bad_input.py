@@ -487,7 +487,8 @@ SLOW = """
 import sys, time
 import interlace
 from interlace.collection import collection
-collection.BATCH_SECONDS = 0.0
+real = collection.batches
+collection.batches = lambda stream: real(stream, n_bytes_max=1)
 def records():
     for i in range(200, 400):
         yield {"id": i, "text": f"The lighthouse number {i} stands at mile {i * 3}."}

@@ -277,14 +277,25 @@ def test_a_duplicate_across_batches_is_found(notes, monkeypatch):
     real = collection.batches
     monkeypatch.setattr(collection, "batches", lambda stream: real(stream, n_bytes_max=1))
     with pytest.raises(InputError, match="documents 0 and 2") as caught:
-        notes.add(["one", "two", "one"])
+        notes.add(documents(0, 2) + documents(0, 1))
     assert caught.value.committed == 2
 
 
-def test_a_commit_in_the_middle_of_a_batch(notes, monkeypatch):
+@pytest.mark.parametrize("n_bytes_max", [1, 10**9])
+def test_a_text_without_id_may_come_twice(notes, monkeypatch, n_bytes_max):
     from interlace.collection import collection
 
-    monkeypatch.setattr(collection, "BATCH_SECONDS", 0.0)
+    real = collection.batches
+    monkeypatch.setattr(collection, "batches", lambda stream: real(stream, n_bytes_max=n_bytes_max))
+    report = notes.add(["one", "two", "one", "one"])
+    assert (report.added, report.unchanged, len(notes)) == (2, 2, 2)
+
+
+def test_commits_are_cut_by_what_they_hold(notes, monkeypatch):
+    from interlace.collection import collection
+
+    real = collection.batches
+    monkeypatch.setattr(collection, "batches", lambda stream: real(stream, n_bytes_max=1))
     seen: list[tuple[str, int, int | None]] = []
     report = notes.add(documents(0, 4), progress=lambda *event: seen.append(event))
     assert report.added == 4
