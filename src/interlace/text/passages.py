@@ -52,8 +52,9 @@ def split(document: Document, splitting: Splitting, spans: TokenSpans) -> list[P
     text = document.text
     assert document.id is not None
     limit = splitting.tokens_max
-    # A token spans at least one byte of UTF-8, so a text this short needs no counting.
-    if limit is None or len(text) * 4 <= limit or len(text.encode()) <= limit:
+    # Normalising lengthens no ASCII, so a text this short needs no counting, a mark at its start
+    # included. Elsewhere a character may be many tokens: NFKC makes eighteen letters of U+FDFA.
+    if limit is None or (text.isascii() and len(text) < limit):
         pieces = [(0, len(text))]
     else:
         pieces = _pieces(text, limit, spans)
@@ -78,9 +79,10 @@ def _pieces(text: str, limit: int, spans: TokenSpans) -> list[tuple[int, int]]:
         while last - first > 1 and (excess := len(spans(text[start:end])) - limit) > 0:
             last = _cut(levels, first, max(1, last - first - excess))
             start, end = _stripped(text, starts, first, last)
-        pieces.append((start, end))
+        if start < end:
+            pieces.append((start, end))
         first = last
-    return pieces
+    return pieces or [(0, len(text))]
 
 
 def _levels(text: str, starts: npt.NDArray[np.int32]) -> npt.NDArray[np.int8]:
@@ -104,5 +106,5 @@ def _cut(levels: npt.NDArray[np.int8], first: int, limit: int) -> int:
 def _stripped(text: str, starts: npt.NDArray[np.int32], first: int, last: int) -> tuple[int, int]:
     start = 0 if first == 0 else int(starts[first])
     end = len(text) if last == len(starts) else int(starts[last])
-    piece = text[start:end]
-    return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
+    end = start + len(text[start:end].rstrip())
+    return end - len(text[start:end].lstrip()), end

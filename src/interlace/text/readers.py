@@ -80,13 +80,15 @@ def read(
 def estimate(*paths: str | os.PathLike[str], format: str | None = None) -> int | None:  # noqa: A002
     """How many documents ``read`` will find: exact for text files, else the number of lines.
 
-    None with standard input, which cannot be read twice.
+    None with standard input, a pipe or a device: what is read there is gone.
     """
     total = 0
     for path in paths:
         if os.fspath(path) == STDIN:
             return None
         for file in _walk(Path(path)) if Path(path).is_dir() else [Path(path)]:
+            if not file.is_file():
+                return None
             name = format or SUFFIXES.get(file.suffix.lower())
             if name == "text":
                 total += 1

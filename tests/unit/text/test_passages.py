@@ -74,6 +74,28 @@ def test_a_tokenizer_that_counts_more_for_a_piece_alone_is_obeyed():
     assert all(len(spans(p.text)) <= 4 for p in found)
 
 
+def test_blanks_that_are_tokens_make_no_passage_of_their_own():
+    def spans(text):
+        return np.array([(i, i + 1) for i in range(len(text))], np.int32).reshape(-1, 2)
+
+    found = split(Document("aa" + " " * 20 + "bb", "d"), Splitting(tokens_max=4), spans)
+    assert [(p.start, p.end) for p in found] == [(0, 2), (22, 24)]
+    (blank,) = split(Document(" " * 20, "d"), Splitting(tokens_max=4), spans)
+    assert (blank.start, blank.end) == (0, 20)
+
+
+def test_a_character_that_is_many_tokens_is_counted():
+    def spans(text):
+        # As after NFKC, which makes eighteen letters of this one.
+        found = [(i, i + 1) for i, c in enumerate(text) for _ in range(18) if c == "\ufdfa"]
+        return np.array(found, np.int32).reshape(-1, 2)
+
+    found = split(Document("\ufdfa \ufdfa", "d"), Splitting(tokens_max=18), spans)
+    assert [p.text for p in found] == ["\ufdfa", "\ufdfa"]
+    found = split(Document("\ufdfa \ufdfa", "d"), Splitting(tokens_max=10), spans)
+    assert [p.text for p in found] == ["\ufdfa", "\ufdfa"]
+
+
 def test_borders_are_found_in_linear_time():
     text = ("a" + " " * 50_000) * 4 + "." * 50_000 + "\n" * 50_000 + '"' * 50_000
     assert len(pieces(text, 1_000)) > 1

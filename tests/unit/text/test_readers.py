@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -192,3 +194,21 @@ def test_an_estimate_counts_files_and_lines(tmp_path):
     assert text.estimate(tmp_path) == 4
     assert text.estimate(tmp_path / "b.jsonl", format="text") == 1
     assert text.estimate(tmp_path, "-") is None
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no /dev/fd on this system")
+def test_an_estimate_leaves_a_pipe_unread():
+    reading, writing = os.pipe()
+    os.write(writing, b'{"text": "x"}\n')
+    os.close(writing)
+    path = f"/dev/fd/{reading}"
+    assert text.estimate(path, format="jsonl") is None
+    assert [document.text for document in text.read(path, format="jsonl")] == ["x"]
+    os.close(reading)
+
+
+def test_a_field_limit_fits_a_c_long_of_32_bits(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text\nhello\n")
+    assert [document.text for document in text.read(path)] == ["hello"]
+    assert csv.field_size_limit() == 2**31 - 1

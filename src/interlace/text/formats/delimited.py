@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import difflib
-import sys
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from interlace.errors import InputError
 from interlace.text.lines import lines
 from interlace.text.records import document_from
 from interlace.types import Document
+
+#: The csv module keeps it in a C long, which has 32 bits on Windows.
+_FIELD_MAX: Final = 2**31 - 1
 
 
 def read_csv(stream: IO[bytes], name: str) -> Iterator[Document]:
@@ -26,7 +28,7 @@ def read_csv(stream: IO[bytes], name: str) -> Iterator[Document]:
         Naming file and line.
     """
     # The csv module caps a field at 128 KiB for the whole process; a document may be longer.
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(_FIELD_MAX)
     rows = csv.reader((line for _, line in lines(stream, name)), strict=True)
     header = _next_row(rows, name)
     if header is None:
