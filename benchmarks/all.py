@@ -23,14 +23,14 @@ def main() -> None:
     parser.add_argument("--minilm", help="folder of MiniLM's weights, for the baseline")
     args = parser.parse_args()
     data = ["--data", args.data]
-    pooled = [("pooled.py", [args.minilm, *data], [])] if args.minilm else []
+    minilm = ["--minilm", args.minilm] if args.minilm else []
     for script, arguments, before in (
         ("encoder.py", data, []),
         ("codec.py", data, []),
         ("kernels.py", [], PINNED),
         ("quality.py", [*data, "--encode-only"], []),
         ("quality.py", data, PINNED),
-        *pooled,
+        ("baselines.py", [*data, *minilm], []),
         ("footprint.py", [], []),
         ("first_result.py", [], []),
         ("report.py", [], []),

@@ -2,8 +2,8 @@
 
     python benchmarks/quality.py --data ../shared/data [--collections scifact,cranfield]
 
-For each collection: exact float32 MaxSim of `mini`, BM25 (bm25s), then ours: fresh, and settled at
-4, 2 and 1 bits at each effort. One JSON line a collection. Embeddings are encoded once and kept in
+For each collection: exact float32 MaxSim of `mini`, then ours: fresh, and settled at 4, 2 and 1
+bits at each effort. One JSON line a collection. Embeddings are encoded once and kept in
 --cache; `--encode-only` does no more than that, on all threads, so that the rest can be pinned to
 one.
 """
@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import bm25s
 import numpy as np
 from corpora import NAMES, Corpus, load
 from measure import as_run, latency, quality, recall, record
@@ -52,7 +51,6 @@ def main() -> None:
             "queries": len(queries),
             "dim": encoder.dim,
             "exact": quality(corpus.judgements, as_run(corpus.query_ids, exact)),
-            "bm25": quality(corpus.judgements, as_run(corpus.query_ids, bm25(corpus))),
         }
         for bits in (4, 2, 1):
             figures |= settled(corpus, documents, queries, exact, bits, args.queries, ids=True)
@@ -111,15 +109,6 @@ def exact_ranking(
         order = np.argsort(-scores, kind="stable")[:100]
         ranked.append([corpus.ids[i] for i in order])
     return ranked
-
-
-def bm25(corpus: Corpus) -> list[list[str]]:
-    """bm25s with k1 0.9, b 0.4, English stop words, no stemming."""
-    index = bm25s.BM25(k1=0.9, b=0.4)
-    index.index(bm25s.tokenize(corpus.texts, show_progress=False), show_progress=False)
-    asked = bm25s.tokenize(corpus.queries, show_progress=False)
-    found, _ = index.retrieve(asked, k=min(100, len(corpus.ids)), show_progress=False)
-    return [[corpus.ids[i] for i in row] for row in found]
 
 
 def settled(

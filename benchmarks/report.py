@@ -42,8 +42,9 @@ def main() -> None:
 def figures() -> str:
     found = {line["collection"]: line for line in lines("quality")}
     collections = [found[name] for name in NAMES if name in found]
-    pooled = {line["collection"]: line for line in lines("pooled")}
-    collections = [{**line, "pooled": pooled.get(line["collection"])} for line in collections]
+    for name in ("bm25", "pooled"):
+        baseline = {line["collection"]: line for line in lines(name)}
+        collections = [{**line, name: baseline.get(line["collection"])} for line in collections]
     parts = [machine(collections[-1]), quality(collections), efforts(collections[0])]
     parts += [building(collections), small()]
     return "\n\n".join(parts)
