@@ -18,6 +18,7 @@ from interlace.models.checkpoint import Checkpoint
 from interlace.models.hub import BUILT_IN, located
 from interlace.models.tokens import Role, TextTokenizer, checked, refuse_single
 from interlace.progress import Progress, silent
+from interlace.threads import n_cores
 from interlace.types import Encoded, FloatMatrix, IntArray
 
 #: How many texts a thread may be ahead of the one that is handed out next.
@@ -47,7 +48,7 @@ class Encoder:
         self._checkpoint = checkpoint
         self._name = name or checkpoint.name
         self._revision = revision or checkpoint.revision
-        self._n_threads = n_threads or _n_cores()
+        self._n_threads = n_threads or n_cores()
         self._tokenizer = TextTokenizer(checkpoint)
         self._backend_name, self._backend = backends.load(backend, checkpoint)
 
@@ -324,10 +325,3 @@ class Encoder:
             )
         ids: npt.NDArray[np.int32] = tokens.ids[kept].astype(np.int32)
         return Encoded(self._backend.run(tokens.ids)[kept], ids, tokens.offsets[kept], tokens.n_cut)
-
-
-def _n_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
