@@ -46,8 +46,9 @@ def command(
     documents, again = tee(interlace.read(*files, format=format))
     texts = (document.text for document in documents)
     encoded = encoder.queries(texts) if query else encoder.documents(texts)
-    expected = text.estimate(*files, format=format)
-    with output.counting("encoding", silent=json, expected=expected) as count:
+    with output.counting(
+        "encoding", silent=json, expected=lambda: text.estimate(*files, format=format)
+    ) as count:
         stream = _counted(zip(again, encoded, strict=True), count)
         if to is None:
             for document, one in stream:

@@ -51,9 +51,9 @@ def command(
     )
     started = perf_counter()
     with (
-        _collection(to, chosen, bits, passage_tokens) as collection,
+        _collection(to, chosen, model, bits, passage_tokens) as collection,
         output.counting(
-            "indexing", silent=json, expected=text.estimate(*files, format=format)
+            "indexing", silent=json, expected=lambda: text.estimate(*files, format=format)
         ) as count,
     ):
         try:
@@ -67,7 +67,11 @@ def command(
 
 
 def _collection(
-    path: Path, chosen: settings.Settings, bits: int | None, passage_tokens: int | None
+    path: Path,
+    chosen: settings.Settings,
+    model: str | None,
+    bits: int | None,
+    passage_tokens: int | None,
 ) -> interlace.Collection:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return interlace.create(
@@ -78,15 +82,20 @@ def _collection(
             lock_wait_seconds=chosen.lock_wait_seconds,
             n_threads=chosen.n_threads,
         )
+    given = None if model is None else interlace.Encoder.load(model, n_threads=chosen.n_threads)
     collection = interlace.open(
-        path, lock_wait_seconds=chosen.lock_wait_seconds, n_threads=chosen.n_threads
+        path, given, lock_wait_seconds=chosen.lock_wait_seconds, n_threads=chosen.n_threads
     )
     made = collection.info()
-    given = {
+    has_model = made["model"] or {"name": "none"}
+    is_its_model = given is not None and has_model.get("fingerprint") == given.fingerprint
+    made_with = {
+        # Another name may load the same weights.
+        "model": (model, model if is_its_model else has_model["name"]),
         "bits": (bits, int(str(made["codec"])[-1])),
         "passage_tokens": (passage_tokens, made["passage_tokens"]),
     }
-    for name, (wanted, has) in given.items():
+    for name, (wanted, has) in made_with.items():
         if wanted is not None and wanted != has:
             collection.close()
             raise SettingsError(
@@ -123,15 +132,15 @@ def _show(
         rows["time"] = f"{seconds:.1f} s"
         rows["collection"] = f"{path}, {n_documents:,} documents"
         output.to_people().print(output.facts(rows))
-    if report.empty:
-        output.note(f"without a word to match: {_some(report.empty)}.")
-    if report.cut:
-        output.note(f"longer than the model reads, so cut: {_some(report.cut)}.")
+    if report.n_empty:
+        output.note(f"without a word to match: {_some(report.empty, report.n_empty)}.")
+    if report.n_cut:
+        output.note(f"longer than the model reads, so cut: {_some(report.cut, report.n_cut)}.")
     if skipped:
         kinds = ", ".join(f"{kind} ({n})" for kind, n in skipped.most_common())
         output.note(f"files of other formats were passed over: {kinds}.")
 
 
-def _some(ids: list[Any]) -> str:
+def _some(ids: list[Any], n: int) -> str:
     shown = ", ".join(map(str, ids[:5]))
-    return shown if len(ids) <= 5 else f"{shown} and {len(ids) - 5} more"
+    return shown if n <= 5 else f"{shown} and {n - 5:,} more"

@@ -16,31 +16,50 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
     if json:
         output.as_json(found)
     else:
-        output.to_people().print(output.facts(_for_people(found)))
+        output.to_people().print(output.grouped(_for_people(found)))
+        if error := found.get("last_settle_error"):
+            output.note(f"the last compression failed: {error}")
 
 
-def _for_people(found: Mapping[str, Any]) -> dict[str, Any]:
-    n_tokens = found["n_tokens"]
-    n_vectors = sum(found["bytes"][part] for part in ("fresh", "settled", "codec"))
-    rows = {
-        "collection": found["path"],
+def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    sizes = found["bytes"]
+    longest = found["passage_tokens"]
+    holds = {
         "documents": found["n_documents"],
-        "passages": f"{found['n_passages']:,}, up to {found['passage_tokens'] or 'any number of'} "
-        f"tokens each",
-        "deleted": f"{found['n_tombstones']:,} passages until compaction",
-        "tokens": n_tokens,
-        "fresh": f"{found['n_fresh_tokens']:,} tokens in {found['n_fresh_segments']} segments",
-        "settled": f"{found['n_settled_tokens']:,} tokens in {found['n_settled_segments']} "
-        f"segments, {found['codec']}",
-        "on disk": f"{output.bytes_shown(n_vectors)} of vectors"
-        + (f" ({n_vectors / n_tokens:.0f} bytes a token)" if n_tokens else "")
-        + f", {output.bytes_shown(found['bytes']['catalog'])} of texts and catalog",
-        "model": _model(found["model"], found["dim"]),
-        "commit": f"{found['commit']} in format {found['format']}",
+        "passages": f"{found['n_passages']:,}"
+        + (f", of at most {longest} tokens" if longest else ""),
+        "tokens": found["n_tokens"],
     }
-    if not found["n_tombstones"]:
-        del rows["deleted"]
-    return rows
+    if found["n_tombstones"]:
+        holds["deleted"] = f"{found['n_tombstones']:,} passages, until compaction"
+    n_settled, n_fresh = found["n_settled_tokens"], found["n_fresh_tokens"]
+    vectors = {
+        "fresh": _tokens(n_fresh, found["n_fresh_segments"], sizes["fresh"]),
+        "settled": _tokens(n_settled, found["n_settled_segments"], sizes["settled"]),
+    }
+    if n_settled:
+        vectors["codec"] = f"{found['codec']}, {output.bytes_shown(sizes['codec'])}"
+    return {
+        "holds": holds,
+        "vectors": vectors,
+        "on disk": {
+            "vectors": output.bytes_shown(sizes["fresh"] + sizes["settled"] + sizes["codec"]),
+            "texts": f"{output.bytes_shown(sizes['catalog'])}, with the catalog",
+            "folder": found["path"],
+        },
+        "made": {
+            "by": _model(found["model"], found["dim"]),
+            "seed": found["seed"],
+            "commit": f"{found['commit']:,}, in format {found['format']}",
+        },
+    }
+
+
+def _tokens(n_tokens: int, n_segments: int, n_bytes: int) -> str:
+    if not n_tokens:
+        return "none"
+    segments = "1 segment" if n_segments == 1 else f"{n_segments:,} segments"
+    return f"{n_tokens:,} tokens in {segments}, {n_bytes / n_tokens:,.0f} bytes a token"
 
 
 def _model(model: Mapping[str, Any] | None, dim: int) -> str:

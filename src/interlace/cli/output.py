@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -87,11 +87,16 @@ class Counter:
 
 
 @contextmanager
-def counting(label: str, *, silent: bool, expected: int | None = None) -> Iterator[Counter]:
-    """Count documents, with speed and time left on standard error where a person watches."""
+def counting(
+    label: str, *, silent: bool, expected: Callable[[], int | None] = lambda: None
+) -> Iterator[Counter]:
+    """Count documents, with speed and time left on standard error where a person watches.
+
+    How many are ``expected`` is asked only where it is shown.
+    """
     console = to_side()
     if silent or not console.is_terminal:
-        yield Counter(None, label, expected)
+        yield Counter(None, label, None)
         return
     columns = (
         SpinnerColumn(),
@@ -102,7 +107,7 @@ def counting(label: str, *, silent: bool, expected: int | None = None) -> Iterat
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        yield Counter(bar, label, expected)
+        yield Counter(bar, label, expected())
 
 
 def hit_as_json(hit: Hit) -> dict[str, Any]:
@@ -192,6 +197,20 @@ def facts(rows: Mapping[str, Any]) -> Table:
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name.replace("_", " "), _shown(value))
+    return table
+
+
+def grouped(groups: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Lay groups of names and values out, each group under its name."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold cyan")
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for number, (group, rows) in enumerate(groups.items()):
+        if number:
+            table.add_row()
+        for row, (name, value) in enumerate(rows.items()):
+            table.add_row("" if row else group, name, Text(_shown(value)))
     return table
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 import typer
 
 import interlace
 from interlace.cli import options, output, settings
+
+#: As Python writes an int: 007 and --5 are names.
+_WHOLE_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]*")
 
 
 def command(
@@ -36,5 +40,5 @@ def typed_ids(collection: interlace.Collection, ids: list[str] | None) -> list[s
     if ids is None:
         return None
     return [
-        int(id_) if id_ not in collection and id_.lstrip("-").isdecimal() else id_ for id_ in ids
+        int(id_) if id_ not in collection and _WHOLE_NUMBER.fullmatch(id_) else id_ for id_ in ids
     ]

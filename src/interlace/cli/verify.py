@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import typer
+from rich.text import Text
 
-import interlace
 from interlace.cli import options, output
+from interlace.collection import verify_folder
 
 
 def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
     """Check every file against its checksum and the catalog; damage gives exit code 1."""
-    with interlace.open(path) as collection:
-        report = collection.verify()
-    found = output.fields_of(report)
-    problems = list(found.get("problems", ()))
+    report = verify_folder(path)
     if json:
-        output.as_json(found)
-    elif problems:
-        for problem in problems:
-            output.to_people().print(f"[bold red]damaged[/] {problem}", soft_wrap=True)
+        output.as_json(output.fields_of(report))
+    elif report.problems:
+        for problem in report.problems:
+            line = Text.assemble(("damaged  ", "bold red"), problem)
+            output.to_people().print(line, soft_wrap=True)
     else:
-        output.to_people().print("[bold green]Sound:[/] every checksum and reference is right.")
-    if problems:
+        read = f"{report.n_files:,} files, {output.bytes_shown(report.n_bytes)}"
+        line = Text.assemble(("sound  ", "bold green"), f"{read}: every checksum is right.")
+        output.to_people().print(line, soft_wrap=True)
+    if not report.ok:
         raise typer.Exit(1)

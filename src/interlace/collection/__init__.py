@@ -5,5 +5,15 @@ from __future__ import annotations
 from interlace.collection.changes import AddReport, Changes
 from interlace.collection.collection import Collection, create, open  # noqa: A004
 from interlace.collection.reranking import maxsim, rerank
+from interlace.collection.verifying import verify_folder
 
-__all__ = ["AddReport", "Changes", "Collection", "create", "maxsim", "open", "rerank"]
+__all__ = [
+    "AddReport",
+    "Changes",
+    "Collection",
+    "create",
+    "maxsim",
+    "open",
+    "rerank",
+    "verify_folder",
+]

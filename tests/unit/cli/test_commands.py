@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +66,40 @@ def test_index_settings_of_an_old_collection_cannot_change(run, lines, filled):
     assert run("index", lines, "--to", filled, "--bits", "4").code == 0
 
 
+def test_index_refuses_another_model_for_an_old_collection(run, lines, filled, monkeypatch):
+    # The fixture loads the same model whatever the name: these are the same weights.
+    assert run("index", lines, "--to", filled, "--model", "a/copy").code == 0
+    monkeypatch.setattr(interlace.Encoder, "fingerprint", "0" * 64)
+    ran = run("index", lines, "--to", filled, "--model", "other/model")
+    assert ran.code == 2
+    assert "model is other/model, but the collection was made with mini" in ran.err
+
+
+def test_index_with_a_model_into_a_collection_without_one(run, lines):
+    interlace.create("own.lace", model=None, dim=8).close()
+    ran = run("index", lines, "--to", "own.lace", "--model", "mini")
+    assert (ran.code, "made with none" in ran.err) == (2, True)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no /dev/fd on this system")
+@pytest.mark.parametrize("command", ["index", "encode"])
+def test_a_pipe_is_read_once(run, command):
+    reading, writing = os.pipe()
+    os.write(writing, b'{"id": "a", "text": "from a pipe"}\n')
+    os.close(writing)
+    ran = run(command, f"/dev/fd/{reading}", "--format", "jsonl", "--to", f"{command}.out")
+    os.close(reading)
+    assert ran.code == 0
+    assert re.search(r"(added|texts) +1\b", ran.out)
+
+
+def test_index_counts_all_that_were_empty(run, tmp_path):
+    blank = "".join(json.dumps({"id": i, "text": ""}) + "\n" for i in range(130))
+    (tmp_path / "blank.jsonl").write_text(blank)
+    ran = run("index", "blank.jsonl", "--to", "x.lace")
+    assert "0, 1, 2, 3, 4 and 125 more" in ran.err
+
+
 def test_an_interrupt_says_what_is_stored(run, lines, monkeypatch):
     def interrupted(self, records, *, on_conflict, progress):
         progress("store", 2, None)
@@ -90,6 +126,12 @@ def test_search_among_ids_of_either_type(run, filled):
     assert {hit["id"] for hit in ran.records} == {7, "sky"}
     ran = run("search", filled, "x", "--ids", "nobody")
     assert (ran.code, "no such document: id 'nobody'" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["--5", "007", "-0", "\u0665", "-"])
+def test_what_python_does_not_write_as_a_number_is_a_name(run, filled, name):
+    ran = run("search", filled, "x", f"--ids={name}")
+    assert (ran.code, f"no such document: id {name!r}" in ran.err) == (2, True)
 
 
 def test_an_empty_query_finds_nothing_and_says_so(run, filled):
@@ -134,7 +176,17 @@ def test_encode(run, lines, encoder, tmp_path):
 def test_info(run, filled):
     (info,) = run("info", filled, "--json").records
     assert (info["n_documents"], info["model"]["name"]) == (3, "mini")
-    assert "mini" in run("info", filled).out
+    shown = run("info", filled).out
+    assert "mini" in shown
+    assert re.search(r"fresh +\d+ tokens in 1 segment, \d+ bytes a token", shown)
+    assert re.search(r"settled +none", shown)
+
+
+def test_info_tells_why_settling_failed(run, filled, monkeypatch):
+    real = interlace.Collection.info
+    failed = {"last_settle_error": "the disk is full"}
+    monkeypatch.setattr(interlace.Collection, "info", lambda self: real(self) | failed)
+    assert "the last compression failed: the disk is full" in run("info", filled).err
 
 
 def test_verify_finds_damage(run, filled, tmp_path):
@@ -147,6 +199,31 @@ def test_verify_finds_damage(run, filled, tmp_path):
     assert ran.code == 1
     assert segment.name in ran.out.replace("\n", "")
     assert run("verify", filled, "--json").records[0]["problems"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_verify_names_all_damage_of_a_collection_that_does_not_open(run, filled, tmp_path, share):
+    with interlace.open(filled, settle="manual") as collection:
+        collection.add(["Another segment."])
+    segments = sorted((tmp_path / filled / "segments").iterdir())
+    assert len(segments) == 2
+    for segment in segments:
+        content = segment.read_bytes()
+        segment.write_bytes(content[: int(len(content) * share)])
+    ran = run("verify", filled)
+    assert ran.code == 1
+    assert all(segment.name in ran.out.replace("\n", "") for segment in segments)
+    assert len(run("verify", filled, "--json").records[0]["problems"]) == 2
+
+
+def test_verify_of_a_damaged_catalog(run, filled, tmp_path):
+    catalog = tmp_path / filled / "catalog.sqlite"
+    catalog.write_bytes(b"no database" * 1_000)
+    for rest in (tmp_path / filled).glob("catalog.sqlite-*"):
+        rest.unlink()
+    assert run("verify", filled).code == 1
+    assert run("verify", filled, "--json").records[0]["problems"]
+    assert run("verify", "nowhere.lace").code == 3
 
 
 def test_compact(run, filled):
