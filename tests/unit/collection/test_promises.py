@@ -208,3 +208,48 @@ def test_odd_lengths_of_rows_are_brought_to_one(tmp_path):
         made.add(["x"], embeddings=[rows])
         (hit,) = made.search(embeddings=np.eye(4))
         assert hit.mean_score == pytest.approx(1, abs=1e-3)
+
+
+def test_batches_are_cut_by_their_tokens():
+    from interlace.collection import batches as rooms
+
+    records = (f"{i:04}" * 100 for i in range(100))  # some hundred tokens each
+    stream = rooms.entries(records, None, None, 8)
+    sizes = [len(batch.entries) for batch in rooms.batches(stream, n_tokens_max=1_000)]
+    assert sizes == [10] * 10
+
+
+def test_info_tells_why_settling_failed(notes):
+    assert notes.info()["last_settle_error"] is None
+    notes._store.last_settle_error = OSError("the disk is full")
+    assert notes.info()["last_settle_error"] == "the disk is full"
+
+
+def test_an_empty_id_is_refused_wherever_it_comes(notes):
+    with pytest.raises(InputError, match="id is empty"):
+        notes.add([{"id": "", "text": "x"}])
+    for ask in (notes.delete, notes.get, lambda ids: notes.search("x", ids=ids)):
+        with pytest.raises(InputError, match="id is empty: item 0 of ids"):
+            ask([""])
+    assert "" not in notes
+    assert len(notes) == 0
+
+
+def test_many_ids_are_asked_for_in_one_statement(notes, monkeypatch):
+    notes.add({"id": i, "text": f"Text number {i}."} for i in range(50))
+    snapshot = notes._store.snapshot()
+    asked = []
+    find = type(snapshot).find
+    monkeypatch.setattr(
+        type(snapshot), "find", lambda self, ids: asked.append(list(ids)) or find(self, ids)
+    )
+    monkeypatch.setattr(type(snapshot), "contains", lambda *_: pytest.fail("one at a time"))
+    assert {hit.id for hit in notes.search("text", 50, ids=range(40))} == set(range(40))
+    assert asked == [list(range(40))]
+    with pytest.raises(InputError, match="id 77 and 1 more"):
+        notes.search("text", ids=[3, 77, 78])
+
+
+def test_a_passage_may_be_one_token(tmp_path, encoder):
+    with interlace.create(tmp_path / "x.lace", encoder, passage_tokens=1) as made:
+        assert made.add(["sky sea ice"]).n_passages == 3
