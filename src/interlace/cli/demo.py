@@ -55,10 +55,10 @@ def command(
         found = [_ask(collection, question) for question in QUESTIONS]
         for question, (hits, ms) in zip(QUESTIONS, found, strict=True):
             console.print(_answers(question, hits, ms))
-        console.print(
-            "Why the last one? Each word of the question, and the word that answers it:\n"
-        )
-        console.print(explained(collection.explain(QUESTIONS[-1], found[-1][0][0])))
+        best = found[-1][0][0]
+        why = f"Why {best.id}? Each word of the question, and the word that answers it:\n"
+        console.print(Text(why))
+        console.print(explained(collection.explain(QUESTIONS[-1], best)))
         console.print("")
         console.print(_next_steps(to))
 
