@@ -31,6 +31,7 @@ def main() -> None:
         ("quality.py", [*data, "--encode-only"], []),
         ("quality.py", data, PINNED),
         ("baselines.py", [*data, *minilm], []),
+        ("product.py", data, []),
         ("footprint.py", [], []),
         ("first_result.py", [], []),
         ("report.py", [], []),
