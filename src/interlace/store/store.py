@@ -24,6 +24,7 @@ from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot, take
 from interlace.store.verify import VerifyReport
 from interlace.store.writer import Outcome, Writer
+from interlace.threads import n_cores
 
 _SETTLE = ("auto", "manual")
 
@@ -398,7 +399,7 @@ def _open(path: Path, n_threads: int | None, lock_wait_seconds: float) -> tuple[
         folder = Folder(
             path,
             settings,
-            n_threads=n_threads or _n_cores(),
+            n_threads=n_threads or n_cores(),
             lock_wait_seconds=lock_wait_seconds,
         )
     except BaseException:
@@ -430,9 +431,3 @@ def attach(target: Store, source: Store) -> int:
     ModelMismatch, CollectionError
     """
     return target.attach(source)
-
-
-def _n_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
