@@ -43,8 +43,10 @@ class Encoder:
         name: str | None = None,
         revision: str | None = None,
     ) -> None:
-        if n_threads is not None and n_threads < 1:
-            raise SettingsError(f"must be at least 1, not {n_threads}: n_threads.")
+        if n_threads is not None and (
+            isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1
+        ):
+            raise SettingsError(f"must be a whole number from 1, not {n_threads!r}: n_threads.")
         self._checkpoint = checkpoint
         self._name = name or checkpoint.name
         self._revision = revision or checkpoint.revision

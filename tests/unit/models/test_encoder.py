@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
+from threading import Barrier, get_ident
 
 import numpy as np
 import pytest
@@ -252,10 +253,25 @@ def test_an_unknown_backend_lists_the_known():
         Encoder.load(backend="tpu")
 
 
-@pytest.mark.parametrize("n_threads", [0, -2])
-def test_threads_are_at_least_one(n_threads):
+@pytest.mark.parametrize("n_threads", [0, -2, 1.5, "2", True])
+def test_threads_are_a_whole_number_from_one(n_threads):
     with pytest.raises(SettingsError, match="n_threads"):
         Encoder.load(n_threads=n_threads)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_as_many_texts_as_threads_are_encoded_at_once(n_threads, monkeypatch):
+    encoder = Encoder.load(n_threads=n_threads)
+    run, together, seen = encoder._backend.run, Barrier(n_threads), set()
+
+    def met(ids):
+        seen.add(get_ident())
+        together.wait(timeout=60)  # breaks when fewer texts than this are ever under way
+        return run(ids)
+
+    monkeypatch.setattr(encoder._backend, "run", met)
+    assert len(encoder.encode_document(["one text"] * 4 * n_threads)) == 4 * n_threads
+    assert len(seen) == n_threads
 
 
 def test_weights_of_another_width_are_refused(copy_of_mini, encoder):
