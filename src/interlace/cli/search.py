@@ -10,8 +10,8 @@ import typer
 import interlace
 from interlace.cli import options, output, settings
 
-#: As Python writes an int: 007 and --5 are names.
-_WHOLE_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]*")
+#: As Python writes an int of at most 64 bits: 007, --5 and twenty digits are names.
+_WHOLE_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 def command(

@@ -128,7 +128,9 @@ def test_search_among_ids_of_either_type(run, filled):
     assert (ran.code, "no such document: id 'nobody'" in ran.err) == (2, True)
 
 
-@pytest.mark.parametrize("name", ["--5", "007", "-0", "\u0665", "-"])
+@pytest.mark.parametrize(
+    "name", ["--5", "007", "-0", "\u0665", "-", pytest.param("9" * 5_000, id="5,000 digits")]
+)
 def test_what_python_does_not_write_as_a_number_is_a_name(run, filled, name):
     ran = run("search", filled, "x", f"--ids={name}")
     assert (ran.code, f"no such document: id {name!r}" in ran.err) == (2, True)
