@@ -67,7 +67,8 @@ def _counted(
         count("encode", n, None)
         yield document, one
     if cut:
-        output.note(f"longer than the model reads, so cut: {len(cut)} texts, first {cut[0]}.")
+        n_cut = output.counted(len(cut), "text")
+        output.note(f"longer than the model reads, so cut: {n_cut}, first {cut[0]}.")
 
 
 def _as_json(document: Document, one: Encoded) -> dict[str, object]:

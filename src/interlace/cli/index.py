@@ -107,7 +107,7 @@ def _collection(
 
 def _say_interrupted(path: Path, n_stored: int) -> None:
     output.note(
-        f"interrupted; {n_stored:,} documents of this run are stored in {path}. "
+        f"interrupted; of this run, {path} has {output.counted(n_stored, 'document')}. "
         "Run the same command again to go on: what is stored is not encoded again."
     )
 
@@ -130,7 +130,7 @@ def _show(
         }
         rows |= {"passages": report.n_passages, "tokens": report.n_tokens}
         rows["time"] = f"{seconds:.1f} s"
-        rows["collection"] = f"{path}, {n_documents:,} documents"
+        rows["collection"] = f"{path}, {output.counted(n_documents, 'document')}"
         output.to_people().print(output.facts(rows))
     if report.n_empty:
         output.note(f"without a word to match: {_some(report.empty, report.n_empty)}.")

@@ -17,7 +17,7 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
         output.as_json(found)
     else:
         output.to_people().print(output.grouped(_for_people(found)))
-        if error := found.get("last_settle_error"):
+        if error := found["last_settle_error"]:
             output.note(f"the last compression failed: {error}")
 
 
@@ -31,17 +31,16 @@ def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "tokens": found["n_tokens"],
     }
     if found["n_tombstones"]:
-        holds["deleted"] = f"{found['n_tombstones']:,} passages, until compaction"
-    n_settled, n_fresh = found["n_settled_tokens"], found["n_fresh_tokens"]
-    vectors = {
-        "fresh": _tokens(n_fresh, found["n_fresh_segments"], sizes["fresh"]),
-        "settled": _tokens(n_settled, found["n_settled_segments"], sizes["settled"]),
-    }
-    if n_settled:
-        vectors["codec"] = f"{found['codec']}, {output.bytes_shown(sizes['codec'])}"
+        holds["deleted"] = f"{output.counted(found['n_tombstones'], 'passage')}, until compaction"
     return {
         "holds": holds,
-        "vectors": vectors,
+        "vectors": {
+            "fresh": _tokens(found["n_fresh_tokens"], found["n_fresh_segments"], sizes["fresh"]),
+            "settled": _tokens(
+                found["n_settled_tokens"], found["n_settled_segments"], sizes["settled"]
+            ),
+            "codec": _codec(found),
+        },
         "on disk": {
             "vectors": output.bytes_shown(sizes["fresh"] + sizes["settled"] + sizes["codec"]),
             "texts": f"{output.bytes_shown(sizes['catalog'])}, with the catalog",
@@ -58,8 +57,21 @@ def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _tokens(n_tokens: int, n_segments: int, n_bytes: int) -> str:
     if not n_tokens:
         return "none"
-    segments = "1 segment" if n_segments == 1 else f"{n_segments:,} segments"
-    return f"{n_tokens:,} tokens in {segments}, {n_bytes / n_tokens:,.0f} bytes a token"
+    held = f"{output.counted(n_tokens, 'token')} in {output.counted(n_segments, 'segment')}"
+    return f"{held}, {n_bytes / n_tokens:,.0f} bytes a token"
+
+
+def _codec(found: Mapping[str, Any]) -> str:
+    if found["generation"] is None:
+        return f"{found['codec']}, not trained yet"
+    parts = [
+        f"{found['codec']}, generation {found['generation']}",
+        f"{output.bytes_shown(found['bytes']['codec'])} in "
+        + output.counted(found["n_codec_chunks"], "chunk"),
+    ]
+    if (fairness := found["fairness"]) is not None:
+        parts.append(f"settled scores times {fairness:.4f}")
+    return ", ".join(parts)
 
 
 def _model(model: Mapping[str, Any] | None, dim: int) -> str:

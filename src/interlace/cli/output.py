@@ -214,6 +214,11 @@ def grouped(groups: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number of things for people: "1 file", "2,000 files"."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
 def bytes_shown(n: float) -> str:
     """Return a number of bytes for people."""
     for unit in ("bytes", "KB", "MB"):

@@ -19,7 +19,7 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
             line = Text.assemble(("damaged  ", "bold red"), problem)
             output.to_people().print(line, soft_wrap=True)
     else:
-        read = f"{report.n_files:,} files, {output.bytes_shown(report.n_bytes)}"
+        read = f"{output.counted(report.n_files, 'file')}, {output.bytes_shown(report.n_bytes)}"
         line = Text.assemble(("sound  ", "bold green"), f"{read}: every checksum is right.")
         output.to_people().print(line, soft_wrap=True)
     if not report.ok:

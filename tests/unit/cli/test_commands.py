@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import interlace
@@ -108,7 +109,7 @@ def test_an_interrupt_says_what_is_stored(run, lines, monkeypatch):
     monkeypatch.setattr(interlace.Collection, "add", interrupted)
     ran = run("index", lines, "--to", "notes.lace")
     assert ran.code == 130
-    assert "interrupted; 2 documents of this run are stored in notes.lace" in ran.err
+    assert "interrupted; of this run, notes.lace has 2 documents" in ran.err
 
 
 def test_search_for_machines_and_for_people(run, filled):
@@ -184,6 +185,44 @@ def test_info(run, filled):
     assert re.search(r"settled +none", shown)
 
 
+class Watched(dict):
+    """Knows which of its keys were asked for."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.asked = set()
+
+    def __getitem__(self, key):
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+
+def test_info_shows_all_that_the_collection_tells(run, monkeypatch):
+    with interlace.create("own.lace", model=None, dim=8, settle="manual") as own:
+        axes = np.eye(8, dtype=np.float32)
+        own.add([{"id": i, "text": "x"} for i in range(150)], embeddings=[axes] * 150)
+        own._store.settle()
+        own.add([{"id": "new", "text": "x"}], embeddings=[axes])
+        own.delete([0])
+        told = Watched(own.info())
+    monkeypatch.setattr(interlace.Collection, "info", lambda self: told)
+    shown = run("info", "own.lace").out
+    assert told.asked == set(told)
+    for row in (
+        r"tokens +1,208\n",
+        r"deleted +1 passage, until compaction",
+        r"fresh +8 tokens in 1 segment, \d+ bytes a token",
+        r"settled +1,200 tokens in 1 segment, \d+ bytes a token",
+        rf"codec +residual4, generation {told['generation']}, [\d.]+ KB in 1 chunk, settled scores",
+        r"by +none: embeddings of 8 dims come from elsewhere",
+    ):
+        assert re.search(row, re.sub(r" +\n", "\n", shown)), row
+
+
+def test_info_before_the_codec_is_trained(run, filled):
+    assert re.search(r"codec +residual4, not trained yet", run("info", filled).out)
+
+
 def test_info_tells_why_settling_failed(run, filled, monkeypatch):
     real = interlace.Collection.info
     failed = {"last_settle_error": "the disk is full"}
@@ -192,7 +231,8 @@ def test_info_tells_why_settling_failed(run, filled, monkeypatch):
 
 
 def test_verify_finds_damage(run, filled, tmp_path):
-    assert run("verify", filled).code == 0
+    sound = run("verify", filled)
+    assert (sound.code, "1 file, " in sound.out) == (0, True)
     (segment,) = (tmp_path / filled / "segments").iterdir()
     content = bytearray(segment.read_bytes())
     content[-1] ^= 1
