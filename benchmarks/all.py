@@ -29,6 +29,7 @@ def main() -> None:
         ("codec.py", data, []),
         ("kernels.py", [], PINNED),
         ("quality.py", [*data, "--encode-only"], []),
+        ("fairness.py", data, []),
         ("quality.py", data, PINNED),
         ("baselines.py", [*data, *minilm], []),
         ("product.py", data, []),

@@ -42,7 +42,7 @@ _WINDOWS, _WINDOW = 256, 128
 _QUERIES, _QUERY_TOKENS, _HEAD = 24, 16, 10
 """Stand-in queries, their tokens, and how many passages at the head of their ranking count.
 
-Ten of 256 come closest to what real queries' first ten hits show (docs/explanation/codec.md).
+Ten of 256 come close to what real queries' first ten hits show (benchmarks/fairness.py).
 """
 
 
