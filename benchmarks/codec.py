@@ -66,9 +66,7 @@ def main() -> None:
     for bits in (4, 2, 1):
         tokens = codec.Tokens(made.codes, made.scales, ids)
         start = time.perf_counter()
-        generation = codec.train(
-            f"residual{bits}", tokens, n_tokens=len(rows), seed=0, kernels=table
-        )
+        generation = codec.train(f"residual{bits}", tokens, n_tokens=len(rows), kernels=table)
         trained = time.perf_counter()
         leaves, residuals = generation.encode(tokens, kernels=table)
         coded = time.perf_counter()
@@ -79,7 +77,6 @@ def main() -> None:
             f"residual{bits}",
             tokens._replace(token_ids=None),
             n_tokens=len(rows),
-            seed=0,
             kernels=table,
         )
         again = untyped.decode(*untyped.encode(tokens._replace(token_ids=None), kernels=table))

@@ -41,7 +41,7 @@ def main() -> None:
         asked = [table.quantise(query.matrix, signs) for query in queries[:N_QUERIES]]
         found: dict[str, dict[str, float]] = {}
         for kind in codec.NAMES:
-            trained = codec.train(kind, tokens, n_tokens=len(ids), seed=0, kernels=table)
+            trained = codec.train(kind, tokens, n_tokens=len(ids), kernels=table)
             coded = trained.decode(*trained.encode(tokens, kernels=table))
             true = seen = 0.0
             for query in asked:

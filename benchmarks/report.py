@@ -70,6 +70,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [header, dashes, *rows])
 
 
+def width(bits: int) -> str:
+    return f"{bits} bit{'s' * (bits > 1)}"
+
+
 def quality(collections: list[dict[str, Any]]) -> str:
     rows = [
         ("BM25", lambda line: line["bm25"]),
@@ -77,7 +81,7 @@ def quality(collections: list[dict[str, Any]]) -> str:
         ("exact float32 MaxSim", lambda line: line["exact"]),
         ("fresh (int8)", lambda line: line["fresh"]),
         *(
-            (f"{bits} bits", lambda line, bits=bits: line[f"{bits} bits"]["balanced"])
+            (width(bits), lambda line, bits=bits: line[f"{bits} bits"]["balanced"])
             for bits in (4, 2, 1)
         ),
         ("**all defaults**", lambda line: line["product"]),
@@ -102,7 +106,7 @@ def efforts(line: dict[str, Any]) -> str:
     rows = [["fresh", "", *searched(line["fresh"])]]
     for bits in (4, 2, 1):
         for effort in EFFORTS:
-            rows.append([f"{bits} bits", effort, *searched(line[f"{bits} bits"][effort])])
+            rows.append([width(bits), effort, *searched(line[f"{bits} bits"][effort])])
     return (
         f"**Search** on {line['collection']} ({line['documents']:,} passages, {line['tokens']:,} "
         "tokens), from a query matrix to ten hits with their texts:\n\n"

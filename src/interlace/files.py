@@ -262,7 +262,8 @@ def _map(path: Path, expected: Written | None) -> tuple[mmap.mmap, dict[str, Any
 def _corrupt(path: Path, expected: str, found: str) -> Corrupt:
     return Corrupt(
         f"a file is damaged: {path}: expected {expected}, found {found}. "
-        "Run `interlace verify`, then restore the file or index the documents again."
+        "Restore the file from a copy, or index the documents again; "
+        "`interlace verify` lists all damage."
     )
 
 

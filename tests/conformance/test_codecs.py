@@ -24,9 +24,7 @@ def made_tokens(
 
 
 def trained(name: str, tokens: codec.Tokens, table=BEST, n_threads: int = 1) -> codec.Generation:
-    return codec.train(
-        name, tokens, n_tokens=len(tokens.codes), seed=0, kernels=table, n_threads=n_threads
-    )
+    return codec.train(name, tokens, n_tokens=len(tokens.codes), kernels=table, n_threads=n_threads)
 
 
 def cosines(generation: codec.Generation, tokens: codec.Tokens, rows: np.ndarray) -> np.ndarray:

@@ -37,7 +37,6 @@ def train(
     tokens: Tokens,
     *,
     n_tokens: int,
-    seed: int,
     kernels: Kernels,
     n_threads: int = 1,
     progress: Progress = silent,

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from interlace.chance import draws
 from interlace.codec import clustering
 from interlace.codec.clustering import Tokens
 from interlace.kernels import CodecArrays, Handle, Kernels, Quantised, Residuals, unpack
@@ -47,16 +48,8 @@ Ten of 256 come close to what real queries' first ten hits show (benchmarks/fair
 
 
 def rotation_signs(dim: int, seed: int) -> npt.NDArray[np.int8]:
-    """The sign flips of ``kernels.rotate``, ``(2, dim)`` of -1 and 1.
-
-    From splitmix64, so that every machine and library version draws the same.
-    """
-    with np.errstate(over="ignore"):
-        z = np.arange(1, 2 * dim + 1, dtype=np.uint64) + np.uint64(seed % 2**64) * np.uint64(2**32)
-        z *= np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    bits = (z >> np.uint64(63)).astype(np.int8)
+    """The sign flips of ``kernels.rotate``, ``(2, dim)`` of -1 and 1."""
+    bits = (draws(2 * dim, seed) >> np.uint64(63)).astype(np.int8)
     return (bits * 2 - 1).reshape(2, dim)
 
 
@@ -326,17 +319,19 @@ class Generation:
 
     @cached_property
     def _by_cell(self) -> Quantised:
-        arrays, order = self.arrays, self._leaf_order
-        if len(self.chunks) == 1:
-            return Quantised(arrays.leaves, arrays.leaf_scales)
-        return Quantised(arrays.leaves[order], arrays.leaf_scales[order])
+        arrays = self.arrays
+        return self._sorted(Quantised(arrays.leaves, arrays.leaf_scales), self._leaf_order)
 
     @cached_property
     def _by_type(self) -> Quantised:
-        arrays, order = self.arrays, self._cell_order
+        arrays = self.arrays
+        return self._sorted(Quantised(arrays.cells, arrays.cell_scales), self._cell_order)
+
+    def _sorted(self, centroids: Quantised, order: npt.NDArray[np.int64]) -> Quantised:
+        """Centroids in an order; those of a single chunk are in it, and stay mapped from disk."""
         if len(self.chunks) == 1:
-            return Quantised(arrays.cells, arrays.cell_scales)
-        return Quantised(arrays.cells[order], arrays.cell_scales[order])
+            return centroids
+        return Quantised(centroids.codes[order], centroids.scales[order])
 
     @cached_property
     def _types_known(self) -> npt.NDArray[np.int32]:

@@ -223,5 +223,6 @@ def damaged(name: str, expected: str, found: str) -> Corrupt:
     """Word the error of arrays that no writer wrote; all tables raise the same."""
     return Corrupt(
         f"a segment is damaged: {name}: expected {expected}, found {found}. "
-        "Run `interlace verify`, then restore the folder or index the documents again."
+        "Restore the folder from a copy, or index the documents again; "
+        "`interlace verify` lists all damage."
     )

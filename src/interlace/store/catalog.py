@@ -361,7 +361,8 @@ class Catalog:
         if missing:
             raise Corrupt(
                 f"a passage has no row: {self.path}: expected number {missing[0]}, found none. "
-                "Run `interlace verify`, then restore the folder or index the documents again."
+                "Restore the folder from a copy, or index the documents again; "
+                "`interlace verify` lists all damage."
             )
         return [found[number] for number in numbers]
 

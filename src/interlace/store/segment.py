@@ -207,5 +207,6 @@ def _check_format(path: Path, manifest: Mapping[str, str]) -> None:
 def _corrupt(path: Path, expected: str, found: str) -> Corrupt:
     return Corrupt(
         f"a segment is damaged: {path}: expected {expected}, found {found}. "
-        "Run `interlace verify`, then restore the folder or index the documents again."
+        "Restore the folder from a copy, or index the documents again; "
+        "`interlace verify` lists all damage."
     )

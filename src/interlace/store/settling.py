@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interlace import codec
+from interlace.chance import draws
 from interlace.codec import Generation, Tokens
 from interlace.files import Array, Written
 from interlace.progress import Progress, silent
@@ -134,7 +135,6 @@ class Coder:
             settings.codec,
             _tokens(parts.take(at)),
             n_tokens=parts.n_tokens,
-            seed=settings.seed,
             kernels=self._folder.kernels,
             n_threads=self._folder.n_threads,
             progress=self._progress,
@@ -217,18 +217,9 @@ def _name(generation: Generation) -> str:
 
 
 def sample(lengths: Numbers, n_tokens_max: int, seed: int) -> Numbers:
-    """Positions, ascending, of passages drawn uniformly until so many tokens are there.
-
-    From splitmix64, so that every machine and library version draws the same.
-    """
+    """Positions, ascending, of passages drawn uniformly until so many tokens are there."""
     if lengths.sum() <= n_tokens_max:
         return np.arange(len(lengths), dtype=np.int64)
-    with np.errstate(over="ignore"):
-        z = np.arange(1, len(lengths) + 1, dtype=np.uint64) + np.uint64(seed) * np.uint64(2**32)
-        z *= np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    order = np.argsort(z, kind="stable")
+    order = np.argsort(draws(len(lengths), seed), kind="stable")
     n = max(1, int(np.searchsorted(np.cumsum(lengths[order]), n_tokens_max, side="right")))
     return np.sort(order[:n]).astype(np.int64)

@@ -19,7 +19,7 @@ def typed_tokens(n, n_types, dim=32, seed=0, spread=0.4):
 
 
 def train(tokens, name="residual4"):
-    return codec.train(name, tokens, n_tokens=len(tokens.codes), seed=0, kernels=TABLE)
+    return codec.train(name, tokens, n_tokens=len(tokens.codes), kernels=TABLE)
 
 
 @pytest.mark.parametrize("dim", [32, 48, 64, 96, 127, 128, 256])

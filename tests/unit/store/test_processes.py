@@ -16,8 +16,8 @@ from interlace import store
 from interlace.errors import CollectionError
 
 
-def in_child(work) -> int:
-    """Run a function in a forked child; its exit status."""
+def fork(work) -> int:
+    """Start a child that runs a function; its process id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
@@ -28,7 +28,16 @@ def in_child(work) -> int:
             status = 0
         finally:
             os._exit(status)
+    return pid
+
+
+def status_of(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def in_child(work) -> int:
+    """Run a function in a forked child; its exit status."""
+    return status_of(fork(work))
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -81,21 +90,12 @@ def test_a_snapshot_taken_up_too_late_says_so(opened):
         with pytest.raises(CollectionError, match="is gone"):
             held[0].documents([0])
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
+    pid = fork(work)
     os.read(ready[0], 1)
     held.pop().close()
     fill(opened, 20, 40)
     os.write(go[1], b"x")
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert status_of(pid) == 0
     for fd in (*ready, *go):
         os.close(fd)
 
