@@ -18,23 +18,73 @@ IntArray: TypeAlias = npt.NDArray[np.int32]
 class Document:
     """What a user adds: a text with an optional id and metadata.
 
-    Without an id, a document is known by the first 16 hex digits of the SHA-256 of its text.
+    Attributes
+    ----------
+    text : str
+        A form feed begins a new page, unless ``syntax`` is a programming language.
+    id : str or int, optional
+        Without one, a document is known by the first 16 hex digits of the SHA-256 of its text.
+    metadata : mapping
+        Of anything that JSON can hold.
+    syntax : str, optional
+        How the text is written: ``"markdown"``, ``"rst"``, a programming language such as
+        ``"python"``; None for prose. It says where passages may begin, and their headings.
+    file : str, optional
+        The file it was read from, as messages and hits name it.
+    line : int, optional
+        The line of that file where the text begins, from 1; None where the text is not the file's
+        own, as with PDF.
     """
 
     text: str
     id: Id | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    syntax: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What was not read, and why.
+
+    Attributes
+    ----------
+    where : str
+        A file, and the line or the part of it where that is known: ``"notes/a.jsonl, line 4"``.
+    why : str
+        The cause and, where there is one, the remedy.
+    """
+
+    where: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a document that is encoded as one; ``text == document.text[start:end]``."""
+    """A piece of a document that is encoded as one; ``text == document.text[start:end]``.
+
+    Attributes
+    ----------
+    line : int or None
+        The line of the document's file where it begins, from 1.
+    page : int or None
+        The page where it begins, from 1, where the document has pages.
+    headings : tuple of str
+        The headings it stands under, outermost first.
+    """
 
     document_id: Id
     number: int
     start: int
     end: int
     text: str
+    line: int | None = None
+    page: int | None = None
+    headings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +131,12 @@ class Hit:
         From 1.
     metadata : mapping
         The document's metadata.
+    file : str or None
+        The file that the document was read from.
+    line, page : int or None
+        Where in the file the passage begins, from 1.
+    headings : tuple of str
+        The headings it stands under, outermost first.
     """
 
     id: Id
@@ -92,6 +148,10 @@ class Hit:
     mean_score: float
     rank: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    file: str | None = None
+    line: int | None = None
+    page: int | None = None
+    headings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
