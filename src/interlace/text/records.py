@@ -8,6 +8,7 @@ import math
 import numbers
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from interlace.errors import InputError
@@ -65,11 +66,18 @@ def document_from(record: str | Mapping[str, Any] | Document, where: str) -> Doc
 
 
 def checked(document: Document, where: str) -> Document:
-    """Return the document with a plain id, text and metadata, or raise ``InputError``."""
-    return Document(
-        _checked_text(document.text, where),
-        None if document.id is None else checked_id(document.id, where),
-        _checked_metadata(document.metadata, where),
+    """Return the document with all of it plain and storable, or raise ``InputError``."""
+    for name, kind in (("syntax", str), ("file", str), ("line", int)):
+        value = getattr(document, name)
+        if value is not None and not isinstance(value, kind):
+            raise InputError(
+                f"{name} must be a {kind.__name__}, not {type(value).__name__}: {where}."
+            )
+    return replace(
+        document,
+        text=_checked_text(document.text, where),
+        id=None if document.id is None else checked_id(document.id, where),
+        metadata=_checked_metadata(document.metadata, where),
     )
 
 
