@@ -19,7 +19,8 @@ def explain(
     """Match the tokens of a query and a stored passage by the codes that a search compares.
 
     The similarities are those of the stored codes, and the score is the very one that ``search``
-    gives this passage; they sum to it. Offsets come from tokenising the passage again.
+    gives this passage; they sum to it. Offsets come from tokenising the passage again; the model
+    runs on the query alone.
 
     Raises
     ------
@@ -28,16 +29,16 @@ def explain(
     """
     row, passage = _find(snapshot, hit)
     if embeddings is None:
-        query_tokens = model.encoded_queries([query])[0]
-        tokens = next(model.documents([passage.text]))
+        query_tokens = model.explained_query(query)
+        offsets: IntArray | None = model.offsets(passage.text)
     else:
         query_tokens = Encoded(matrix_from(embeddings, model.dim, "the query"))
-        tokens = query_tokens  # unread: without offsets on the query's side there are no texts
+        offsets = None  # nor are there any of the query's
     quantised = snapshot.kernels.quantise(query_tokens.matrix, snapshot.signs)
     similarities = snapshot.kernels.similarities(quantised, snapshot.segments, row)
     n_tokens, q_tokens = similarities.shape
-    query_spans = _spans(query_tokens, q_tokens)
-    spans = _spans(tokens, n_tokens)
+    query_spans = _spans(query_tokens.offsets, q_tokens)
+    spans = _spans(offsets, n_tokens)
     best = similarities.argmax(axis=0) if n_tokens else np.zeros(q_tokens, np.intp)
     strengths = similarities.max(axis=0) if n_tokens else np.full(q_tokens, -1, np.float32)
     only = np.array([row], np.uint32)
@@ -76,8 +77,8 @@ def _find(snapshot: Snapshot, hit: Hit) -> tuple[int, Any]:
     )
 
 
-def _spans(encoded: Encoded, n_tokens: int) -> IntArray:
+def _spans(offsets: IntArray | None, n_tokens: int) -> IntArray:
     """Offsets of the tokens; (0, 0) for all where the model does not tell them."""
-    if encoded.offsets is None or len(encoded.offsets) != n_tokens:
+    if offsets is None or len(offsets) != n_tokens:
         return np.zeros((n_tokens, 2), np.int32)
-    return encoded.offsets
+    return offsets

@@ -48,6 +48,9 @@ class Speaker(Protocol):
     def spans(self, text: str) -> IntArray:
         """Return where the tokens of a text are, special tokens left out."""
 
+    def offsets(self, text: str) -> IntArray:
+        """Return where the rows of a passage's matrix come from, ``(n_tokens, 2)``."""
+
 
 def speaker(model: Any, n_threads: int | None = None) -> Speaker:
     """Wrap a model: a name or folder, an ``Encoder``, or any object with the two verbs.
@@ -83,6 +86,7 @@ class Own:
         self.queries = encoder.queries
         self.documents = encoder.documents
         self.spans = encoder.spans
+        self.offsets = encoder.offsets
 
     def identity(self) -> dict[str, Any]:
         """Name, revision, fingerprint and lengths."""
@@ -135,6 +139,10 @@ class Foreign:
         """Nothing: such a model's tokens are not known, and its passages not cut."""
         return np.empty((0, 2), np.int32)
 
+    def offsets(self, text: str) -> IntArray:
+        """Nothing, for the same reason."""
+        return np.empty((0, 2), np.int32)
+
     def _encoded(self, texts: Iterable[str], encode: Any) -> Iterator[Encoded]:
         rest = iter(texts)
         while some := list(islice(rest, _AT_ONCE)):
@@ -175,6 +183,7 @@ class Model:
         self.dim = dim
         self._given = given
         self._checked: Speaker | None = None
+        self._last_query: tuple[str, Encoded] | None = None
         self._lock = threading.Lock()
 
     def queries(self, texts: Sequence[str]) -> list[tuple[FloatMatrix, tuple[str, ...]]]:
@@ -197,6 +206,20 @@ class Model:
     def spans(self, text: str) -> IntArray:
         """Where the tokens of a text are, special tokens left out."""
         return self._speaker().spans(text)
+
+    def offsets(self, text: str) -> IntArray:
+        """Where the rows of a passage's matrix come from: ``(n_tokens, 2)``, none if unknown."""
+        return self._speaker().offsets(text) if text.strip() else np.empty((0, 2), np.int32)
+
+    def explained_query(self, text: str) -> Encoded:
+        """Encode a query; the same one again is not run again, for its hits are explained in turn.
+
+        A search encodes afresh, always.
+        """
+        last = self._last_query
+        if last is None or last[0] != text:
+            self._last_query = last = (text, self.encoded_queries([text])[0])
+        return last[1]
 
     def _skipping_blanks(
         self, texts: Iterable[str], encode: Callable[[Iterator[str]], Iterator[Encoded]]

@@ -209,6 +209,22 @@ class Encoder:
         """
         return self._tokenizer.spans(checked(0, text))
 
+    def offsets(self, text: str) -> IntArray:
+        """Where the rows of a document's matrix come from, without running the model.
+
+        Returns
+        -------
+        (n_tokens, 2) int32
+            Start and end in the text, in characters, a line for each row of what
+            :meth:`encode_document` makes of it; (0, 0) for special tokens.
+
+        Raises
+        ------
+        InputError
+            When the text is not a string or holds a lone surrogate.
+        """
+        return self._tokenizer.offsets(checked(0, text), "document")
+
     def count(self, texts: Iterable[str]) -> list[int]:
         """How many tokens each text has, as :meth:`spans` counts them.
 

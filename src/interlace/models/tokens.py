@@ -94,6 +94,12 @@ class TextTokenizer:
         encoding: Encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return np.array(encoding.offsets, np.int32).reshape(-1, 2)
 
+    def offsets(self, text: str, role: Role) -> IntArray:
+        """Offsets of the tokens that get a row in a text's matrix: (n_tokens, 2)."""
+        tokens = self.tokens(text, role)
+        offsets: IntArray = tokens.offsets[tokens.kept]
+        return offsets
+
     def _load(self) -> Tokenizer:
         try:
             tokenizer = Tokenizer.from_file(str(self._path))
