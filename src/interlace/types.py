@@ -54,10 +54,14 @@ class Skipped:
         A file, and the line or the part of it where that is known: ``"notes/a.jsonl, line 4"``.
     why : str
         The cause and, where there is one, the remedy.
+    failed : bool
+        True when a whole file or folder could not be read: what was read of it earlier stays.
+        False when it was left out on purpose or is empty, and for a part of a file.
     """
 
     where: str
     why: str
+    failed: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.why}"
