@@ -194,7 +194,9 @@ class Match:
     """One query token and the document token that answers it best.
 
     Offsets are characters; ``(0, 0)`` and an empty text stand for a special token such as [CLS].
-    ``share`` is this token's part of the whole score, ``similarity / score``.
+    ``share`` is this token's part of the whole score, ``similarity / score``. ``typical`` is the
+    mean similarity of the query token to all tokens of the passage: what its answer stands out
+    from. Function words resemble much, so theirs stand out little.
     """
 
     query_text: str
@@ -205,6 +207,7 @@ class Match:
     end: int
     similarity: float
     share: float
+    typical: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

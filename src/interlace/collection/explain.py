@@ -41,10 +41,13 @@ def explain(
     spans = _spans(offsets, n_tokens)
     best = similarities.argmax(axis=0) if n_tokens else np.zeros(q_tokens, np.intp)
     strengths = similarities.max(axis=0) if n_tokens else np.full(q_tokens, -1, np.float32)
+    typical = similarities.mean(axis=0) if n_tokens else strengths
     only = np.array([row], np.uint32)
     score = float(snapshot.kernels.score(quantised, snapshot.segments, only)[0])
     matches = []
-    for i, strength in enumerate(strengths.tolist()):
+    for i, (strength, background) in enumerate(
+        zip(strengths.tolist(), typical.tolist(), strict=True)
+    ):
         query_start, query_end = query_spans[i].tolist()
         start, end = spans[best[i]].tolist() if n_tokens else (0, 0)
         is_text = end > start
@@ -58,6 +61,7 @@ def explain(
                 end=passage.start + end if is_text else 0,
                 similarity=strength,
                 share=strength / score if score else 0.0,
+                typical=background,
             )
         )
     return Explanation(
