@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -118,7 +118,7 @@ def batches(
     InputError
         For an id that came before in the same stream, naming both positions.
     """
-    seen = _Seen()
+    seen = Seen()
     batch: list[Entry] = []
     n_bytes = n_tokens = 0
     for entry in stream:
@@ -135,7 +135,7 @@ def batches(
 def _texts(records: Iterable[Any]) -> Iterator[Entry]:
     for position, record in enumerate(records):
         document = text.document_from(record, f"document {position}")
-        yield _entry(position, document, None)
+        yield entry_of(position, document)
 
 
 def _given(
@@ -153,16 +153,19 @@ def _given(
         of_tokens = None if ids is None else _next(ids, "token_ids", position)
         name = repr(document.id) if document.id is not None else str(position)
         given = encoded_from(matrix, of_tokens, dim, f"passage {name}")
-        yield _entry(position, document, given)
+        yield entry_of(position, document, given)
     if next(matrices, _END) is not _END:
         raise InputError(
             f"embeddings go on after the last of {position + 1} documents. Pass one matrix each."
         )
 
 
-def _entry(position: int, document: Document, given: Encoded | None) -> Entry:
+def entry_of(position: int, document: Document, given: Encoded | None = None) -> Entry:
+    """Make an entry of a checked document."""
     id_ = text.identify(document.text) if document.id is None else document.id
     content = hashlib.sha256(document.text.encode())
+    if document.syntax is not None:  # it says where passages begin
+        content.update(f"\0syntax\0{document.syntax}".encode())
     if given is not None:
         content.update(b"\0embeddings\0")
         content.update(given.matrix.tobytes())
@@ -190,16 +193,19 @@ def _check_lengths(records: Iterable[Any], others: Iterable[Any] | None, name: s
         )
 
 
-class _Seen:
+class Seen:
     """The ids of a call: sixteen bytes a document, however many batches pass."""
 
     def __init__(self) -> None:
         self._hashes: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._positions: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
-    def new(self, batch: list[Entry]) -> Batch:
-        """The batch without what came before, which must be texts without ids."""
-        hashes = np.fromiter((_hash(entry.id) for entry in batch), np.uint64, len(batch))
+    def new(self, batch: list[Entry], *, repeated: Callable[[Entry], None] | None = None) -> Batch:
+        """The batch without what came before: texts without ids, which are the same again.
+
+        An id that comes again is ``repeated``'s to report; without it, that raises.
+        """
+        hashes = np.fromiter((hash_of(entry.id) for entry in batch), np.uint64, len(batch))
         positions = np.fromiter((entry.position for entry in batch), np.int64, len(batch))
         hashes = np.concatenate([self._hashes, hashes])
         positions = np.concatenate([self._positions, positions])
@@ -208,16 +214,23 @@ class _Seen:
         again = np.append(False, hashes[1:] == hashes[:-1])
         first = dict(zip(positions[again].tolist(), positions[np.append(again[1:], False)].tolist(),
                          strict=True))  # fmt: skip
-        repeated = {entry.position: entry for entry in batch if entry.position in first}
-        for position, entry in repeated.items():
-            if entry.is_named:
+        n_same = 0
+        for entry in batch:
+            if entry.position not in first:
+                continue
+            if not entry.is_named:
+                n_same += 1
+            elif repeated is not None:
+                repeated(entry)
+            else:
                 raise InputError(
-                    f"id {entry.id!r} comes twice in one call: documents {first[position]} and "
-                    f"{position}. Keep one of them, or give them different ids."
+                    f"id {entry.id!r} comes twice in one call: documents {first[entry.position]} "
+                    f"and {entry.position}. Keep one of them, or give them different ids."
                 )
         self._hashes, self._positions = hashes[~again], positions[~again]
-        return Batch([entry for entry in batch if entry.position not in first], len(repeated))
+        return Batch([entry for entry in batch if entry.position not in first], n_same)
 
 
-def _hash(id_: Id) -> int:
+def hash_of(id_: Id) -> int:
+    """Eight bytes that stand for an id."""
     return int.from_bytes(hashlib.blake2b(repr(id_).encode(), digest_size=8).digest(), "little")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from interlace import text
 from interlace.collection.batches import Batch, Entry, batches, entries
@@ -17,6 +17,9 @@ from interlace.errors import CollectionError, InputError
 from interlace.progress import Progress, silent
 from interlace.store import Store, Writer
 from interlace.types import Encoded, Id, Passage
+
+if TYPE_CHECKING:
+    from interlace.store import Known
 
 OnConflict: TypeAlias = Literal["replace", "error", "skip"]
 Missing: TypeAlias = Literal["ignore", "error"]
@@ -88,12 +91,14 @@ class Changes:
         model: Model,
         splitting: text.Splitting,
         progress: Progress = silent,
+        heard: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._store = opened
         self._entered: Writer | None = None
         self._model = model
         self._splitting = splitting
         self._progress = progress
+        self._heard = heard
         self._touched: set[Id] = set()
 
     def __enter__(self) -> Self:
@@ -111,11 +116,12 @@ class Changes:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        writer, self._entered = self._writer, None
+        writer, self._entered = self.writer, None
         writer.__exit__(kind, error, traceback)
 
     @property
-    def _writer(self) -> Writer:
+    def writer(self) -> Writer:
+        """The store's writer of this commit, for what is no matter of documents."""
         if self._entered is None:
             raise CollectionError(
                 "changes belong inside a with block: it is not entered, or over. "
@@ -143,25 +149,25 @@ class Changes:
         check_missing(missing)
         wanted = text.checked_ids(ids)
         if missing == "error":
-            known = self._writer.known(wanted)
+            known = self.writer.known(wanted)
             refuse_unknown([id_ for id_ in wanted if id_ not in known])
-        return self._writer.delete(wanted)
+        return self.writer.delete(wanted)
 
     def update_metadata(self, id: Id, metadata: Mapping[str, Any]) -> None:  # noqa: A002
         """Put other metadata in place of a document's."""
         (id_,) = text.checked_ids([id])
         checked = text.document_from({"id": id_, "text": "", "metadata": metadata}, repr(id_))
-        if not self._writer.known([id_]):
+        if not self.writer.known([id_]):
             refuse_unknown([id_])
         self._touched.add(id_)
-        self._writer.update_metadata(id_, checked.metadata)
+        self.writer.update_metadata(id_, checked.metadata)
 
     def take(self, batch: Batch, on_conflict: OnConflict) -> AddReport:
         """Store a batch."""
-        known: dict[Id, str] = {}
+        known: dict[Id, Known] = {}
         for at in range(0, len(batch.entries), _AT_ONCE):
             some = batch.entries[at : at + _AT_ONCE]
-            known |= self._writer.known([entry.id for entry in some])
+            known |= self.writer.known([entry.id for entry in some])
         if on_conflict == "error" and known:
             found = next(entry for entry in batch.entries if entry.id in known)
             raise InputError(
@@ -172,7 +178,7 @@ class Changes:
         new: list[Entry] = []
         unchanged: list[Entry] = []
         for entry in batch.entries:
-            if entry.id not in known or known[entry.id] != entry.content_hash:
+            if entry.id not in known or getattr(known[entry.id], 'content_hash', known[entry.id]) != entry.content_hash:
                 new.append(entry)
             else:
                 unchanged.append(entry)
@@ -182,11 +188,13 @@ class Changes:
         else:
             report.unchanged = len(unchanged) + batch.n_repeated
             self._refresh_metadata(unchanged)
+            self._refresh_places(unchanged, known)
+        self._heard(sum(len(entry.document.text) for entry in unchanged))
         stream = self._given(new) if new and new[0].given is not None else self._encoded(new)
         for entry, passages, encoded in stream:
             self._touched.add(entry.id)
             tally = _Tally()
-            self._writer.add(entry.document, entry.content_hash, passages, tally.of(encoded))
+            self.writer.add(entry.document, entry.content_hash, passages, tally.of(encoded))
             tally.report(report, entry.id, len(passages), entry.id in known)
             self._progress("encode", report.n_documents, None)
         return report
@@ -203,7 +211,15 @@ class Changes:
                 # What this commit has changed already, the snapshot does not know.
                 is_known = entry.id in stored and entry.id not in self._touched
                 if not is_known or not _same(stored[entry.id].metadata, entry.document.metadata):
-                    self._writer.update_metadata(entry.id, entry.document.metadata)
+                    self.writer.update_metadata(entry.id, entry.document.metadata)
+
+    def _refresh_places(self, unchanged: Sequence[Entry], known: Mapping[Id, Known]) -> None:
+        """The text is the same, but it may stand elsewhere: further down, or in another file."""
+        for entry in unchanged:
+            document = entry.document
+            place = (document.file, document.line)
+            if document.file is not None and place != known[entry.id][1:]:
+                self.writer.set_place(entry.id, *place)
 
     def _given(
         self, new: Iterable[Entry]
@@ -233,7 +249,15 @@ class Changes:
         stream = self._model.documents(texts())
         for first in stream:
             entry, passages = waiting.popleft()
-            yield entry, passages, chain([first], islice(stream, len(passages) - 1))
+            rest = chain([first], islice(stream, len(passages) - 1))
+            yield entry, passages, self._hearing(passages, rest)
+
+    def _hearing(
+        self, passages: Sequence[Passage], encoded: Iterable[Encoded]
+    ) -> Iterator[Encoded]:
+        for passage, one in zip(passages, encoded, strict=True):
+            self._heard(len(passage.text))
+            yield one
 
 
 def check_on_conflict(on_conflict: str) -> None:

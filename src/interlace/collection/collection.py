@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -26,8 +27,21 @@ from interlace.collection.changes import (
     refuse_unknown,
 )
 from interlace.collection.explain import explain
+from interlace.collection.folders import IndexReport, carry_out
 from interlace.collection.matrices import matrix_from
 from interlace.collection.model import Model, Speaker, speaker
+from interlace.collection.planning import (
+    Plan,
+    Reading,
+    Source,
+    locate,
+    plan_paths,
+    plan_update,
+    refuse_no_sources,
+    source_at,
+    stored_sources,
+)
+from interlace.collection.watching import watch
 from interlace.errors import InputError, InterlaceError, SettingsError
 from interlace.progress import Progress, silent
 from interlace.threads import n_cores
@@ -44,6 +58,7 @@ def create(
     bits: int = 4,
     seed: int = 0,
     passage_tokens: int | None = None,
+    passage_overlap: int = 0,
     memory_bytes_max: int = 512 * 2**20,
     settle: str = "auto",
     lock_wait_seconds: float = 10.0,
@@ -67,6 +82,8 @@ def create(
     passage_tokens
         Longer documents are cut into passages of at most so many tokens; by default as many as
         the model reads.
+    passage_overlap
+        How many tokens, at most, a passage shares with the one before it.
     memory_bytes_max
         Bounds what a write buffers, and what compressing and merging hold, whatever passes
         through; from 1 MiB.
@@ -91,14 +108,17 @@ def create(
     if model is None:
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
             raise SettingsError(f"dim is {dim!r}. Without a model, give the embeddings' width.")
-        given, identity, splitting = None, None, text.Splitting()
+        given, identity = None, None
+        splitting = text.Splitting()
     else:
         given = speaker(model, n_threads)
         identity = given.identity()
         if dim is not None and dim != given.dim:
             raise SettingsError(f"dim is {dim}, but the model's is {given.dim}. Leave dim out.")
         dim = given.dim
-        splitting = text.Splitting(tokens_max=_passage_tokens(passage_tokens, given.tokens_max))
+        splitting = text.Splitting(
+            tokens_max=_passage_tokens(passage_tokens, given.tokens_max),
+        )
     settings = store.Settings(
         dim=dim,
         codec=f"residual{bits}",
@@ -275,6 +295,154 @@ class Collection:
         with self.writer() as changes:
             changes.update_metadata(id, metadata)
 
+    # --- files and folders ---------------------------------------------------------------------
+
+    def index(
+        self,
+        *paths: str | os.PathLike[str],
+        format: str | None = None,  # noqa: A002 (the command's option has this name)
+        id_field: str | None = None,
+        text_fields: Sequence[str] = (),
+        hidden: bool = False,
+        ignore: bool = True,
+        progress: Progress = silent,
+    ) -> IndexReport:
+        """Add what is in files and folders, and follow them from now on.
+
+        Files are known by their content, whatever their time stamps say: what is new is added, what
+        has changed replaced, what is there no more removed, and nothing is encoded twice. A file
+        that cannot be read stops nothing: the report names it, and what was read of it earlier
+        stays. Run it again, or ``update``, as often as you like.
+
+        Parameters
+        ----------
+        paths
+            Files, and folders with all that is in them.
+        format
+            Of every file, as in ``read``; by default each file's name decides.
+        id_field, text_fields
+            The columns of tables, and keys of JSON records, that are id and text.
+        hidden, ignore
+            Whether hidden files are read; whether ``.gitignore``, ``.ignore`` and
+            ``.interlaceignore`` are obeyed.
+        progress
+            Told ``("read", characters, of an estimated number)``.
+
+        Returns
+        -------
+        IndexReport
+            What became of files and documents, and what was skipped and why.
+
+        Raises
+        ------
+        InputError
+            For a path that is not there, before anything is done.
+        Locked
+            When another writer holds the collection too long.
+        """
+        reading = Reading(
+            format=format,
+            id_field=id_field,
+            text_fields=tuple(text_fields) if not isinstance(text_fields, str) else text_fields,
+            hidden=hidden,
+            ignore=ignore,
+        )
+        self.refresh()
+        report = IndexReport()
+        plan = plan_paths(self._store.snapshot(), paths, reading, report.skip)
+        return self._carry_out(plan, report, progress)
+
+    def update(self, *, progress: Progress = silent) -> IndexReport:
+        """Look at all files and folders that were indexed, and take over what has changed.
+
+        Parameters and errors are those of ``index``. A path that is not there any more is named in
+        the report, and its documents stay.
+
+        Raises
+        ------
+        CollectionError
+            When no file or folder was ever indexed.
+        """
+        self.refresh()
+        snapshot = self._store.snapshot()
+        refuse_no_sources(snapshot, self.path)
+        report = IndexReport()
+        return self._carry_out(plan_update(snapshot, report.skip), report, progress)
+
+    def watch(
+        self, *, stop: Event | None = None, progress: Progress = silent
+    ) -> Iterator[IndexReport]:
+        """Update now, and again whenever an indexed file or folder changes.
+
+        Parameters
+        ----------
+        stop
+            Ends the watch when it is set.
+        progress
+            As for ``index``.
+
+        Yields
+        ------
+        IndexReport
+            Of the first update, and of each that found something to do or to skip.
+
+        Raises
+        ------
+        MissingExtra
+            Without the package ``watchfiles``.
+        """
+        watching = watch(self.sources(), self.path, stop)
+        yield self.update(progress=progress)
+        for changed in watching:
+            self.refresh()
+            report = IndexReport()
+            plan = plan_update(self._store.snapshot(), report.skip, changed)
+            self._carry_out(plan, report, progress)
+            if report.has_changed or plan.tasks or plan.gone:
+                yield report
+
+    def sources(self) -> list[Source]:
+        """The files and folders that were indexed, which ``update`` looks at."""
+        return stored_sources(self._store.snapshot())
+
+    def forget(self, path: str | os.PathLike[str]) -> int:
+        """Remove the documents of an indexed file or folder, and follow it no more.
+
+        Returns
+        -------
+        int
+            How many documents there were.
+
+        Raises
+        ------
+        InputError
+            For a path that is no source; the message lists those that are.
+        """
+        self.refresh()
+        snapshot = self._store.snapshot()
+        source = source_at(snapshot, path)
+        assert source.number is not None
+        with self.writer() as changes:
+            n_documents = 0
+            for name in snapshot.files(source.number):
+                n_documents += changes.delete(changes.writer.ids_of_file(name))
+            changes.writer.forget_source(source.number)
+        return n_documents
+
+    def locate(self, hit: Hit) -> Path | None:
+        """The file on this machine that a hit's document was read from.
+
+        None when it came from no indexed file or folder, or the file is not there any more. Of
+        something inside an archive, the archive.
+        """
+        return None if hit.file is None else locate(self.sources(), hit.file)
+
+    def _carry_out(self, plan: Plan, report: IndexReport, progress: Progress) -> IndexReport:
+        def writer(heard: Callable[[int], None]) -> Changes:
+            return Changes(self._store, self._model, self._splitting, heard=heard)
+
+        return carry_out(plan, report, writer, progress)
+
     # --- searching -----------------------------------------------------------------------------
 
     def search(
@@ -436,6 +604,7 @@ class Collection:
             "codec": settings.codec,
             "seed": settings.seed,
             "passage_tokens": self._splitting.tokens_max,
+            "passage_overlap": getattr(self._splitting, "overlap", 0),
             "last_settle_error": self._store.last_settle_error
             and str(self._store.last_settle_error),
         }
@@ -514,6 +683,10 @@ def _hits(
             mean_score=score / q_tokens,
             rank=rank,
             metadata=passage.metadata,
+            file=getattr(passage, 'file', None),
+            line=getattr(passage, 'line', None),
+            page=getattr(passage, 'page', None),
+            headings=getattr(passage, 'headings', ()),
         )
         for rank, (passage, score) in enumerate(
             zip(passages, found.scores.tolist(), strict=True), start=1

@@ -1,0 +1,303 @@
+"""Files and folders into a collection: what is new, changed or gone, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from interlace import text
+from interlace.collection.batches import (
+    BATCH_BYTES,
+    BATCH_TOKENS,
+    Entry,
+    Seen,
+    entry_of,
+    hash_of,
+)
+from interlace.collection.changes import AddReport, Changes
+from interlace.collection.planning import Plan, Task, options_of
+from interlace.errors import InputError, InterlaceError
+from interlace.progress import Progress, silent
+from interlace.types import Document, Skipped
+
+if TYPE_CHECKING:
+    from interlace.store import Known
+
+#: Skipped files and records that a report names; it counts all.
+_NAMED: Final = 1_000
+
+
+@dataclass(slots=True)
+class IndexReport(AddReport):
+    """What an ``index`` or ``update`` did: ``AddReport``, and what became of the files.
+
+    Attributes
+    ----------
+    n_files_new, n_files_changed, n_files_unchanged, n_files_removed : int
+        Files: read for the first time; read again, because their content is another one; as they
+        were, so not read; there no more, or left out now.
+    removed : int
+        Documents that went with files, or are in their files no more.
+    n_skipped : int
+        Files and records that were not read.
+    skipped : list of Skipped
+        The first thousand of them, each with its reason.
+    n_files_as_prose : int
+        Source files cut like prose, because their grammar is not installed.
+    """
+
+    n_files_new: int = 0
+    n_files_changed: int = 0
+    n_files_unchanged: int = 0
+    n_files_removed: int = 0
+    removed: int = 0
+    n_skipped: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    n_files_as_prose: int = 0
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the collection holds anything else than before."""
+        return bool(self.added or self.replaced or self.removed)
+
+    def skip(self, skipped: Skipped) -> None:
+        """Count what was not read, and name it while there is room."""
+        self.n_skipped += 1
+        if len(self.skipped) < _NAMED:
+            self.skipped.append(skipped)
+
+
+def carry_out(
+    plan: Plan,
+    report: IndexReport,
+    writer: Callable[[Callable[[int], None]], Changes],
+    progress: Progress = silent,
+) -> IndexReport:
+    """Do what a plan says, in commits of some 250,000 tokens.
+
+    What a file gave, what it gives no more, and its fingerprint go in with its last commit: when
+    the work is cut off, the file counts as changed the next time, and what is stored of it is not
+    encoded again.
+
+    Parameters
+    ----------
+    plan : Plan
+    report : IndexReport
+        Is added to, and returned.
+    writer : callable
+        Begins a commit; it is given who hears how many characters have been encoded.
+    progress : Progress
+        Told ``("read", characters, of an estimated number)``.
+
+    Raises
+    ------
+    InterlaceError
+        With ``committed``, the number of documents that are stored.
+    """
+    workload = _Workload(plan.tasks)
+    run = _Run(plan, report, workload)
+
+    def heard(n_characters: int) -> None:
+        workload.n_done += n_characters
+        progress("read", workload.n_done, max(workload.n_done, workload.total))
+
+    report.n_files_unchanged += len(plan.unchanged)
+    try:
+        with writer(heard) as changes:
+            run.begin(changes)
+        for batch, finished in run.batches():
+            with writer(heard) as changes:
+                run.store(changes, batch, finished)
+        if plan.gone:
+            with writer(heard) as changes:
+                run.end(changes)
+    except InterlaceError as error:
+        error.committed = report.n_documents
+        raise
+    return report
+
+
+@dataclass(slots=True)
+class _FileRead:
+    """A file on its way in: the ids that it gave, and whether all of it could be read."""
+
+    task: Task
+    ids: set[int] = field(default_factory=set)
+    failed: bool = False
+
+
+class _Run:
+    """One carrying out of a plan."""
+
+    def __init__(self, plan: Plan, report: IndexReport, workload: _Workload) -> None:
+        self._plan, self._report, self._workload = plan, report, workload
+        self._seen = Seen()
+        self._numbers: dict[str, int] = {}
+        self._settled = set(plan.unchanged)
+        self._positions = count()
+
+    def begin(self, changes: Changes) -> None:
+        """Take note of the sources."""
+        for source in self._plan.absorbed:
+            assert source.number is not None
+            changes.writer.forget_source(source.number)
+        for source in self._plan.sources:
+            self._numbers[source.label] = changes.writer.add_source(
+                str(source.path), source.label, options_of(source.reading)
+            )
+
+    def batches(self) -> Iterator[tuple[list[Entry], list[_FileRead]]]:
+        """Read files: entries for one commit, and the files that end with them."""
+        batch: list[Entry] = []
+        finished: list[_FileRead] = []
+        n_bytes = n_tokens = 0
+        for file in map(_FileRead, self._plan.tasks):
+            for entry in self._read(file):
+                batch.append(entry)
+                n_bytes += entry.n_bytes
+                n_tokens += entry.n_tokens
+                if n_bytes >= BATCH_BYTES or n_tokens >= BATCH_TOKENS:
+                    yield batch, finished
+                    batch, finished, n_bytes, n_tokens = [], [], 0, 0
+            self._workload.finish(file.task)
+            finished.append(file)
+        if finished:
+            yield batch, finished
+
+    def _read(self, file: _FileRead) -> Iterator[Entry]:
+        task, reading = file.task, file.task.source.reading
+        is_prose = False
+        found = text.read_file(task.found, format=reading.format, fields=reading.fields)
+        for one in found:
+            if isinstance(one, Skipped):
+                self._report.skip(one)
+                file.failed |= one.failed
+                continue
+            self._workload.read(task, len(one.text))
+            is_prose |= one.syntax is not None and text.lacks_grammar(one.syntax)
+            try:
+                entry = entry_of(next(self._positions), text.checked(one, _where(one)))
+            except InputError as error:
+                self._report.skip(Skipped(_where(one), str(error)))
+                continue
+            file.ids.add(hash_of(entry.id))
+            yield entry
+        self._report.n_files_as_prose += is_prose
+
+    def store(self, changes: Changes, batch: list[Entry], finished: list[_FileRead]) -> None:
+        """Store a batch, and what its files end with."""
+        new = self._seen.new(batch, repeated=self._refuse_repeated)
+        known = changes.writer.known([entry.id for entry in new.entries])
+        mine = [entry for entry in new.entries if not self._is_taken(entry, known.get(entry.id))]
+        self._report += changes.take(new._replace(entries=mine), "replace")
+        for file in finished:
+            self._finish(changes, file)
+
+    def _finish(self, changes: Changes, file: _FileRead) -> None:
+        name = file.task.found.name
+        self._settled.add(name)
+        if file.failed:
+            return
+        stale = [id_ for id_ in changes.writer.ids_of_file(name) if hash_of(id_) not in file.ids]
+        self._report.removed += changes.delete(stale)
+        if not file.ids:  # it is named as skipped each time, so it must not count as read
+            if not file.task.is_new:
+                changes.writer.forget_file(name)
+                self._report.n_files_removed += 1
+            return
+        changes.writer.set_file(name, self._numbers[file.task.source.label], file.task.fingerprint)
+        if file.task.is_new:
+            self._report.n_files_new += 1
+        else:
+            self._report.n_files_changed += 1
+
+    def end(self, changes: Changes) -> None:
+        """Remove what is gone; last, so that a record that moved to another file is not encoded
+        again.
+        """
+        for name in self._plan.gone:
+            self._report.removed += changes.delete(changes.writer.ids_of_file(name))
+            changes.writer.forget_file(name)
+            self._report.n_files_removed += 1
+
+    def _is_taken(self, entry: Entry, known: Known | None) -> bool:
+        """Whether another file, which is as it should be by now, has a document of this id."""
+        if known is None or known.file is None or known.file == entry.document.file:
+            return False
+        if self._settled.isdisjoint(_with_parents(known.file)):
+            return False
+        self._refuse(entry, f"its id {entry.id!r} is that of a document in {known.file}")
+        return True
+
+    def _refuse_repeated(self, entry: Entry) -> None:
+        if not str(entry.id).endswith(text.identify(entry.document.text)):  # else the same row
+            self._refuse(entry, f"its id {entry.id!r} came before")
+
+    def _refuse(self, entry: Entry, why: str) -> None:
+        self._report.skip(Skipped(_where(entry.document), f"{why}; give it another"))
+
+
+def _where(document: Document) -> str:
+    line = "" if document.line is None else f", line {document.line}"
+    return f"{document.file}{line}"
+
+
+def _with_parents(name: str) -> list[str]:
+    """A file's name, and those of the archives and folders that it lies in."""
+    return [name, *map(str, PurePosixPath(name).parents)]
+
+
+class _Workload:
+    """How many characters there are to encode: known for what was read, estimated for the rest.
+
+    Bytes tell little: a PDF has a twentieth of its size in text. So each kind of file has a rate,
+    characters a byte, which what was read of the kind corrects.
+    """
+
+    #: What a rate begins with, and how many bytes it takes to shake it.
+    _RATES: Final = {
+        ".pdf": 0.05, ".docx": 0.2, ".odt": 0.2, ".epub": 0.4, ".pptx": 0.02, ".xlsx": 2.0,
+        ".html": 0.4, ".htm": 0.4, ".gz": 3.0, ".zip": 3.0,
+    }  # fmt: skip
+    _PRIOR_BYTES: Final = 20_000
+
+    def __init__(self, tasks: list[Task]) -> None:
+        self.n_done = 0
+        self._n_bytes_left: dict[str, int] = {}
+        self._read: dict[str, list[float]] = {}
+        self._n_known = self._n_current = 0
+        for task in tasks:
+            kind = _kind(task)
+            self._n_bytes_left[kind] = self._n_bytes_left.get(kind, 0) + task.found.n_bytes
+            prior = self._RATES.get(kind, 1.0)
+            self._read.setdefault(kind, [prior * self._PRIOR_BYTES, self._PRIOR_BYTES])
+
+    def read(self, task: Task, n_characters: int) -> None:
+        """A document came out of a file."""
+        self._n_current += n_characters
+
+    def finish(self, task: Task) -> None:
+        """All of a file is read."""
+        kind = _kind(task)
+        self._n_bytes_left[kind] -= task.found.n_bytes
+        self._read[kind][0] += self._n_current
+        self._read[kind][1] += task.found.n_bytes
+        self._n_known += self._n_current
+        self._n_current = 0
+
+    @property
+    def total(self) -> int:
+        """The estimate of all."""
+        left = sum(
+            n_bytes * self._read[kind][0] / self._read[kind][1]
+            for kind, n_bytes in self._n_bytes_left.items()
+        )
+        return self._n_known + max(self._n_current, int(left))
+
+
+def _kind(task: Task) -> str:
+    return task.found.path.suffix.lower()
+
