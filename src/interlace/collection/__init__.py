@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from interlace.collection.changes import AddReport, Changes
 from interlace.collection.collection import Collection, create, open  # noqa: A004
+from interlace.collection.folders import IndexReport
 from interlace.collection.reranking import maxsim, rerank
+from interlace.collection.snippets import Snippet, snippet
 from interlace.collection.verifying import verify_folder
 
 __all__ = [
     "AddReport",
     "Changes",
     "Collection",
+    "IndexReport",
+    "Snippet",
     "create",
     "maxsim",
     "open",
     "rerank",
+    "snippet",
     "verify_folder",
 ]
