@@ -1,4 +1,4 @@
-# Two commands for newcomers: `make demo` and `make test`. Both make .venv if it is not there.
+# For newcomers: `make install`, `make demo`, `make test`. Each makes .venv if it is not there.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,9 +12,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 SOURCES := pyproject.toml $(wildcard CMakeLists.txt README.md LICENSE) \
 	$(shell find src native -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test test-slow lint sanitize check clean
+.PHONY: help install demo test test-slow lint sanitize check clean
 
 help:
+	@echo "make install    the command, with readers for PDF, web pages and office files, in .venv"
 	@echo "make demo       index the docs of Python's standard library, search them, explain a hit"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take minutes"
@@ -22,6 +23,9 @@ help:
 	@echo "make sanitize   check the C++ kernels under the address and undefined-behaviour sanitizers"
 	@echo "make check      test, lint and sanitize"
 	@echo "make clean      remove .venv and everything that was built"
+
+install: $(VENV)/.installed-documents
+	@echo "Done. Put the command on your path: source $(BIN)/activate"
 
 demo: $(VENV)/.installed
 	@$(BIN)/interlace demo
@@ -60,6 +64,10 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet .
 	@touch $@
 
+$(VENV)/.installed-documents: $(SOURCES) | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet '.[documents]'
+	@touch $(VENV)/.installed $@
+
 $(VENV)/.installed-test: $(SOURCES) | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet '.[test]'
-	@touch $(VENV)/.installed $@
+	@touch $(VENV)/.installed $(VENV)/.installed-documents $@
