@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from interlace.cli import compact, demo, encode, explain, index, info, rerank, search, verify
+from interlace.cli import (
+    compact,
+    demo,
+    encode,
+    explain,
+    forget,
+    index,
+    info,
+    places,
+    rerank,
+    search,
+    sources,
+    update,
+    verify,
+)
 from interlace.cli.output import complain
 from interlace.errors import (
     CheckpointError,
@@ -19,11 +34,19 @@ from interlace.errors import (
     SettingsError,
 )
 
-EXIT_CODES: Final = """Exit codes: 0 done · 1 verify found damage · 2 wrong usage, setting
-or input · 3 the collection cannot be used · 4 the model cannot be used · 130 interrupted.
+_HELP: Final = (
+    "Search your own documents by meaning: index files, find passages, see why.\n\n"
+    "Begin with:  interlace index docs/ --to my.lace\n\n"
+    "Then ask:  interlace search my.lace"
+)
 
-Settings come from interlace.toml (or the file that INTERLACE_CONFIG names), then from variables
-such as INTERLACE_MODEL, then from options."""
+EXIT_CODES: Final = (
+    "Exit codes: 0 done · 1 verify found damage · 2 wrong usage, setting or input · "
+    "3 the collection cannot be used · 4 the model or a package cannot be used · "
+    "130 interrupted.\n\n"
+    "Settings come from interlace.toml (or the file that INTERLACE_CONFIG names), then from "
+    "variables such as INTERLACE_MODEL, then from options."
+)
 
 _CODES: Final[tuple[tuple[type[InterlaceError], int], ...]] = (
     (InputError, 2),
@@ -35,8 +58,36 @@ _CODES: Final[tuple[tuple[type[InterlaceError], int], ...]] = (
 )
 
 
+def _plain(params: list[Any]) -> list[Any]:
+    """Take types off the help where they say nothing: of flags, and of named arguments."""
+    for param in params:
+        if getattr(param, "is_flag", False) and param.metavar is None:
+            param.metavar = ""
+        if param.param_type_name == "argument":
+            param.display_type_rich = lambda ctx: None
+    return params
+
+
+class Command(TyperCommand):
+    """One command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return its arguments and options."""
+        return _plain(super().get_params(ctx))
+
+
 class Commands(TyperGroup):
     """Turns our errors into one message and an exit code."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options that stand before the command."""
+        return _plain(super().get_params(ctx))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; a collection in its place lacks only the word before it."""
+        if args and args[0] not in self.commands and places.is_collection(Path(args[0])):
+            raise InputError(f"no command but a collection: {args[0]}. Type: search {args[0]}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -60,7 +111,7 @@ def exit_code(error: Exception) -> int:
 app = typer.Typer(
     name="interlace",
     cls=Commands,
-    help="Late-interaction search: index documents, find and explain passages.",
+    help=_HELP,
     epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -89,5 +140,15 @@ def options(
     """Take the options that stand before the command."""
 
 
-for module in (index, search, explain, rerank, encode, info, verify, compact, demo):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+#: Headings of the help, and the commands under each.
+_GROUPS: Final = {
+    "Find": (index, search, explain),
+    "Follow files": (update, sources, forget),
+    "Look after a collection": (info, verify, compact),
+    "Without a collection": (demo, rerank, encode),
+}
+
+for heading, modules in _GROUPS.items():
+    for module in modules:
+        name = module.__name__.rpartition(".")[2]
+        app.command(name, cls=Command, rich_help_panel=heading)(module.command)

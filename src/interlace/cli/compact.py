@@ -7,7 +7,7 @@ from interlace.cli import options, output, settings
 
 
 def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
-    """Merge segments and free the space of what was deleted or replaced."""
+    """Free the space of what was deleted or replaced."""
     chosen = settings.load()
     with interlace.open(path, lock_wait_seconds=chosen.lock_wait_seconds) as collection:
         found = output.fields_of(collection.compact())

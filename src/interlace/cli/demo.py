@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 import interlace
-from interlace.cli import output
+from interlace.cli import bars, hits, output
 from interlace.cli.explain import explained
 from interlace.cli.stdlib import docstrings
 from interlace.types import Hits
@@ -34,10 +34,14 @@ QUESTIONS: Final = (
 def command(
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="Keep the collection in this folder; a temporary one if unsaid."),
+        typer.Option(
+            "--to",
+            metavar="FOLDER",
+            help="Keep the collection in this folder; a temporary one if unsaid.",
+        ),
     ] = None,
 ) -> None:
-    """Index the documentation of this Python's standard library, search it, explain a hit."""
+    """Index the docs of this Python and search them."""
     console = output.to_people()
     console.print(
         Rule(f"[bold]interlace[/] reads the standard library of Python {platform.python_version()}")
@@ -50,14 +54,14 @@ def command(
         with console.status("reading the sources"):
             documents = list(docstrings())
         started = perf_counter()
-        with output.counting("indexing", silent=False) as count:
+        with bars.metering("indexing") as count:
             report = collection.add(documents, progress=count)
         seconds = perf_counter() - started
         console.print(_figures(collection, report.n_tokens, seconds))
-        found = [_ask(collection, question) for question in QUESTIONS]
-        for question, (hits, ms) in zip(QUESTIONS, found, strict=True):
-            console.print(_answers(question, hits, ms))
-        best = found[-1][0][0]
+        answered = [_ask(collection, question) for question in QUESTIONS]
+        for question, (found, ms) in zip(QUESTIONS, answered, strict=True):
+            console.print(_answers(question, found, ms))
+        best = answered[-1][0][0]
         why = f"Why {best.id}? Each word of the question, and the word that answers it:\n"
         console.print(Text(why))
         console.print(explained(collection.explain(QUESTIONS[-1], best)))
@@ -72,8 +76,8 @@ def _is_kept(folder: Path) -> bool:
 def _ask(collection: interlace.Collection, question: str) -> tuple[Hits, float]:
     collection.search(question, k=3)  # the first one loads what later ones find loaded
     started = perf_counter()
-    hits = collection.search(question, k=3)
-    return hits, (perf_counter() - started) * 1000
+    found = collection.search(question, k=3)
+    return found, (perf_counter() - started) * 1000
 
 
 def _figures(collection: interlace.Collection, n_tokens: int, seconds: float) -> Text:
@@ -92,9 +96,9 @@ def _figures(collection: interlace.Collection, n_tokens: int, seconds: float) ->
     return Text.assemble(*parts, ", ", (output.bytes_shown(n_bytes), "bold"), " on disk.\n")
 
 
-def _answers(question: str, hits: Hits, ms: float) -> Group:
+def _answers(question: str, found: Hits, ms: float) -> Group:
     title = Text.assemble(("? ", "bold yellow"), (question, "bold"), (f"   {ms:.1f} ms", "dim"))
-    return Group(title, output.hits_table(hits), "")
+    return Group(title, hits.table(found), "")
 
 
 def _short(path: Path) -> str:

@@ -13,8 +13,7 @@ import typer
 
 import interlace
 from interlace import files as on_disk
-from interlace import text
-from interlace.cli import options, output, settings
+from interlace.cli import bars, options, output, places, settings
 from interlace.errors import InputError
 from interlace.types import Document, Encoded
 
@@ -25,6 +24,7 @@ def command(
         Path | None,
         typer.Option(
             "--to",
+            metavar="FILE",
             help="A new .safetensors file: embeddings, token_ids, offsets; ids in its metadata.",
         ),
     ] = None,
@@ -36,7 +36,11 @@ def command(
     n_threads: options.NThreads = None,
     json: options.AsJson = False,
 ) -> None:
-    """Encode texts: one unit vector a token. Texts longer than the model reads are cut."""
+    """Encode texts: one unit vector a token.
+
+    A text longer than the model reads is cut.
+    """
+    places.existing(files)
     if (to is None) != json:
         raise InputError("say where the matrices go: --to FILE, or --json for standard output.")
     if to is not None and to.exists():
@@ -46,10 +50,8 @@ def command(
     documents, again = tee(interlace.read(*files, format=format))
     texts = (document.text for document in documents)
     encoded = encoder.queries(texts) if query else encoder.documents(texts)
-    with output.counting(
-        "encoding", silent=json, expected=lambda: text.estimate(*files, format=format)
-    ) as count:
-        stream = _counted(zip(again, encoded, strict=True), count)
+    with bars.metering("encoding", silent=json) as meter:
+        stream = _counted(zip(again, encoded, strict=True), meter)
         if to is None:
             for document, one in stream:
                 output.as_json(_as_json(document, one))
@@ -58,13 +60,13 @@ def command(
 
 
 def _counted(
-    stream: Iterable[tuple[Document, Encoded]], count: output.Counter
+    stream: Iterable[tuple[Document, Encoded]], meter: bars.Meter
 ) -> Iterator[tuple[Document, Encoded]]:
     cut: list[str] = []
     for n, (document, one) in enumerate(stream, start=1):
         if one.n_cut:
             cut.append(str(document.id if document.id is not None else n - 1))
-        count("encode", n, None)
+        meter("encode", n, None)
         yield document, one
     if cut:
         n_cut = output.counted(len(cut), "text")

@@ -13,35 +13,45 @@ from rich.text import Text
 
 import interlace
 from interlace.cli import options, output, settings
-from interlace.cli.search import typed_ids
 from interlace.errors import InputError
 from interlace.types import Explanation, Match
 
 
 def command(
     path: options.CollectionPath,
-    query: options.Query,
-    rank: Annotated[int, typer.Option("--rank", help="Explain the hit of this rank.")] = 1,
+    query: options.Words,
+    rank: Annotated[
+        int,
+        typer.Option(
+            "--rank",
+            metavar="N",
+            show_default=False,
+            help="Explain the hit of this rank; the best if unsaid.",
+        ),
+    ] = 1,
     id: Annotated[  # noqa: A002
-        str | None, typer.Option("--id", help="Explain this document, whatever its rank.")
+        str | None,
+        typer.Option("--id", metavar="ID", help="Explain this document, whatever its rank."),
     ] = None,
     effort: options.Effort = None,
     json: options.AsJson = False,
 ) -> None:
-    """Explain a hit: each query word, the passage's word that answers it, and its part."""
+    """Show which words of a hit answer which of the query."""
     if rank < 1:
         raise InputError(f"rank is {rank}. The best hit has rank 1.")
     chosen = settings.load(effort=effort)
+    asked = " ".join(query)
     with interlace.open(path) as collection:
         hits = collection.search(
-            query,
+            asked,
             1 if id is not None else rank,
             effort=chosen.effort,
-            ids=None if id is None else typed_ids(collection, [id]),
+            ids=None if id is None else options.typed_ids(collection, [id]),
         )
         if len(hits) < (1 if id is not None else rank):
+            output.note(*hits.notes)
             raise InputError(f"no hit of rank {rank}: the search found {len(hits)}.")
-        explanation = collection.explain(query, hits[-1])
+        explanation = collection.explain(asked, hits[-1])
     if json:
         output.as_json(asdict(explanation))
     else:

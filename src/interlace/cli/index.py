@@ -1,9 +1,9 @@
-"""``interlace index``: documents into a collection, made if it is not there."""
+"""``interlace index``: files and folders into a collection, made if it is not there."""
 
 from __future__ import annotations
 
-from collections import Counter as Tally
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -11,77 +11,175 @@ from typing import Annotated, Any
 import typer
 
 import interlace
-from interlace import text
-from interlace.cli import options, output, settings
-from interlace.collection import AddReport
-from interlace.errors import SettingsError
+from interlace.cli import bars, options, places, reports, settings, update
+from interlace.collection import IndexReport
+from interlace.errors import InputError, SettingsError
 
 
 def command(
     files: options.Files,
     to: Annotated[
-        Path,
-        typer.Option("--to", help="The collection's folder; made if new.", show_default=False),
-    ],
-    model: options.ModelName = None,
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FOLDER",
+            help="The collection's folder; made if new.",
+            show_default=False,
+            autocompletion=places.complete_collection,
+        ),
+    ] = None,
+    watch: options.Watch = False,
+    format: options.Format = None,  # noqa: A002
+    id_field: options.IdField = None,
+    text_field: options.TextFields = None,
+    hidden: options.Hidden = False,
+    no_ignore: options.NoIgnore = False,
+    on_conflict: Annotated[
+        str,
+        typer.Option(
+            "--on-conflict",
+            metavar="WORD",
+            help="For known ids on standard input: replace, error or skip; replace if unsaid.",
+            show_default=False,
+            rich_help_panel=options.READING,
+        ),
+    ] = "replace",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="Model name or folder; mini if unsaid.",
+            rich_help_panel=options.CUTTING,
+        ),
+    ] = None,
     bits: Annotated[
-        int | None, typer.Option("--bits", help="1, 2 or 4, for a new collection; 4 if unsaid.")
+        int | None,
+        typer.Option(
+            "--bits",
+            metavar="N",
+            help="1, 2 or 4: how finely vectors are kept; 4 if unsaid.",
+            rich_help_panel=options.CUTTING,
+        ),
     ] = None,
     passage_tokens: Annotated[
         int | None,
         typer.Option(
             "--passage-tokens",
-            help="Longest passage of a new collection; what the model reads if unsaid.",
+            metavar="N",
+            help="Longest passage; what the model reads if unsaid.",
+            rich_help_panel=options.CUTTING,
         ),
     ] = None,
-    format: options.Format = None,  # noqa: A002
-    on_conflict: Annotated[
-        str, typer.Option("--on-conflict", help="For known ids: replace, error or skip.")
-    ] = "replace",
+    passage_overlap: Annotated[
+        int | None,
+        typer.Option(
+            "--passage-overlap",
+            metavar="N",
+            help="Tokens that a passage repeats of the one before; 0 if unsaid.",
+            rich_help_panel=options.CUTTING,
+        ),
+    ] = None,
     n_threads: options.NThreads = None,
+    list_skipped: options.ListSkipped = False,
     json: options.AsJson = False,
 ) -> None:
-    """Index documents. Unchanged texts are not encoded again, so run it as often as you like."""
+    """Index files and folders.
+
+    Only what has changed is read again, so run it as often as you like; what is not read is named.
+    """
+    places.existing(files)
+    place = places.target(to, files)
     chosen = settings.load(
-        model=model, bits=bits, passage_tokens=passage_tokens, n_threads=n_threads
+        model=model,
+        bits=bits,
+        passage_tokens=passage_tokens,
+        passage_overlap=passage_overlap,
+        n_threads=n_threads,
     )
-    skipped: Tally[str] = Tally()
-    documents = interlace.read(
-        *files, format=format, skipped=lambda path: skipped.update([path.suffix or path.name])
-    )
+    asked = {
+        "model": model, "bits": bits,
+        "passage_tokens": passage_tokens, "passage_overlap": passage_overlap,
+    }  # fmt: skip
+    streams = [file for file in files if _is_stream(file)]
+    paths = [file for file in files if not _is_stream(file)]
     started = perf_counter()
-    with (
-        _collection(to, chosen, model, bits, passage_tokens) as collection,
-        output.counting(
-            "indexing", silent=json, expected=lambda: text.estimate(*files, format=format)
-        ) as count,
-    ):
-        try:
-            report = collection.add(documents, on_conflict=on_conflict, progress=count)  # type: ignore[arg-type]
-        except KeyboardInterrupt:
-            stored = count.stored
-            _say_interrupted(to, stored)
-            raise typer.Exit(130) from None
-        n_documents = len(collection)
-    _show(to, report, n_documents, perf_counter() - started, skipped, json)
+    report = IndexReport()
+    with _collection(place, chosen, asked) as collection:
+        with update.interruptible(collection), bars.metering("indexing", silent=json) as meter:
+            if paths:
+                report = collection.index(
+                    *paths,
+                    format=format,
+                    id_field=id_field,
+                    text_fields=text_field or (),
+                    hidden=hidden,
+                    ignore=not no_ignore,
+                    progress=meter,
+                )
+            if streams:
+                documents = interlace.read(
+                    *streams,
+                    format=format,
+                    id_field=id_field,
+                    text_fields=text_field or (),
+                    skipped=report.skip,
+                )
+                _add(report, collection.add(documents, on_conflict=on_conflict, progress=meter))  # type: ignore[arg-type]
+        seconds = perf_counter() - started
+        _finish(report, collection, files, seconds, json=json, list_skipped=list_skipped)
+        if watch:
+            update.follow(collection, json=json)
+
+
+def _finish(
+    report: IndexReport,
+    collection: interlace.Collection,
+    files: Sequence[str],
+    seconds: float,
+    *,
+    json: bool,
+    list_skipped: bool,
+) -> None:
+    try:
+        reports.refuse_nothing(report, files)
+    except InputError:
+        if json:
+            reports.show(report, collection, seconds, json=True)
+        elif report.n_skipped > 1:
+            reports.show_skipped(report, everything=list_skipped)
+        raise
+    reports.show(report, collection, seconds, json=json, list_skipped=list_skipped)
+
+
+def _is_stream(file: str) -> bool:
+    """Whether a path can be read but once: standard input, a pipe."""
+    path = Path(file)
+    return file == places.STDIN or path.is_fifo() or path.is_char_device()
+
+
+def _add(report: IndexReport, added: Any) -> None:
+    """Count what came through a pipe into the report on files."""
+    for field in fields(added):
+        have, more = getattr(report, field.name), getattr(added, field.name)
+        if type(have) is type(more):
+            setattr(report, field.name, have + more)
 
 
 def _collection(
-    path: Path,
-    chosen: settings.Settings,
-    model: str | None,
-    bits: int | None,
-    passage_tokens: int | None,
+    path: Path, chosen: settings.Settings, asked: dict[str, Any]
 ) -> interlace.Collection:
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not places.is_collection(path):
         return interlace.create(
             path,
             chosen.model,
             bits=chosen.bits,
             passage_tokens=chosen.passage_tokens,
+            passage_overlap=chosen.passage_overlap,
             lock_wait_seconds=chosen.lock_wait_seconds,
             n_threads=chosen.n_threads,
         )
+    model = asked["model"]
     given = None if model is None else interlace.Encoder.load(model, n_threads=chosen.n_threads)
     collection = interlace.open(
         path, given, lock_wait_seconds=chosen.lock_wait_seconds, n_threads=chosen.n_threads
@@ -91,56 +189,16 @@ def _collection(
     is_its_model = given is not None and has_model.get("fingerprint") == given.fingerprint
     made_with = {
         # Another name may load the same weights.
-        "model": (model, model if is_its_model else has_model["name"]),
-        "bits": (bits, int(str(made["codec"])[-1])),
-        "passage_tokens": (passage_tokens, made["passage_tokens"]),
+        "model": model if is_its_model else has_model["name"],
+        "bits": int(str(made["codec"])[-1]),
+        "passage_tokens": made["passage_tokens"],
+        "passage_overlap": made["passage_overlap"],
     }
-    for name, (wanted, has) in made_with.items():
-        if wanted is not None and wanted != has:
+    for name, has in made_with.items():
+        if asked[name] is not None and asked[name] != has:
             collection.close()
             raise SettingsError(
-                f"{name} is {wanted}, but the collection was made with {has}: {path}. "
+                f"{name} is {asked[name]}, but the collection was made with {has}: {path}. "
                 "Leave the option out, or index into a new folder."
             )
     return collection
-
-
-def _say_interrupted(path: Path, n_stored: int) -> None:
-    output.note(
-        f"interrupted; of this run, {path} has {output.counted(n_stored, 'document')}. "
-        "Run the same command again to go on: what is stored is not encoded again."
-    )
-
-
-def _show(
-    path: Path,
-    report: AddReport,
-    n_documents: int,
-    seconds: float,
-    skipped: Tally[str],
-    is_json: bool,
-) -> None:
-    if is_json:
-        output.as_json({**asdict(report), "n_documents": n_documents, "seconds": round(seconds, 3)})
-    else:
-        rows: dict[str, Any] = {
-            name: getattr(report, name)
-            for name in ("added", "replaced", "unchanged", "skipped")
-            if getattr(report, name) or name == "added"
-        }
-        rows |= {"passages": report.n_passages, "tokens": report.n_tokens}
-        rows["time"] = f"{seconds:.1f} s"
-        rows["collection"] = f"{path}, {output.counted(n_documents, 'document')}"
-        output.to_people().print(output.facts(rows))
-    if report.n_empty:
-        output.note(f"without a word to match: {_some(report.empty, report.n_empty)}.")
-    if report.n_cut:
-        output.note(f"longer than the model reads, so cut: {_some(report.cut, report.n_cut)}.")
-    if skipped:
-        kinds = ", ".join(f"{kind} ({n})" for kind, n in skipped.most_common())
-        output.note(f"files of other formats were passed over: {kinds}.")
-
-
-def _some(ids: list[Any], n: int) -> str:
-    shown = ", ".join(map(str, ids[:5]))
-    return shown if n <= 5 else f"{shown} and {n - 5:,} more"

@@ -10,7 +10,7 @@ from interlace.cli import options, output
 
 
 def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
-    """Show what a collection holds, how many bytes each part takes, and its model."""
+    """Show what a collection holds, its size and its model."""
     with interlace.open(path) as collection:
         found = collection.info()
     if json:

@@ -2,45 +2,146 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
+from interlace.cli import places
+
+#: As Python writes an int of at most 64 bits: 007, --5 and twenty digits are names.
+_WHOLE_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
+
+
+def _one_of(*words: str) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+#: Headings of the groups that the help shows options in.
+READING: Final = "What is read"
+CUTTING: Final = "A new collection"
+OUTPUT: Final = "Output"
+
 CollectionPath: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="COLLECTION", help="The collection's folder.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="COLLECTION",
+        help="The collection's folder.",
+        show_default=False,
+        callback=places.collection,
+        autocompletion=places.complete_collection,
+    ),
 ]
 Query: TypeAlias = Annotated[
     str, typer.Argument(metavar="QUERY", help="What to search for.", show_default=False)
 ]
+Words: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="QUERY", help="What to search for.", show_default=False)
+]
 Files: TypeAlias = Annotated[
     list[str],
     typer.Argument(
-        metavar="FILES…",
-        help="Files and folders: .txt .md .rst .jsonl .csv .tsv; - is standard input.",
+        metavar="FILES",
+        help="Files and folders of any format; - is standard input.",
         show_default=False,
     ),
 ]
 Format: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--format", help="text, jsonl, csv or tsv, whatever the files' names; - is jsonl if unsaid."
+        "--format",
+        metavar="NAME",
+        help="Of every file, whatever its name: text, markdown, jsonl, csv, pdf …; "
+        "- is jsonl if unsaid.",
+        rich_help_panel=READING,
+    ),
+]
+IdField: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--id-field",
+        metavar="NAME",
+        help="Column or key that is the id, in .csv, .jsonl, .parquet …; id if unsaid.",
+        rich_help_panel=READING,
+    ),
+]
+TextFields: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text-field",
+        metavar="NAME",
+        help="Column or key that is text; may be repeated. text if unsaid.",
+        rich_help_panel=READING,
+    ),
+]
+Hidden: TypeAlias = Annotated[
+    bool,
+    typer.Option("--hidden", help="Read hidden files and folders too.", rich_help_panel=READING),
+]
+NoIgnore: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--no-ignore",
+        help="Read also what .gitignore, .ignore and .interlaceignore leave out.",
+        rich_help_panel=READING,
     ),
 ]
 ModelName: TypeAlias = Annotated[
-    str | None, typer.Option("--model", help="Model name or folder; mini if unsaid.")
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Model name or folder; mini if unsaid.",
+        autocompletion=_one_of("mini"),
+    ),
 ]
-K: TypeAlias = Annotated[int | None, typer.Option("--k", "-k", help="How many hits; 10 if unsaid.")]
+K: TypeAlias = Annotated[
+    int | None, typer.Option("--k", "-k", metavar="N", help="How many hits; 10 if unsaid.")
+]
 Effort: TypeAlias = Annotated[
     str | None,
-    typer.Option("--effort", help="fast, balanced, thorough or exhaustive; balanced if unsaid."),
+    typer.Option(
+        "--effort",
+        metavar="WORD",
+        help="fast, balanced, thorough or exhaustive; balanced if unsaid.",
+        autocompletion=_one_of("fast", "balanced", "thorough", "exhaustive"),
+    ),
 ]
 By: TypeAlias = Annotated[
-    str, typer.Option("--by", help="document: best passage of each; passage: every passage.")
+    str,
+    typer.Option(
+        "--by",
+        metavar="WORD",
+        help="document: best passage of each; passage: every one. document if unsaid.",
+        show_default=False,
+        autocompletion=_one_of("document", "passage"),
+    ),
 ]
 NThreads: TypeAlias = Annotated[
-    int | None, typer.Option("--n-threads", help="Threads; one a core if unsaid.")
+    int | None, typer.Option("--n-threads", metavar="N", help="Threads; one a core if unsaid.")
+]
+Watch: TypeAlias = Annotated[
+    bool, typer.Option("--watch", help="Go on: take over files as they change, until Ctrl-C.")
+]
+ListSkipped: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--list-skipped", help="Name every file that was not read.", rich_help_panel=OUTPUT
+    ),
 ]
 AsJson: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="For machines: one JSON object a line.")
+    bool,
+    typer.Option("--json", help="For machines: one JSON object a line.", rich_help_panel=OUTPUT),
 ]
+
+
+def typed_ids(known: Container[object], ids: list[str] | None) -> list[str | int] | None:
+    """Take ids from the command line: a whole number means an int unless a str is stored so."""
+    if ids is None:
+        return None
+    return [int(id_) if id_ not in known and _WHOLE_NUMBER.fullmatch(id_) else id_ for id_ in ids]

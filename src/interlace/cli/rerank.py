@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import interlace
-from interlace.cli import options, output, settings
+from interlace.cli import hits, options, output, places, settings
 
 
 def command(
@@ -15,8 +15,19 @@ def command(
     n_threads: options.NThreads = None,
     json: options.AsJson = False,
 ) -> None:
-    """Order documents by how well they match a query; nothing is stored."""
+    """Order documents by how well they match.
+
+    Nothing is stored.
+    """
+    places.existing(files)
     chosen = settings.load(model=model, k=k, n_threads=n_threads)
     documents = interlace.read(*files, format=format)
     encoder = interlace.Encoder.load(chosen.model, n_threads=chosen.n_threads)
-    output.show_hits(interlace.rerank(query, documents, chosen.k, encoder), json)
+    found = [hits.Shown(hit) for hit in interlace.rerank(query, documents, chosen.k, encoder)]
+    if json:
+        for one in found:
+            output.as_json(hits.as_json(one))
+    elif found:
+        output.to_people().print(hits.for_people(found))
+    else:
+        output.to_people().print("Nothing found.")

@@ -1,44 +1,68 @@
-"""``interlace search``: the passages that best match a query."""
+"""``interlace search``: the passages that best match a query, or one query after another."""
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 import interlace
-from interlace.cli import options, output, settings
-
-#: As Python writes an int of at most 64 bits: 007, --5 and twenty digits are names.
-_WHOLE_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
+from interlace.cli import interactive, options, settings
 
 
 def command(
     path: options.CollectionPath,
-    query: options.Query,
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="QUERY",
+            help="What to search for. Without it you are asked.",
+            show_default=False,
+        ),
+    ] = None,
     k: options.K = None,
     effort: options.Effort = None,
     by: options.By = "document",
     ids: Annotated[
-        list[str] | None, typer.Option("--ids", help="Only this document; may be repeated.")
+        list[str] | None,
+        typer.Option("--ids", metavar="ID", help="Only this document; may be repeated."),
     ] = None,
     n_threads: options.NThreads = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Whole passages, not the piece that answers.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False,
+    snippets: Annotated[
+        bool,
+        typer.Option(
+            "--snippets",
+            help="With --json: the piece that answers, and its marks.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False,
     json: options.AsJson = False,
 ) -> None:
-    """Search a collection. The score is the mean cosine a query token, 1 being a perfect match."""
+    """Find the passages that answer a query; without one, be asked.
+
+    A hit's score is the mean cosine of the query's tokens: 1 is a perfect match.
+    """
     chosen = settings.load(k=k, effort=effort, n_threads=n_threads)
     with interlace.open(path, n_threads=chosen.n_threads) as collection:
-        hits = collection.search(
-            query, chosen.k, effort=chosen.effort, by=by, ids=typed_ids(collection, ids)
+        asking = interactive.Asking(
+            collection,
+            k=chosen.k,
+            effort=chosen.effort,
+            by=by,
+            ids=options.typed_ids(collection, ids),
+            full=full,
+            json=json,
+            snippets=snippets,
         )
-    output.show_hits(hits, json)
-
-
-def typed_ids(collection: interlace.Collection, ids: list[str] | None) -> list[str | int] | None:
-    """Take ids from the command line: a whole number means an int unless a str is stored so."""
-    if ids is None:
-        return None
-    return [
-        int(id_) if id_ not in collection and _WHOLE_NUMBER.fullmatch(id_) else id_ for id_ in ids
-    ]
+        if query:
+            asking.answer(" ".join(query))
+        else:
+            interactive.converse(asking)

@@ -31,6 +31,8 @@ class Settings:
         1, 2 or 4, for a new collection.
     passage_tokens : int or None
         Longest passage of a new collection; as long as the model reads when not given.
+    passage_overlap : int
+        Tokens that a passage repeats of the one before it, in a new collection.
     k : int
         How many hits.
     effort : str
@@ -44,6 +46,7 @@ class Settings:
     model: str = "mini"
     bits: int = 4
     passage_tokens: int | None = None
+    passage_overlap: int = 0
     k: int = 10
     effort: str = "balanced"
     n_threads: int | None = None

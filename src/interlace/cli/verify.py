@@ -10,7 +10,10 @@ from interlace.collection import verify_folder
 
 
 def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
-    """Check every file against its checksum and the catalog; damage gives exit code 1."""
+    """Check every file against its checksum.
+
+    Damage is named, and gives exit code 1.
+    """
     report = verify_folder(path)
     if json:
         output.as_json(output.fields_of(report))

@@ -1,0 +1,236 @@
+"""How hits look: for people a place and the piece that answers, for machines a JSON object a line.
+
+A line of JSON has these fields:
+
+================  ==================================================================================
+query             the query; only where several are read from standard input
+rank              from 1
+id                the document's, a string or a whole number, as it was added
+file              the file it was read from; null where it came from none
+line, page        where in the file the passage begins, from 1; null where there are no lines, pages
+headings          the headings that the passage stands under, outermost first
+passage           the passage's number in its document, from 0
+start, end        where it lies in the document's text, in characters
+score             the sum over query tokens of the best cosine in the passage
+mean_score        the same, divided by the number of query tokens: at most 1
+text              the passage
+metadata          the document's
+snippet           with --snippets: text, start and end (in the document's text, in characters) of
+                  the piece that answers, and marks: [start, end] in it of each word that does
+================  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+import interlace
+from interlace.collection import Snippet, snippet
+from interlace.types import Explanation, Hit, Hits
+
+#: Characters of a snippet for machines.
+WIDTH: Final = 240
+
+_N_LINES: Final = 3
+_MARKED: Final = "bold"
+
+Cut = Callable[[int], Snippet]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A hit on its way to a reader.
+
+    Attributes
+    ----------
+    hit : Hit
+    explain : callable, optional
+        Makes the hit's explanation; without it no words are marked.
+    """
+
+    hit: Hit
+    explain: Callable[[], Explanation] | None = None
+
+    @cached_property
+    def explanation(self) -> Explanation:
+        """Why it is a hit; empty if nobody can say."""
+        hit = self.hit
+        if self.explain is not None:
+            return self.explain()
+        return Explanation("", hit.id, hit.passage, hit.start, hit.text, hit.score, ())
+
+    def cut(self, width: int) -> Snippet:
+        """The piece that answers."""
+        return snippet(self.explanation, width)
+
+    @property
+    def line(self) -> int | None:
+        """The line to open the file at: of the first marked word, where lines can be counted.
+
+        A record's text is not written in its file as it is; there the line is the record's.
+        """
+        hit = self.hit
+        if hit.line is None or not _is_whole_file(hit):
+            return hit.line
+        cut = self.cut(WIDTH)
+        first = cut.start + (cut.marks[0][0] if cut.marks else 0)
+        return hit.line + hit.text.count("\n", 0, first - hit.start)
+
+
+def shown(collection: interlace.Collection, query: str, hits: Hits) -> list[Shown]:
+    """Hits of a query, with what explains them at hand."""
+
+    def explainer(hit: Hit) -> Callable[[], Explanation]:
+        return lambda: collection.explain(query, hit)
+
+    return [Shown(hit, explainer(hit)) for hit in hits]
+
+
+# --- for machines --------------------------------------------------------------------------------
+def as_json(one: Shown, *, snippets: bool = False) -> dict[str, Any]:
+    """A hit's fields, as the table above names them."""
+    hit = one.hit
+    fields = {
+        "rank": hit.rank,
+        "id": hit.id,
+        "file": hit.file,
+        "line": hit.line,
+        "page": hit.page,
+        "headings": list(hit.headings),
+        "passage": hit.passage,
+        "start": hit.start,
+        "end": hit.end,
+        "score": hit.score,
+        "mean_score": hit.mean_score,
+        "text": hit.text,
+        "metadata": dict(hit.metadata),
+    }
+    return fields | {"snippet": asdict(one.cut(WIDTH))} if snippets else fields
+
+
+# --- for people ----------------------------------------------------------------------------------
+def for_people(some: Iterable[Shown], *, full: bool = False) -> Group:
+    """Lay hits out: rank, mean score a query token, place; below, what answers."""
+    return Group(*(_block(one, full) for one in some))
+
+
+def _block(one: Shown, full: bool) -> Group:
+    head = Text.assemble(
+        (f"{one.hit.rank:>3}  ", "dim"), (f"{one.hit.mean_score:.3f}  ", "bold green"), _place(one)
+    )
+    head.no_wrap, head.overflow = True, "ellipsis"
+    return Group(head, Padding(_Whole(one) if full else _Piece(one), (0, 0, 1, 5)))
+
+
+def _place(one: Shown) -> Text:
+    """Where it is: file and line or page, or the document's id; and the headings above."""
+    hit = one.hit
+    parts: list[tuple[str, str]] = []
+    if hit.file is None:
+        parts.append((_clean(str(hit.id)), "bold cyan"))
+        if hit.passage:
+            parts.append((f"  passage {hit.passage}", "dim"))
+    else:
+        parts.append((_clean(hit.file), "bold cyan"))
+        if one.line is not None:
+            parts.append((f":{one.line}", "cyan"))
+        if hit.page is not None:
+            parts.append((f" p. {hit.page}", "cyan"))
+        if not _is_whole_file(hit):
+            parts.append((f"  {_clean(str(hit.id))}", "bold"))
+    if hit.headings:
+        parts.append((f"  {' › '.join(map(_clean, hit.headings))}", "dim"))
+    return Text.assemble(*parts)
+
+
+def table(hits: Iterable[Hit]) -> Table:
+    """Lay hits out a line each, as much of the passage as fits."""
+    some = list(hits)
+    places = [_place(Shown(hit)) for hit in some]
+    grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    grid.add_column(style="dim", width=3)
+    grid.add_column(style="bold green", width=5)
+    widest = max((len(place) for place in places), default=0)
+    grid.add_column(no_wrap=True, overflow="ellipsis", width=min(widest, 36))
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for hit, place in zip(some, places, strict=True):
+        text = " ".join(_clean(hit.text[:800]).split())
+        grid.add_row(f"{hit.rank:>3}", f"{hit.mean_score:.3f}", place, text)
+    return grid
+
+
+class _Piece:
+    """The snippet, on as many lines as the terminal is wide for."""
+
+    def __init__(self, one: Shown) -> None:
+        self._one = one
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        hit, room = self._one.hit, options.max_width * _N_LINES - options.max_width // 6
+        # A Chinese character takes two columns, an accent none.
+        columns = cell_len(_clean(hit.text)) / max(1, len(hit.text))
+        cut = self._one.cut(max(20, int(room / max(columns, 0.5))))
+        whole = hit.text.strip()
+        text = _on_one_line(cut)
+        if cut.text != whole[: len(cut.text)]:
+            text = Text.assemble(("… ", "dim"), text)
+        if cut.text != whole[-len(cut.text) :]:
+            text.append(" …", "dim")
+        lines = text.wrap(console, options.max_width)
+        yield Text("\n").join(lines[: _N_LINES + 1])
+
+
+class _Whole:
+    """The whole passage as it is written, marked."""
+
+    def __init__(self, one: Shown) -> None:
+        self._one = one
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        cut = self._one.cut(max(1, len(self._one.hit.text)))
+        text = Text(_clean(cut.text, keep="\n"))
+        for start, end in cut.marks:
+            text.stylize(_MARKED, start, end)
+        yield text
+
+
+def _on_one_line(cut: Snippet) -> Text:
+    """A snippet with every run of blanks as one, and its marks bold."""
+    text = Text(_clean(cut.text))
+    for start, end in cut.marks:
+        text.stylize(_MARKED, start, end)
+    words = [text[start:end] for start, end in _words(text.plain)]
+    return Text(" ").join(words)
+
+
+def _words(text: str) -> Iterator[tuple[int, int]]:
+    at = 0
+    for word in text.split():
+        start = text.index(word, at)
+        at = start + len(word)
+        yield start, at
+
+
+def _clean(text: str, keep: str = "") -> str:
+    """A text without characters that steer a terminal, each replaced by a blank."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep or _is_joiner(c) else " " for c in text)
+
+
+def _is_joiner(c: str) -> bool:
+    return c in "\u200c\u200d"  # without them Persian and emoji fall apart
+
+
+def _is_whole_file(hit: Hit) -> bool:
+    """Whether the document is its file, not a record in it: ``big.txt``, also ``big.txt#2``."""
+    return hit.file is not None and (hit.id == hit.file or str(hit.id).startswith(f"{hit.file}#"))

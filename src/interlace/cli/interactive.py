@@ -1,0 +1,192 @@
+"""One query after another: hits are numbered, and a number opens one."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+import interlace
+from interlace.cli import hits, opening, output
+from interlace.cli.explain import explained
+from interlace.errors import InputError, InterlaceError
+from interlace.types import Id
+
+_HELP: Final = {
+    "a few words": "search for them",
+    "3": "open hit 3: text in your editor at the line, other files in their own program",
+    ":explain 3": "show which words of hit 3 answer which of the query",
+    ":k 20": "how many hits",
+    ":effort thorough": "fast, balanced, thorough or exhaustive",
+    ":by passage": "document: best passage of each; passage: every passage",
+    ":full": "whole passages, or again the piece that answers",
+    ":help": "this",
+    ":quit": "end, as an empty line and Ctrl-D do",
+}
+
+
+@dataclass
+class Asking:
+    """What is searched and how, and the hits that were found last.
+
+    Attributes
+    ----------
+    collection : Collection
+    k, effort, by, ids
+        As for ``Collection.search``.
+    full, json, snippets : bool
+        How hits are shown.
+    found : list of Shown
+        The hits of the last query.
+    """
+
+    collection: interlace.Collection
+    k: int
+    effort: str
+    by: str
+    ids: list[Id] | None = None
+    full: bool = False
+    json: bool = False
+    snippets: bool = False
+    found: list[hits.Shown] = field(default_factory=list)
+
+    def answer(self, query: str, *, named: bool = False) -> None:
+        """Search and print the hits; ``named`` says with each line of JSON what was asked."""
+        found = self.collection.search(query, self.k, effort=self.effort, by=self.by, ids=self.ids)
+        self.found = hits.shown(self.collection, query, found)
+        if self.json:
+            for one in self.found:
+                fields = hits.as_json(one, snippets=self.snippets)
+                output.as_json({"query": query, **fields} if named else fields)
+        elif found:
+            output.to_people().print(hits.for_people(self.found, full=self.full))
+        else:
+            output.to_people().print("Nothing found.")
+            if not len(self.collection):
+                path = self.collection.path
+                output.note(f"the collection is empty. Fill it: interlace index FOLDER --to {path}")
+        output.note(*found.notes)
+
+    def hit(self, number: str) -> hits.Shown:
+        """The hit of a number that was typed."""
+        if not self.found:
+            raise InputError(f'no hits to choose {number} from. To search for it, type "{number}".')
+        if not number.isdecimal() or not 1 <= int(number) <= len(self.found):
+            raise InputError(
+                f"no hit {number or 'without a number'}: there are 1 to {len(self.found)}. "
+                f'To search for a number, type it in quotes: "{number or 7}".'
+            )
+        return self.found[int(number) - 1]
+
+
+def converse(asking: Asking) -> None:
+    """Ask until an empty line or the end. An error is shown and does not end it."""
+    is_person = sys.stdin.isatty()
+    if is_person:
+        n = output.counted(len(asking.collection), "document")
+        output.note(f"{n}. Type what you look for, or a hit's number to open it; :help tells more.")
+    for line in _lines(is_person):
+        if line in (":quit", ":q", ":exit"):
+            break
+        try:
+            _obey(asking, line, is_person)
+        except (InterlaceError, OSError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            output.complain(error)
+        except KeyboardInterrupt:
+            if not is_person:
+                raise
+            output.note("interrupted.")
+
+
+def _lines(is_person: bool) -> Iterator[str]:
+    """What is typed, line by line; a pipe's blank lines are passed over."""
+    if not is_person:
+        yield from filter(None, map(str.strip, sys.stdin))
+        return
+    _with_history()
+    while True:
+        try:
+            line = input("\001\033[1;33m\002?\001\033[0m\002 ").strip()
+        except EOFError:
+            print()  # noqa: T201 (the shell's prompt begins a line)
+            return
+        except KeyboardInterrupt:  # as in a shell: a new line, not the end
+            print()  # noqa: T201
+            continue
+        if not line:
+            return
+        yield line
+
+
+def _with_history() -> None:
+    """Arrow keys and history, where Python has them."""
+    try:
+        import readline  # noqa: F401 (importing it is what changes input)
+    except ImportError:
+        return
+
+
+def _obey(asking: Asking, line: str, is_person: bool) -> None:
+    if line.startswith(":"):
+        word, _, argument = line[1:].partition(" ")
+        _command(asking, word, argument.strip())
+    elif line.isdecimal() and line.isascii():
+        opening.open_hit(asking.collection, asking.hit(line))
+    else:
+        asking.collection.refresh()
+        query = line.strip('"') if line.strip('"').isdecimal() else line
+        if not is_person and not asking.json:
+            output.to_people().print(Text.assemble(("? ", "bold yellow"), (query, "bold")))
+        asking.answer(query, named=not is_person)
+
+
+def _command(asking: Asking, word: str, argument: str) -> None:
+    commands: dict[str, Callable[[], None]] = {
+        "k": lambda: _set_k(asking, argument),
+        "effort": lambda: _set_word(asking, "effort", argument),
+        "by": lambda: _set_word(asking, "by", argument),
+        "full": lambda: setattr(asking, "full", not asking.full),
+        "explain": lambda: output.to_people().print(explained(asking.hit(argument).explanation)),
+        "help": _help,
+    }
+    if word not in commands:
+        close = difflib.get_close_matches(word, commands, n=1, cutoff=0.5)
+        hint = f"Did you mean :{close[0]}?" if close else ":help lists what there is."
+        raise InputError(f"unknown command :{word}. {hint}")
+    commands[word]()
+
+
+def _set_k(asking: Asking, argument: str) -> None:
+    if not argument.isdecimal() or int(argument) < 1:
+        raise InputError(f"k is {argument or 'not given'}. It is a whole number from 1: :k 20")
+    asking.k = int(argument)
+
+
+_WORDS: Final = {
+    "effort": ("fast", "balanced", "thorough", "exhaustive"),
+    "by": ("document", "passage"),
+}
+
+
+def _set_word(asking: Asking, name: str, argument: str) -> None:
+    if argument not in _WORDS[name]:
+        close = difflib.get_close_matches(argument, _WORDS[name], n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Allowed are {', '.join(_WORDS[name])}."
+        raise InputError(f"unknown {name} {argument!r}. {hint}")
+    setattr(asking, name, argument)
+
+
+def _help() -> None:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(style="dim")
+    for typed, meaning in _HELP.items():
+        table.add_row(typed, meaning)
+    output.to_people().print(table)

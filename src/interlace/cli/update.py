@@ -1,0 +1,70 @@
+"""``interlace update``: take over what has changed in the files that were indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import typer
+
+import interlace
+from interlace.cli import bars, options, output, reports, settings
+
+
+def command(
+    path: options.CollectionPath,
+    watch: options.Watch = False,
+    n_threads: options.NThreads = None,
+    list_skipped: options.ListSkipped = False,
+    json: options.AsJson = False,
+) -> None:
+    """Take over what has changed in indexed files.
+
+    A file that is not there any more is removed, a file that cannot be read kept as it was.
+    """
+    chosen = settings.load(n_threads=n_threads)
+    started = perf_counter()
+    with interlace.open(
+        path, lock_wait_seconds=chosen.lock_wait_seconds, n_threads=chosen.n_threads
+    ) as collection:
+        with interruptible(collection), bars.metering("updating", silent=json) as meter:
+            report = collection.update(progress=meter)
+        seconds = perf_counter() - started
+        reports.show(report, collection, seconds, json=json, list_skipped=list_skipped)
+        if watch:
+            follow(collection, json=json)
+
+
+def follow(collection: interlace.Collection, *, json: bool) -> None:
+    """Take over changes as they happen, a line for each, until Ctrl-C."""
+    if not json:
+        n = output.counted(len(collection.sources()), "source")
+        output.note(f"watching {n}; Ctrl-C ends it.")
+    try:
+        started = perf_counter()
+        for report in collection.watch():
+            if report.has_changed:
+                if json:
+                    seconds = perf_counter() - started
+                    output.as_json(reports.as_json(report, collection, seconds))
+                else:
+                    reports.show_change(report)
+            started = perf_counter()
+    except KeyboardInterrupt:
+        if not json:
+            output.note("watching no more.")
+
+
+@contextmanager
+def interruptible(collection: interlace.Collection) -> Iterator[None]:
+    """Say after Ctrl-C what is stored, and end with code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        collection.refresh()
+        output.note(
+            f"interrupted; {collection.path} has {output.counted(len(collection), 'document')}. "
+            "Run the same command again to go on: what is stored is not encoded again."
+        )
+        raise typer.Exit(130) from None
