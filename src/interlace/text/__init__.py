@@ -5,21 +5,40 @@ No model is known here: whoever splits passes in a function that says where a te
 
 from __future__ import annotations
 
+from interlace.text.folders import Found, no_such_path, shown
 from interlace.text.passages import Splitting, TokenSpans, split
-from interlace.text.readers import FORMATS, STDIN, SUFFIXES, estimate, read
-from interlace.text.records import checked, checked_ids, document_from, identify
+from interlace.text.readers import (
+    FORMATS,
+    STDIN,
+    SUFFIXES,
+    Format,
+    find,
+    fingerprint,
+    read,
+    read_file,
+)
+from interlace.text.records import Fields, checked, checked_ids, document_from, identify
+from interlace.text.syntaxes import lacks_grammar
 
 __all__ = [
     "FORMATS",
     "STDIN",
     "SUFFIXES",
+    "Fields",
+    "Format",
+    "Found",
     "Splitting",
     "TokenSpans",
     "checked",
     "checked_ids",
     "document_from",
-    "estimate",
+    "find",
+    "fingerprint",
     "identify",
+    "lacks_grammar",
+    "no_such_path",
     "read",
+    "read_file",
+    "shown",
     "split",
 ]

@@ -1,148 +1,579 @@
-"""Files to documents: which function reads which file, and walking folders in a fixed order."""
+"""Files to documents: which function reads which file, and what becomes of those that none can."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
+import importlib.util
+import io
 import os
+import stat
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import IO, TypeAlias
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, NamedTuple, TypeAlias
 
-from interlace.errors import InputError
-from interlace.types import Document
+from interlace.errors import InputError, MissingExtra
+from interlace.text.folders import HIDDEN, IGNORED, Found, no_such_path, shown, walk
+from interlace.text.formats import Member
+from interlace.text.records import Fields
+from interlace.text.syntaxes import lacks_grammar, syntax_of
+from interlace.types import Document, Skipped
 
-Reader: TypeAlias = Callable[[IO[bytes], str], Iterator[Document]]
+Reader: TypeAlias = Callable[[IO[bytes], str, Fields], Iterator[Document | Skipped | Member]]
 
-#: Format -> the function that reads it. A new format is one file and one line.
-FORMATS = {
-    "text": "interlace.text.formats.plain:read",
-    "jsonl": "interlace.text.formats.jsonl:read",
-    "csv": "interlace.text.formats.delimited:read_csv",
-    "tsv": "interlace.text.formats.delimited:read_tsv",
+#: Part of each fingerprint: raised when readers make other documents of the same bytes.
+READERS_VERSION: Final = 1
+
+
+class Format(NamedTuple):
+    """How one kind of file is read.
+
+    Attributes
+    ----------
+    function : str
+        ``module:function``, a ``Reader``; imported when the first such file is read.
+    title : str
+        What messages call it.
+    suffixes : tuple of str
+        Names that end so are of this format, in whatever case.
+    needs : tuple of str
+        Optional packages that what it reads depends on.
+    is_layer : bool
+        Whether there is one file in it, which goes by the name of the outer one.
+    is_folder : bool
+        Whether there are files of any format in it.
+    """
+
+    function: str
+    title: str
+    suffixes: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    is_layer: bool = False
+    is_folder: bool = False
+
+
+# fmt: off
+_TEXT = (".txt", ".text", ".log", ".org", ".adoc", ".tex", ".yaml", ".yml", ".toml", ".ini", ".cfg")
+_MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
+_HTML = ("lxml", "trafilatura", "markdownify")
+
+#: Format -> how it is read. A new format is one file and one line.
+FORMATS: Final = {
+    "text": Format("plain:read", "text", _TEXT),
+    "markdown": Format("plain:read_markdown", "Markdown", _MARKDOWN),
+    "rst": Format("plain:read_rst", "reStructuredText", (".rst", ".rest"), ("docutils",)),
+    "code": Format("plain:read_code", "source code", ()),  # syntaxes.py knows their names
+    "html": Format("html:read", "HTML", (".html", ".htm", ".xhtml"), _HTML),
+    "json": Format("json_file:read", "JSON", (".json",)),
+    "jsonl": Format("jsonl:read", "JSON lines", (".jsonl", ".ndjson")),
+    "csv": Format("delimited:read_csv", "CSV", (".csv",)),
+    "tsv": Format("delimited:read_tsv", "TSV", (".tsv", ".tab")),
+    "parquet": Format("parquet:read", "Parquet", (".parquet",), ("pyarrow",)),
+    "notebook": Format("notebook:read", "Jupyter notebook", (".ipynb",)),
+    "email": Format("mail:read", "e-mail", (".eml",), _HTML, is_folder=True),
+    "mbox": Format("mail:read_mbox", "mailbox", (".mbox", ".mbx"), _HTML, is_folder=True),
+    "gzip": Format("archives:read_gzip", "gzip", (".gz",), is_layer=True),
+    "bzip2": Format("archives:read_bzip2", "bzip2", (".bz2",), is_layer=True),
+    "xz": Format("archives:read_xz", "xz", (".xz", ".lzma"), is_layer=True),
+    "zip": Format("archives:read_zip", "ZIP", (".zip",), is_folder=True),
+    "tar": Format("archives:read_tar", "tar", _TAR, is_folder=True),
+    "pdf": Format("pdf:read", "PDF", (".pdf",), ("pypdfium2",)),
+    "docx": Format("docx:read", "DOCX", (".docx", ".docm", ".dotx"), ("docx",)),
+    "odt": Format("odt:read", "ODT", (".odt", ".ott"), ("odfdo",)),
+    "epub": Format("epub:read", "EPUB", (".epub",), _HTML),
+    "pptx": Format("pptx:read", "PPTX", (".pptx", ".pptm", ".ppsx"), ("pptx",)),
+    "xlsx": Format("xlsx:read", "XLSX", (".xlsx", ".xlsm"), ("openpyxl",)),
+    "rtf": Format("rtf:read", "RTF", (".rtf",), ("striprtf",)),
 }
 
+#: What has no reader, by kind; other names are opened, and read if they hold text.
+_UNREAD: Final = {
+    "audio": ".mp3 .wav .flac .ogg .oga .opus .m4a .aac .wma .aiff .mid .midi",
+    "video": ".mp4 .m4v .mkv .mov .avi .webm .wmv .mpg .mpeg .3gp",
+    "picture": ".png .jpg .jpeg .gif .bmp .tif .tiff .webp .heic .avif .ico .psd .svg .eps .xcf",
+    "font": ".ttf .otf .woff .woff2",
+    "archive; unpack it": ".7z .rar .zst .lz4 .jar .war .whl .deb .rpm .apk .dmg .iso .cab",
+    "program": ".exe .dll .so .dylib .o .a .lib .obj .pyc .pyo .class .wasm .msi",
+    "database": ".sqlite .sqlite3 .db .mdb .accdb",
+    "numbers": ".npy .npz .pkl .pickle .pt .pth .safetensors .onnx .gguf .h5 .hdf5 .feather .arrow",
+    "old Word; save it as .docx": ".doc .dot",
+    "old Excel; save it as .xlsx": ".xls .xlsb",
+    "old PowerPoint; save it as .pptx": ".ppt .pps",
+    "OpenDocument; save it as .xlsx or .pptx": ".ods .odp .odg",
+    "Apple office; export it as PDF": ".pages .numbers .key",
+    "e-book; convert it to .epub": ".mobi .azw .azw3 .djvu",
+    "Outlook; save it as .eml": ".msg .pst .ost",
+}
+# fmt: on
+
 #: File name suffix -> format.
-SUFFIXES = {
-    ".txt": "text",
-    ".text": "text",
-    ".md": "text",
-    ".rst": "text",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
+SUFFIXES: Final = {suffix: name for name, one in FORMATS.items() for suffix in one.suffixes}
+_UNREAD_SUFFIXES: Final = {
+    suffix: kind for kind, names in _UNREAD.items() for suffix in names.split()
 }
 
 #: The path that stands for standard input.
-STDIN = "-"
+STDIN: Final = "-"
+_STDIN_NAME: Final = "standard input"
+
+#: Files in files in files: so deep, and unpacked no more than so many bytes for each byte read.
+_DEPTH_MAX: Final = 4
+_UNPACKED_BYTES_FREE: Final = 64 * 2**20
+_UNPACKED_FACTOR: Final = 200
+
+_SNIFFED_BYTES: Final = 8_192
+_BLOCK_BYTES: Final = 2**20
+_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
+_ANY: Final = Fields()
 
 
 def read(
     *paths: str | os.PathLike[str],
     format: str | None = None,  # noqa: A002 (the command's option has this name)
-    skipped: Callable[[Path], None] | None = None,
+    id_field: str | None = None,
+    text_fields: Sequence[str] = (),
+    hidden: bool = False,
+    ignore: bool = True,
+    skipped: Callable[[Skipped], None] | None = None,
 ) -> Iterator[Document]:
     """Read documents from files, folders and standard input, one at a time.
 
     Parameters
     ----------
-    paths
-        Files; folders, which are walked in sorted order, hidden files left out; ``"-"``,
-        standard input, which is JSON lines unless ``format`` says otherwise.
-    format
-        ``"text"``, ``"jsonl"``, ``"csv"`` or ``"tsv"``; by default each file's suffix decides.
-    skipped
-        Called with each file of a folder that no format claims.
+    paths : str or path
+        Files; folders, which are walked in sorted order; ``"-"``, standard input, which is JSON
+        lines unless ``format`` says otherwise.
+    format : str, optional
+        A key of ``FORMATS``, for all files; by default each file's name decides, and a file with
+        an unknown one is read if it holds text.
+    id_field : str, optional
+        The column of a table, or the key of a record, that is the id; by default ``id``.
+    text_fields : sequence of str
+        The columns or keys that make up the text; by default the reader finds them.
+    hidden : bool
+        Whether files and folders whose name begins with a dot are read.
+    ignore : bool
+        Whether ``.gitignore``, ``.ignore`` and ``.interlaceignore`` are obeyed.
+    skipped : callable, optional
+        Is told of everything that is not read, and why; then no file stops the reading.
 
     Yields
     ------
     Document
-        A plain text file is one document whose id is its path as given here.
+        With ``file`` set, and an id: its own, or the file's name as given here; the second and
+        further documents of a file are ``name#2``, ``name#3``.
 
     Raises
     ------
     InputError
-        For a path that is not there, a suffix without a format, and what cannot be read; the
-        message names file and line. Paths and format are checked at once, contents as they come.
+        At once for a path that is not there or an unknown format. Without ``skipped`` also for
+        the first thing in a file named here that cannot be read.
+
+    Warns
+    -----
+    UserWarning
+        Without ``skipped``, once at the end, when files in folders and archives were not read.
     """
     if format is not None and format not in FORMATS:
         raise InputError(f"unknown format {format!r}. Allowed are {', '.join(FORMATS)}.")
+    if isinstance(text_fields, str):
+        raise InputError(f"text_fields is {text_fields!r} alone. Write [{text_fields!r}].")
     if not paths:
         raise InputError("nothing to read: no path was given. Name a file, a folder or '-'.")
-    for path in paths:
-        if os.fspath(path) != STDIN and not Path(path).exists():
-            raise InputError(f"no such file or folder: {os.fspath(path)}. Check the path.")
-    return _documents(paths, format, skipped)
+    names = [os.fsdecode(path) for path in paths]
+    for name in names:
+        if name != STDIN and not os.path.lexists(name):
+            raise InputError(no_such_path(name))
+    fields = Fields(id=id_field, text=tuple(text_fields))
+
+    def documents() -> Iterator[Document]:
+        missed = _Missed()
+        for name in names:
+            is_file = name == STDIN or not Path(name).is_dir()
+            for one in _everything(name, format, fields, hidden=hidden, ignore=ignore):
+                if isinstance(one, Document):
+                    yield one
+                elif skipped is not None:
+                    skipped(one)
+                elif is_file and not one.where.startswith(f"{shown(name)}/"):
+                    raise InputError(_sentence(one))
+                else:
+                    missed.add(one)
+        missed.warn()
+
+    return documents()
 
 
-def estimate(*paths: str | os.PathLike[str], format: str | None = None) -> int | None:  # noqa: A002
-    """How many documents ``read`` will find: exact for text files, else the number of lines.
+def find(
+    path: str | os.PathLike[str], label: str, *, hidden: bool = False, ignore: bool = True
+) -> Iterator[Found | Skipped]:
+    """Find the file at a path, or those in the folder there that a reader can read.
 
-    None with standard input, a pipe or a device: what is read there is gone.
+    Parameters
+    ----------
+    path : str or path
+        A file or folder.
+    label : str
+        What its name is; that of a file below it is ``label/below``.
+    hidden : bool
+        Whether files and folders whose name begins with a dot are found.
+    ignore : bool
+        Whether ``.gitignore``, ``.ignore`` and ``.interlaceignore`` are obeyed.
+
+    Yields
+    ------
+    Found or Skipped
+        In sorted order. A file that is named itself is always found.
     """
-    total = 0
-    for path in paths:
-        if os.fspath(path) == STDIN:
-            return None
-        for file in _walk(Path(path)) if Path(path).is_dir() else [Path(path)]:
-            if not file.is_file():
-                return None
-            name = format or SUFFIXES.get(file.suffix.lower())
-            if name == "text":
-                total += 1
-            elif name is not None:
-                with file.open("rb") as stream:
-                    while block := stream.read(2**20):
-                        total += block.count(b"\n")
-    return total
-
-
-def _documents(
-    paths: tuple[str | os.PathLike[str], ...],
-    format_name: str | None,
-    skipped: Callable[[Path], None] | None,
-) -> Iterator[Document]:
-    for path in paths:
-        if os.fspath(path) == STDIN:
-            yield from _reader(format_name or "jsonl")(sys.stdin.buffer, "standard input")
-        elif Path(path).is_dir():
-            for file in _walk(Path(path)):
-                if format_name or file.suffix.lower() in SUFFIXES:
-                    yield from _file(file, format_name)
-                elif skipped:
-                    skipped(file)
+    for one in walk(Path(path), label, hidden=hidden, ignore=ignore):
+        if isinstance(one, Found) and one.name != label and (why := _unreadable(one)):
+            yield why
         else:
-            yield from _file(Path(path), format_name)
+            yield one
 
 
-def _file(path: Path, format_name: str | None) -> Iterator[Document]:
-    name = format_name or SUFFIXES.get(path.suffix.lower())
-    if name is None:
-        raise InputError(
-            f"no format for {path.suffix or 'a file without suffix'}: {path}. Known suffixes are "
-            f"{', '.join(SUFFIXES)}; for others pass format='text', 'jsonl', 'csv' or 'tsv'."
-        )
+def read_file(
+    found: Found,
+    *,
+    format: str | None = None,  # noqa: A002
+    fields: Fields = _ANY,
+) -> Iterator[Document | Skipped]:
+    """Read one file; whatever is wrong with it becomes a ``Skipped``, and nothing is raised.
+
+    Parameters
+    ----------
+    found : Found
+    format : str, optional
+        A key of ``FORMATS``; by default the file's name decides.
+    fields : Fields
+        Which columns or keys are id and text.
+
+    Yields
+    ------
+    Document or Skipped
+        Documents have ``file`` and an id; one ``Skipped`` at least where there is no document.
+    """
     try:
-        opened = path.open("rb")
+        stream = _open(found.path)
     except OSError as error:
-        raise InputError(f"cannot read ({error.strerror}): {path}. Check its rights.") from error
-    with opened as stream:
-        for document in _reader(name)(stream, str(path)):
-            # Only a file that is itself the document goes by its path.
-            yield replace(document, id=path.as_posix()) if name == "text" else document
+        yield Skipped(found.name, _why_not(error, found.name, "a file"), failed=True)
+        return
+    with stream:
+        yield from _Reading(fields, stream).file(found.path.name, found.name, format)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(parent, name)
+def fingerprint(found: Found, *, format: str | None = None) -> str:  # noqa: A002
+    """Return what a file's documents depend on, hashed: 32 hex digits.
+
+    That is its bytes, its format, the version of the readers, and which of the optional packages
+    that its reader uses are there; not its times or rights.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with _open(found.path) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+    name = format or format_of(found.path.name) or "text"
+    digest.update(f"\0{READERS_VERSION} {name} {' '.join(_depends_on(name, found))}".encode())
+    return digest.hexdigest()
+
+
+def format_of(name: str) -> str | None:
+    """Return the format that a file's name tells, or None."""
+    suffixes = PurePosixPath(name.lower()).suffixes
+    for suffix in ("".join(suffixes[-2:]), *suffixes[-1:]):
+        if suffix in SUFFIXES:
+            return SUFFIXES[suffix]
+    return "code" if syntax_of(name) is not None else None
+
+
+def _everything(
+    name: str, format_name: str | None, fields: Fields, *, hidden: bool, ignore: bool
+) -> Iterator[Document | Skipped]:
+    if name == STDIN:
+        yield from _Reading(fields, sys.stdin.buffer).stream(_STDIN_NAME, format_name or "jsonl")
+    elif Path(name).is_fifo():
+        with Path(name).open("rb") as stream:
+            yield from _Reading(fields, stream).stream(shown(name), format_name or "jsonl")
+    else:
+        for one in find(name, shown(name), hidden=hidden, ignore=ignore):
+            if isinstance(one, Found):
+                yield from read_file(one, format=format_name, fields=fields)
+            else:
+                yield one
+
+
+class _Reading:
+    """The reading of one file, and of the files in it."""
+
+    def __init__(self, fields: Fields, stream: IO[bytes]) -> None:
+        self._fields = fields
+        self._budget = _Budget()
+        self._stream = _metered(stream, self._budget.read)
+
+    def file(self, name: str, label: str, format_name: str | None) -> Iterator[Document | Skipped]:
+        """Read a file, called ``label``, whose format ``name`` tells if it is not given."""
+        yield from self._named(Member(name, self._stream), label, format_name, depth=0)
+
+    def stream(self, label: str, format_name: str) -> Iterator[Document | Skipped]:
+        """Read what has no name: a document that has no id keeps none."""
+        for one in self._contents(self._stream, label, format_name, 0):
+            yield replace(one, file=None) if isinstance(one, Document) else one
+
+    def _named(
+        self, member: Member, label: str, format_name: str | None, depth: int
+    ) -> Iterator[Document | Skipped]:
+        suffix = PurePosixPath(member.name).suffix.lower()
+        format_name = format_name or format_of(member.name)
+        if format_name is None and suffix in _UNREAD_SUFFIXES:
+            yield Skipped(label, _no_reader(suffix))
+            return
+        n_unnamed = 0
+        for one in self._contents(member.stream, label, format_name or "text", depth):
+            if isinstance(one, Document) and one.id is None:
+                n_unnamed += 1
+                yield replace(one, id=label if n_unnamed == 1 else f"{label}#{n_unnamed}")
+            elif isinstance(one, Skipped) and format_name is None and one.why == BINARY:
+                yield replace(one, why=_no_reader(suffix, one.why))
+            else:
+                yield one
+
+    def _contents(
+        self, stream: IO[bytes], label: str, format_name: str, depth: int
+    ) -> Iterator[Document | Skipped]:
+        one = None
+        names: Counter[str] = Counter()
+        try:
+            for one in _reader(format_name)(stream, label, self._fields):
+                if isinstance(one, Member):
+                    yield from self._member(one, label, format_name, depth + 1, names)
+                elif isinstance(one, Document):
+                    yield replace(one, file=label)
+                else:
+                    yield one
+        except _UnpacksTooMuch as error:
+            if depth:
+                raise
+            yield Skipped(label, str(error))
+        except Exception as error:  # noqa: BLE001 (libraries raise what they like on broken files)
+            yield Skipped(
+                label, _why_not(error, label, FORMATS[format_name].title), failed=depth == 0
+            )
+        else:
+            if one is None:
+                yield Skipped(label, "nothing in it")
+
+    def _member(
+        self, member: Member, outer: str, format_name: str, depth: int, names: Counter[str]
+    ) -> Iterator[Document | Skipped]:
+        label = outer
+        if not FORMATS[format_name].is_layer:
+            label = f"{outer}/{_inner_name(member.name)}"
+            names[label] += 1
+            if names[label] > 1:
+                label += f" ({names[label]})"
+        if depth > _DEPTH_MAX:
+            yield Skipped(label, f"lies over {_DEPTH_MAX} files deep; unpack the outer one")
+            return
+        metered = Member(member.name, _metered(member.stream, self._budget.unpack))
+        yield from self._named(metered, label, None, depth)
+
+
+class _UnpacksTooMuch(InputError):
+    """A file holds far more than it could if it were meant to be read."""
+
+
+class _Budget:
+    """How much may be unpacked: grows with what was read, so that streams have one too."""
+
+    def __init__(self) -> None:
+        self._n_left = _UNPACKED_BYTES_FREE
+
+    def read(self, n_bytes: int) -> None:
+        self._n_left += n_bytes * _UNPACKED_FACTOR
+
+    def unpack(self, n_bytes: int) -> None:
+        self._n_left -= n_bytes
+        if self._n_left < 0:
+            raise _UnpacksTooMuch(
+                f"unpacks to too much: over {_UNPACKED_FACTOR} times its size; unpack it yourself"
+            )
+
+
+class _Metered(io.RawIOBase):
+    """A stream that tells how much was read of it."""
+
+    def __init__(self, stream: IO[bytes], tell: Callable[[int], None]) -> None:
+        self._stream, self._tell = stream, tell
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._tell(len(data))
+        return len(data)
+
+
+def _metered(stream: IO[bytes], tell: Callable[[int], None]) -> IO[bytes]:
+    return io.BufferedReader(_Metered(stream, tell), 2**16)
+
+
+class _Missed:
+    """What a warning says was not read."""
+
+    _NAMED: Final = 3
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._first: list[str] = []
+
+    def add(self, skipped: Skipped) -> None:
+        if skipped.why == HIDDEN or skipped.why.startswith(IGNORED):
+            return
+        self._n += 1
+        if len(self._first) < self._NAMED:
+            self._first.append(str(skipped))
+
+    def warn(self) -> None:
+        if self._n:
+            were = "1 file was" if self._n == 1 else f"{self._n} files were"
+            more = "; …" if self._n > len(self._first) else ""
+            warnings.warn(
+                f"{were} not read: {'; '.join(self._first)}{more}. Pass skipped= to see all.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Open a regular file as long as it is now; of another kind there may be no end."""
+
+    def opener(name: str, flags: int) -> int:
+        # A pipe that took the file's place after it was found must not block us.
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    file = io.FileIO(path, "rb", opener=opener)
+    there = os.fstat(file.fileno())
+    if not stat.S_ISREG(there.st_mode):
+        file.close()
+        raise OSError(0, "not a regular file", str(path))
+    return io.BufferedReader(_FirstBytes(file, there.st_size), 2**16)
+
+
+class _FirstBytes(io.RawIOBase):
+    """The first bytes of a file: one that grows while it is read still ends."""
+
+    def __init__(self, file: io.FileIO, n_bytes: int) -> None:
+        self._file, self._n_left = file, n_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        n_bytes = self._file.readinto(buffer[: self._n_left])
+        self._n_left -= n_bytes
+        return n_bytes
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _reader(format_name: str) -> Reader:
-    module, _, function = FORMATS[format_name].partition(":")
-    reader: Reader = getattr(importlib.import_module(module), function)
+    module, _, function = FORMATS[format_name].function.partition(":")
+    imported = importlib.import_module(f"interlace.text.formats.{module}")
+    reader: Reader = getattr(imported, function)
     return reader
+
+
+def _unreadable(found: Found) -> Skipped | None:
+    """Say why a file in a folder has no reader, if its name or its first bytes tell."""
+    name = found.path.name
+    if format_of(name) is not None:
+        return None
+    suffix = found.path.suffix.lower()
+    if suffix in _UNREAD_SUFFIXES:
+        return Skipped(found.name, _no_reader(suffix))
+    try:
+        with _open(found.path) as stream:
+            first = stream.read(_SNIFFED_BYTES)
+    except OSError as error:
+        return Skipped(found.name, _why_not(error, found.name, "a file"), failed=True)
+    if b"\0" in first and not first.startswith(_BOMS):
+        return Skipped(found.name, _no_reader(suffix, BINARY))
+    return None
+
+
+#: What the reader of plain text says of what is none.
+BINARY: Final = "binary data"
+
+
+def _no_reader(suffix: str, what: str = "") -> str:
+    if kind := _UNREAD_SUFFIXES.get(suffix):
+        kind, _, remedy = kind.partition("; ")
+        return f"no reader for {suffix} ({kind})" + (f"; {remedy}" if remedy else "")
+    return f"{what}, no reader for {suffix}" if suffix else what
+
+
+def _why_not(error: Exception, label: str, title: str) -> str:
+    """Why a file cannot be read, in a person's words."""
+    if isinstance(error, (InputError, MissingExtra)):
+        # What: where. Remedy. becomes what; remedy: the place is told apart from it.
+        what, _, remedy = str(error).rstrip(".").partition(f": {label}.")
+        remedy = remedy.strip()
+        return f"{what}; {remedy[0].lower()}{remedy[1:]}" if remedy else what
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read ({error.strerror})"
+    if isinstance(error, MemoryError):
+        cause = "too large for this computer's memory"
+    elif isinstance(error, RecursionError):
+        cause = "nested too deep"
+    elif isinstance(error, EOFError):
+        cause = "it ends too early"
+    else:
+        cause = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    return f"cannot be read as {title} ({cause})"
+
+
+def _sentence(skipped: Skipped) -> str:
+    """What was skipped as the message of an error: what: where. Remedy."""
+    what, _, remedy = skipped.why.partition("; ")
+    remedy = f" {remedy[0].upper()}{remedy[1:]}." if remedy else ""
+    return f"{what}: {skipped.where}.{remedy}"
+
+
+def _inner_name(name: str) -> str:
+    """The name of a file in a file, without ways out of it."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return shown("/".join(parts)) or "unnamed"
+
+
+def _depends_on(format_name: str, found: Found) -> list[str]:
+    """The optional packages that are there, of those that a file's documents depend on."""
+    one = FORMATS[format_name]
+    if one.is_layer or one.is_folder:
+        needs = {package for each in FORMATS.values() for package in each.needs}
+    else:
+        needs = set(one.needs)
+    there = sorted(filter(_is_there, needs))
+    syntax = syntax_of(found.path.name) if format_name == "code" else None
+    if syntax is not None and not lacks_grammar(syntax):
+        there.append(syntax)
+    return there
+
+
+@functools.cache
+def _is_there(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

@@ -8,7 +8,7 @@ import math
 import numbers
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from interlace.errors import InputError
@@ -20,6 +20,22 @@ _DEPTH_MAX = 64
 #: Longer numbers Python refuses to read back, beyond 4,300 digits.
 _INT_BITS_MAX = 4_096
 _INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fields:
+    """Which columns of a table, or keys of a record, are what; only such formats look at it.
+
+    Attributes
+    ----------
+    id : str or None
+        The one with the id; None: ``id``, where there is one.
+    text : tuple of str
+        Those that make up the text, in this order; empty: the reader finds them.
+    """
+
+    id: str | None = None
+    text: tuple[str, ...] = ()
 
 
 def document_from(record: str | Mapping[str, Any] | Document, where: str) -> Document:
