@@ -70,6 +70,8 @@ def shown(path: str | PurePath) -> str:
 def no_such_path(path: str | os.PathLike[str]) -> str:
     """Return the message for a path that is not there, with the nearest name that is."""
     given = os.fspath(path)
+    if not given:
+        return "the path is empty. Name a file or a folder."
     message = f"no such file or folder: {shown(given)}."
     if re.match(r"https?://", given):
         return f"{message} It is a web address: save the page, then name the file."
@@ -316,4 +318,6 @@ def _reason(path: Path, error: OSError) -> str:
     if path.is_symlink() and error.errno in _LEADS_NOWHERE:
         is_circle = error.errno == errno.ELOOP
         return "a link that leads to itself" if is_circle else "a link to what is not there"
+    if isinstance(error, FileNotFoundError):
+        return "is not there any more"
     return f"cannot be read ({error.strerror})"

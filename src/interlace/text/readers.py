@@ -6,9 +6,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
-import io
 import os
-import stat
 import sys
 import warnings
 from collections import Counter
@@ -17,10 +15,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, NamedTuple, TypeAlias
 
-from interlace.errors import InputError, MissingExtra
+from interlace.errors import InputError
 from interlace.text.folders import HIDDEN, IGNORED, Found, no_such_path, shown, walk
 from interlace.text.formats import Member
+from interlace.text.reasons import BINARY, binary, no_reader, sentence, why_not
 from interlace.text.records import Fields
+from interlace.text.streams import Budget, UnpacksTooMuch, open_regular
 from interlace.text.syntaxes import lacks_grammar, syntax_of
 from interlace.types import Document, Skipped
 
@@ -76,8 +76,8 @@ FORMATS: Final = {
     "tsv": Format("delimited:read_tsv", "TSV", (".tsv", ".tab")),
     "parquet": Format("parquet:read", "Parquet", (".parquet",), ("pyarrow",)),
     "notebook": Format("notebook:read", "Jupyter notebook", (".ipynb",)),
-    "email": Format("mail:read", "e-mail", (".eml",), _HTML, is_folder=True),
-    "mbox": Format("mail:read_mbox", "mailbox", (".mbox", ".mbx"), _HTML, is_folder=True),
+    "email": Format("mail:read", "e-mail", (".eml",), is_folder=True),
+    "mbox": Format("mail:read_mbox", "mailbox", (".mbox", ".mbx"), is_folder=True),
     "gzip": Format("archives:read_gzip", "gzip", (".gz",), is_layer=True),
     "bzip2": Format("archives:read_bzip2", "bzip2", (".bz2",), is_layer=True),
     "xz": Format("archives:read_xz", "xz", (".xz", ".lzma"), is_layer=True),
@@ -91,41 +91,17 @@ FORMATS: Final = {
     "xlsx": Format("xlsx:read", "XLSX", (".xlsx", ".xlsm"), ("openpyxl",)),
     "rtf": Format("rtf:read", "RTF", (".rtf",), ("striprtf",)),
 }
-
-#: What has no reader, by kind; other names are opened, and read if they hold text.
-_UNREAD: Final = {
-    "audio": ".mp3 .wav .flac .ogg .oga .opus .m4a .aac .wma .aiff .mid .midi",
-    "video": ".mp4 .m4v .mkv .mov .avi .webm .wmv .mpg .mpeg .3gp",
-    "picture": ".png .jpg .jpeg .gif .bmp .tif .tiff .webp .heic .avif .ico .psd .svg .eps .xcf",
-    "font": ".ttf .otf .woff .woff2",
-    "archive; unpack it": ".7z .rar .zst .lz4 .jar .war .whl .deb .rpm .apk .dmg .iso .cab",
-    "program": ".exe .dll .so .dylib .o .a .lib .obj .pyc .pyo .class .wasm .msi",
-    "database": ".sqlite .sqlite3 .db .mdb .accdb",
-    "numbers": ".npy .npz .pkl .pickle .pt .pth .safetensors .onnx .gguf .h5 .hdf5 .feather .arrow",
-    "old Word; save it as .docx": ".doc .dot",
-    "old Excel; save it as .xlsx": ".xls .xlsb",
-    "old PowerPoint; save it as .pptx": ".ppt .pps",
-    "OpenDocument; save it as .xlsx or .pptx": ".ods .odp .odg",
-    "Apple office; export it as PDF": ".pages .numbers .key",
-    "e-book; convert it to .epub": ".mobi .azw .azw3 .djvu",
-    "Outlook; save it as .eml": ".msg .pst .ost",
-}
 # fmt: on
 
 #: File name suffix -> format.
 SUFFIXES: Final = {suffix: name for name, one in FORMATS.items() for suffix in one.suffixes}
-_UNREAD_SUFFIXES: Final = {
-    suffix: kind for kind, names in _UNREAD.items() for suffix in names.split()
-}
 
 #: The path that stands for standard input.
 STDIN: Final = "-"
 _STDIN_NAME: Final = "standard input"
 
-#: Files in files in files: so deep, and unpacked no more than so many bytes for each byte read.
+#: Files in files in files.
 _DEPTH_MAX: Final = 4
-_UNPACKED_BYTES_FREE: Final = 64 * 2**20
-_UNPACKED_FACTOR: Final = 200
 
 _SNIFFED_BYTES: Final = 8_192
 _BLOCK_BYTES: Final = 2**20
@@ -202,7 +178,7 @@ def read(
                 elif skipped is not None:
                     skipped(one)
                 elif is_file and not one.where.startswith(f"{shown(name)}/"):
-                    raise InputError(_sentence(one))
+                    raise InputError(sentence(one))
                 else:
                     missed.add(one)
         missed.warn()
@@ -260,12 +236,12 @@ def read_file(
         Documents have ``file`` and an id; one ``Skipped`` at least where there is no document.
     """
     try:
-        stream = _open(found.path)
+        stream = open_regular(found.path)
     except OSError as error:
-        yield Skipped(found.name, _why_not(error, found.name, "a file"), failed=True)
+        yield Skipped(found.name, why_not(error, found.name, "a file"), failed=True)
         return
     with stream:
-        yield from _Reading(fields, stream).file(found.path.name, found.name, format)
+        yield from _Reading(stream, format, fields).file(found.path.name, found.name)
 
 
 def fingerprint(found: Found, *, format: str | None = None) -> str:  # noqa: A002
@@ -280,7 +256,7 @@ def fingerprint(found: Found, *, format: str | None = None) -> str:  # noqa: A00
         When the file cannot be read.
     """
     digest = hashlib.blake2b(digest_size=16)
-    with _open(found.path) as stream:
+    with open_regular(found.path) as stream:
         while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
     name = format or format_of(found.path.name) or "text"
@@ -301,10 +277,10 @@ def _everything(
     name: str, format_name: str | None, fields: Fields, *, hidden: bool, ignore: bool
 ) -> Iterator[Document | Skipped]:
     if name == STDIN:
-        yield from _Reading(fields, sys.stdin.buffer).stream(_STDIN_NAME, format_name or "jsonl")
+        yield from _Reading(sys.stdin.buffer, format_name, fields).stream(_STDIN_NAME)
     elif Path(name).is_fifo():
         with Path(name).open("rb") as stream:
-            yield from _Reading(fields, stream).stream(shown(name), format_name or "jsonl")
+            yield from _Reading(stream, format_name, fields).stream(shown(name))
     else:
         for one in find(name, shown(name), hidden=hidden, ignore=ignore):
             if isinstance(one, Found):
@@ -316,27 +292,33 @@ def _everything(
 class _Reading:
     """The reading of one file, and of the files in it."""
 
-    def __init__(self, fields: Fields, stream: IO[bytes]) -> None:
-        self._fields = fields
-        self._budget = _Budget()
-        self._stream = _metered(stream, self._budget.read)
+    def __init__(self, stream: IO[bytes], format_name: str | None, fields: Fields) -> None:
+        self._format, self._fields = format_name, fields
+        self._budget = Budget()
+        self._stream = self._budget.packed(stream)
 
-    def file(self, name: str, label: str, format_name: str | None) -> Iterator[Document | Skipped]:
-        """Read a file, called ``label``, whose format ``name`` tells if it is not given."""
+    def file(self, name: str, label: str) -> Iterator[Document | Skipped]:
+        """Read a file, called ``label``; ``name`` tells its format where none was given."""
+        own = format_of(name)
+        # What is packed is unpacked first: the format given is that of what is in it.
+        is_layer = own is not None and FORMATS[own].is_layer
+        format_name = own if is_layer else self._format
         yield from self._named(Member(name, self._stream), label, format_name, depth=0)
 
-    def stream(self, label: str, format_name: str) -> Iterator[Document | Skipped]:
-        """Read what has no name: a document that has no id keeps none."""
-        for one in self._contents(self._stream, label, format_name, 0):
-            yield replace(one, file=None) if isinstance(one, Document) else one
+    def stream(self, label: str) -> Iterator[Document | Skipped]:
+        """Read what has no name: a document without an id keeps none."""
+        for one in self._contents(self._stream, label, self._format or "jsonl", depth=0):
+            if isinstance(one, Document) and one.file == label:
+                yield replace(one, file=None)
+            else:
+                yield one
 
     def _named(
         self, member: Member, label: str, format_name: str | None, depth: int
     ) -> Iterator[Document | Skipped]:
-        suffix = PurePosixPath(member.name).suffix.lower()
         format_name = format_name or format_of(member.name)
-        if format_name is None and suffix in _UNREAD_SUFFIXES:
-            yield Skipped(label, _no_reader(suffix))
+        if format_name is None and (why := no_reader(member.name)):
+            yield Skipped(label, why)
             return
         n_unnamed = 0
         for one in self._contents(member.stream, label, format_name or "text", depth):
@@ -344,7 +326,7 @@ class _Reading:
                 n_unnamed += 1
                 yield replace(one, id=label if n_unnamed == 1 else f"{label}#{n_unnamed}")
             elif isinstance(one, Skipped) and format_name is None and one.why == BINARY:
-                yield replace(one, why=_no_reader(suffix, one.why))
+                yield Skipped(label, binary(member.name))
             else:
                 yield one
 
@@ -361,73 +343,31 @@ class _Reading:
                     yield replace(one, file=label)
                 else:
                     yield one
-        except _UnpacksTooMuch as error:
+        except UnpacksTooMuch as error:
             if depth:
                 raise
             yield Skipped(label, str(error))
         except Exception as error:  # noqa: BLE001 (libraries raise what they like on broken files)
-            yield Skipped(
-                label, _why_not(error, label, FORMATS[format_name].title), failed=depth == 0
-            )
+            why = why_not(error, label, FORMATS[format_name].title)
+            yield Skipped(label, why, failed=depth == 0)
         else:
             if one is None:
                 yield Skipped(label, "nothing in it")
 
     def _member(
-        self, member: Member, outer: str, format_name: str, depth: int, names: Counter[str]
+        self, member: Member, outer: str, outer_format: str, depth: int, names: Counter[str]
     ) -> Iterator[Document | Skipped]:
-        label = outer
-        if not FORMATS[format_name].is_layer:
-            label = f"{outer}/{_inner_name(member.name)}"
+        label, format_name = outer, self._format
+        if not FORMATS[outer_format].is_layer:
+            label, format_name = f"{outer}/{_inner_name(member.name)}", None
             names[label] += 1
             if names[label] > 1:
                 label += f" ({names[label]})"
         if depth > _DEPTH_MAX:
             yield Skipped(label, f"lies over {_DEPTH_MAX} files deep; unpack the outer one")
             return
-        metered = Member(member.name, _metered(member.stream, self._budget.unpack))
-        yield from self._named(metered, label, None, depth)
-
-
-class _UnpacksTooMuch(InputError):
-    """A file holds far more than it could if it were meant to be read."""
-
-
-class _Budget:
-    """How much may be unpacked: grows with what was read, so that streams have one too."""
-
-    def __init__(self) -> None:
-        self._n_left = _UNPACKED_BYTES_FREE
-
-    def read(self, n_bytes: int) -> None:
-        self._n_left += n_bytes * _UNPACKED_FACTOR
-
-    def unpack(self, n_bytes: int) -> None:
-        self._n_left -= n_bytes
-        if self._n_left < 0:
-            raise _UnpacksTooMuch(
-                f"unpacks to too much: over {_UNPACKED_FACTOR} times its size; unpack it yourself"
-            )
-
-
-class _Metered(io.RawIOBase):
-    """A stream that tells how much was read of it."""
-
-    def __init__(self, stream: IO[bytes], tell: Callable[[int], None]) -> None:
-        self._stream, self._tell = stream, tell
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        self._tell(len(data))
-        return len(data)
-
-
-def _metered(stream: IO[bytes], tell: Callable[[int], None]) -> IO[bytes]:
-    return io.BufferedReader(_Metered(stream, tell), 2**16)
+        bounded = Member(member.name, self._budget.unpacked(member.stream))
+        yield from self._named(bounded, label, format_name, depth)
 
 
 class _Missed:
@@ -457,40 +397,6 @@ class _Missed:
             )
 
 
-def _open(path: Path) -> IO[bytes]:
-    """Open a regular file as long as it is now; of another kind there may be no end."""
-
-    def opener(name: str, flags: int) -> int:
-        # A pipe that took the file's place after it was found must not block us.
-        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-
-    file = io.FileIO(path, "rb", opener=opener)
-    there = os.fstat(file.fileno())
-    if not stat.S_ISREG(there.st_mode):
-        file.close()
-        raise OSError(0, "not a regular file", str(path))
-    return io.BufferedReader(_FirstBytes(file, there.st_size), 2**16)
-
-
-class _FirstBytes(io.RawIOBase):
-    """The first bytes of a file: one that grows while it is read still ends."""
-
-    def __init__(self, file: io.FileIO, n_bytes: int) -> None:
-        self._file, self._n_left = file, n_bytes
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        n_bytes = self._file.readinto(buffer[: self._n_left])
-        self._n_left -= n_bytes
-        return n_bytes
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
 def _reader(format_name: str) -> Reader:
     module, _, function = FORMATS[format_name].function.partition(":")
     imported = importlib.import_module(f"interlace.text.formats.{module}")
@@ -503,55 +409,16 @@ def _unreadable(found: Found) -> Skipped | None:
     name = found.path.name
     if format_of(name) is not None:
         return None
-    suffix = found.path.suffix.lower()
-    if suffix in _UNREAD_SUFFIXES:
-        return Skipped(found.name, _no_reader(suffix))
+    if why := no_reader(name):
+        return Skipped(found.name, why)
     try:
-        with _open(found.path) as stream:
+        with open_regular(found.path) as stream:
             first = stream.read(_SNIFFED_BYTES)
     except OSError as error:
-        return Skipped(found.name, _why_not(error, found.name, "a file"), failed=True)
+        return Skipped(found.name, why_not(error, found.name, "a file"), failed=True)
     if b"\0" in first and not first.startswith(_BOMS):
-        return Skipped(found.name, _no_reader(suffix, BINARY))
+        return Skipped(found.name, binary(name))
     return None
-
-
-#: What the reader of plain text says of what is none.
-BINARY: Final = "binary data"
-
-
-def _no_reader(suffix: str, what: str = "") -> str:
-    if kind := _UNREAD_SUFFIXES.get(suffix):
-        kind, _, remedy = kind.partition("; ")
-        return f"no reader for {suffix} ({kind})" + (f"; {remedy}" if remedy else "")
-    return f"{what}, no reader for {suffix}" if suffix else what
-
-
-def _why_not(error: Exception, label: str, title: str) -> str:
-    """Why a file cannot be read, in a person's words."""
-    if isinstance(error, (InputError, MissingExtra)):
-        # What: where. Remedy. becomes what; remedy: the place is told apart from it.
-        what, _, remedy = str(error).rstrip(".").partition(f": {label}.")
-        remedy = remedy.strip()
-        return f"{what}; {remedy[0].lower()}{remedy[1:]}" if remedy else what
-    if isinstance(error, OSError) and error.strerror:
-        return f"cannot be read ({error.strerror})"
-    if isinstance(error, MemoryError):
-        cause = "too large for this computer's memory"
-    elif isinstance(error, RecursionError):
-        cause = "nested too deep"
-    elif isinstance(error, EOFError):
-        cause = "it ends too early"
-    else:
-        cause = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-    return f"cannot be read as {title} ({cause})"
-
-
-def _sentence(skipped: Skipped) -> str:
-    """What was skipped as the message of an error: what: where. Remedy."""
-    what, _, remedy = skipped.why.partition("; ")
-    remedy = f" {remedy[0].upper()}{remedy[1:]}." if remedy else ""
-    return f"{what}: {skipped.where}.{remedy}"
 
 
 def _inner_name(name: str) -> str:
