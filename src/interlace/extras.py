@@ -40,7 +40,7 @@ def need(module: str, *, extra: str) -> ModuleType:
             ) from error
         cause = _first_cause(error)
         _broken[module] = (
-            f"{package} is installed but broken ({cause or type(cause).__name__}): "
+            f"{package} is installed but broken ({str(cause) or type(cause).__name__}): "
             f"its import fails. Mend that, or install it anew with: "
             f"pip install --force-reinstall 'interlace[{extra}]'"
         )

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import io
 import os
 import sys
 import warnings
@@ -208,7 +209,7 @@ def find(
         In sorted order. A file that is named itself is always found.
     """
     for one in walk(Path(path), label, hidden=hidden, ignore=ignore):
-        if isinstance(one, Found) and one.name != label and (why := _unreadable(one)):
+        if isinstance(one, Found) and one.name != label and (why := _unread(one)):
             yield why
         else:
             yield one
@@ -303,7 +304,7 @@ class _Reading:
         # What is packed is unpacked first: the format given is that of what is in it.
         is_layer = own is not None and FORMATS[own].is_layer
         format_name = own if is_layer else self._format
-        yield from self._named(Member(name, self._stream), label, format_name, depth=0)
+        yield from self._named(name, self._stream, label, format_name, depth=0)
 
     def stream(self, label: str) -> Iterator[Document | Skipped]:
         """Read what has no name: a document without an id keeps none."""
@@ -314,19 +315,19 @@ class _Reading:
                 yield one
 
     def _named(
-        self, member: Member, label: str, format_name: str | None, depth: int
+        self, name: str, stream: io.BufferedReader, label: str, format_name: str | None, depth: int
     ) -> Iterator[Document | Skipped]:
-        format_name = format_name or format_of(member.name)
-        if format_name is None and (why := no_reader(member.name)):
+        format_name = format_name or format_of(name)
+        if format_name is None and (why := _why_unread(name, stream)):
             yield Skipped(label, why)
             return
         n_unnamed = 0
-        for one in self._contents(member.stream, label, format_name or "text", depth):
+        for one in self._contents(stream, label, format_name or "text", depth):
             if isinstance(one, Document) and one.id is None:
                 n_unnamed += 1
                 yield replace(one, id=label if n_unnamed == 1 else f"{label}#{n_unnamed}")
             elif isinstance(one, Skipped) and format_name is None and one.why == BINARY:
-                yield Skipped(label, binary(member.name))
+                yield Skipped(label, binary(name))
             else:
                 yield one
 
@@ -366,8 +367,8 @@ class _Reading:
         if depth > _DEPTH_MAX:
             yield Skipped(label, f"lies over {_DEPTH_MAX} files deep; unpack the outer one")
             return
-        bounded = Member(member.name, self._budget.unpacked(member.stream))
-        yield from self._named(bounded, label, format_name, depth)
+        stream = self._budget.unpacked(member.stream)
+        yield from self._named(member.name, stream, label, format_name, depth)
 
 
 class _Missed:
@@ -404,21 +405,25 @@ def _reader(format_name: str) -> Reader:
     return reader
 
 
-def _unreadable(found: Found) -> Skipped | None:
-    """Say why a file in a folder has no reader, if its name or its first bytes tell."""
-    name = found.path.name
-    if format_of(name) is not None:
+def _unread(found: Found) -> Skipped | None:
+    """Say why a file in a folder has no reader, if that can be told without reading it."""
+    if format_of(found.path.name) is not None:
         return None
-    if why := no_reader(name):
-        return Skipped(found.name, why)
     try:
         with open_regular(found.path) as stream:
-            first = stream.read(_SNIFFED_BYTES)
+            why = _why_unread(found.path.name, stream)
     except OSError as error:
         return Skipped(found.name, why_not(error, found.name, "a file"), failed=True)
-    if b"\0" in first and not first.startswith(_BOMS):
-        return Skipped(found.name, binary(name))
-    return None
+    return Skipped(found.name, why) if why else None
+
+
+def _why_unread(name: str, stream: io.BufferedReader) -> str | None:
+    """Say why a file, whose name tells no format, has no reader: it is known or not text."""
+    if why := no_reader(name):
+        return why
+    first = stream.peek(_SNIFFED_BYTES)[:_SNIFFED_BYTES]
+    is_text = b"\0" not in first or first.startswith(_BOMS)
+    return None if is_text else binary(name)
 
 
 def _inner_name(name: str) -> str:

@@ -28,11 +28,11 @@ class Budget:
     def __init__(self) -> None:
         self._n_left = _UNPACKED_BYTES_FREE
 
-    def packed(self, stream: IO[bytes]) -> IO[bytes]:
+    def packed(self, stream: IO[bytes]) -> io.BufferedReader:
         """Return the stream, each byte read of which allows for more."""
         return io.BufferedReader(_Metered(stream, self._earn), _BUFFER_BYTES)
 
-    def unpacked(self, stream: IO[bytes]) -> IO[bytes]:
+    def unpacked(self, stream: IO[bytes]) -> io.BufferedReader:
         """Return the stream, whose reading raises ``UnpacksTooMuch`` when nothing is left."""
         return io.BufferedReader(_Metered(stream, self._spend), _BUFFER_BYTES)
 
@@ -47,7 +47,7 @@ class Budget:
             )
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file, up to its present end: one that grows while it is read still ends.
 
     Raises

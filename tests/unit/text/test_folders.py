@@ -265,7 +265,7 @@ def test_a_walk_is_lazy(docs, monkeypatch):
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: listed.append(str(path)) or scandir(path))
     assert next(iter(text.find(docs, "docs"))).name == "docs/a/x.txt"
-    assert listed == ["docs", os.path.join("docs", "a")]
+    assert listed == ["docs", str(Path("docs/a"))]
 
 
 def test_what_has_no_reader_is_told_by_name_or_first_bytes(docs):

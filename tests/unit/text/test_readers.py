@@ -1,164 +1,503 @@
-"""Files become documents byte for byte, or an error names the file and the line."""
+"""Every file becomes documents or a reason; which function reads it is told by its name."""
 
 from __future__ import annotations
 
-import csv
+import gc
+import gzip
 import io
-import json
 import os
+import re
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from interlace import text
-from interlace.errors import InputError
-from interlace.types import Document
+from interlace.errors import InputError, MissingExtra
+from interlace.text import readers
+from interlace.text.formats import Member
+from interlace.types import Document, Skipped
 
-ODD = "tab\there, \"double\" and 'single', a\r\nline end, a\rreturn\n# sharp"
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> Path:
+    """Work in an empty folder, so that names are short."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def write(path: Path, content: str | bytes) -> Path:
+@pytest.fixture
+def reader(monkeypatch):
+    """Make a generator function the reader of a format, or of all."""
+    true_reader = readers._reader
+    made = {}
+
+    def use(function, format_name: str = "all"):
+        made[format_name] = function
+        monkeypatch.setattr(
+            readers, "_reader", lambda name: made.get(name) or made.get("all") or true_reader(name)
+        )
+
+    return use
+
+
+def write(path: str | Path, content: str | bytes = "words") -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
 
-def test_a_plain_text_is_one_document_named_by_its_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write(tmp_path / "sky.txt", ODD)
-    assert list(text.read("sky.txt")) == [Document(ODD, "sky.txt")]
+def read_all(path: str | Path, **options) -> list[Document | Skipped]:
+    (found,) = text.find(path, str(path))
+    return list(text.read_file(found, **options))
 
 
-def test_a_byte_order_mark_is_dropped(tmp_path):
-    path = write(tmp_path / "a.txt", b"\xef\xbb\xbfgr\xc3\xbcn")
-    assert next(text.read(path)).text == "grün"
-
-
-def test_another_encoding_is_named_with_its_byte(tmp_path):
-    path = write(tmp_path / "a.jsonl", b'{"text": "one"}\n{"text": "gr\xfcn"}\n')
-    with pytest.raises(InputError, match=r"not UTF-8: .*a\.jsonl, byte 28 \(0xfc\)"):
-        list(text.read(path))
-
-
-def test_utf16_is_named(tmp_path):
-    with pytest.raises(InputError, match="UTF-16 text"):
-        list(text.read(write(tmp_path / "a.txt", "word".encode("utf-16"))))
-
-
-def test_a_folder_is_walked_in_order_and_says_what_it_skips(tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / ".git").mkdir()
-    for name in ("b.txt", "a.md", "sub/c.txt", ".hidden.txt", ".git/d.txt", "photo.png"):
-        write(tmp_path / name, name)
-    skipped: list[Path] = []
-    found = [document.text for document in text.read(tmp_path, skipped=skipped.append)]
-    assert found == ["a.md", "b.txt", "sub/c.txt"]
-    assert [path.name for path in skipped] == ["photo.png"]
-
-
-def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
-    with pytest.raises(InputError, match=r"no format for \.xyz: .*\.jsonl"):
-        list(text.read(write(tmp_path / "a.xyz", "x")))
-    assert next(text.read(tmp_path / "a.xyz", format="text")).text == "x"
-
-
-def test_a_missing_path_and_an_unknown_format_are_refused_at_once(tmp_path):
-    with pytest.raises(InputError, match="no such file or folder"):
-        text.read(tmp_path / "none.txt")
-    with pytest.raises(InputError, match="unknown format 'pdf'"):
-        text.read(tmp_path, format="pdf")
-
-
-def test_jsonl_keeps_ids_metadata_and_text(tmp_path):
-    records = [
-        {"id": 7, "text": ODD, "metadata": {"year": 2021}},
-        {"text": "no id"},
-        "a text alone",
+def outcome(path: str | Path, **options) -> list[str]:
+    return [
+        str(one.id) if isinstance(one, Document) else f"SKIPPED {one}"
+        for one in read_all(path, **options)
     ]
-    lines = "\n".join(map(json.dumps, records)) + "\n\n"
-    assert list(text.read(write(tmp_path / "a.jsonl", lines))) == [
-        Document(ODD, 7, {"year": 2021}),
-        Document("no id"),
-        Document("a text alone"),
-    ]
+
+
+# --- which reader -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("name", "format_name"),
     [
-        ('{"text": "x"', "bad JSON"),
-        ('{"text": NaN}', "NaN is no JSON number"),
-        ("[1]", "must be a str, a mapping"),
-        ('{"txt": "x"}', "unknown key 'txt'.*Did you mean 'text'"),
-        ('{"id": "x"}', "no text"),
-        ('{"text": 3}', "a text must be a str, not int"),
-        ('{"text": "\\ud800"}', "lone surrogate"),
-        ('{"text": "x", "id": 1.5}', "an id must be a str or an int, not float"),
-        ('{"text": "x", "id": true}', "not bool"),
-        ('{"text": "x", "metadata": [1]}', "metadata must be a mapping"),
+        ("a.txt", "text"),
+        ("A.TXT", "text"),
+        ("a.b.md", "markdown"),
+        ("a.csv", "csv"),
+        ("a.tab", "tsv"),
+        ("a.csv.gz", "gzip"),
+        ("a.tar.gz", "tar"),
+        ("v1.2.TAR.GZ", "tar"),
+        ("a.tgz", "tar"),
+        ("a.py", "code"),
+        ("a.HTM", "html"),
+        ("a.PDF", "pdf"),
+        ("LICENSE", None),
+        ("a.unknown", None),
+        (".md", None),
+        ("pdf", None),
     ],
 )
-def test_a_bad_line_is_named(tmp_path, line, message):
-    path = write(tmp_path / "a.jsonl", '{"text": "fine"}\n' + line + "\n")
-    with pytest.raises(InputError, match=message) as caught:
-        list(text.read(path))
-    assert f"{path}, line 2" in str(caught.value)
+def test_a_name_tells_the_format(name, format_name):
+    assert readers.format_of(name) == format_name
 
 
-def test_c13_csv_keeps_every_byte(tmp_path):
-    import csv
+def test_every_registered_reader_is_there_and_every_reader_is_registered():
+    registered = {one.function.partition(":")[0] for one in text.FORMATS.values()}
+    folder = Path(readers.__file__).parent / "formats"
+    assert registered == {path.stem for path in folder.glob("[!_]*.py")}
+    for name in text.FORMATS:
+        assert callable(readers._reader(name))
 
-    path = tmp_path / "a.csv"
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["id", "year", "text"])
-        rows.writerow(["x", "2021", ODD])
-        rows.writerow(["y", "", "z" * 200_000])
-    assert list(text.read(path)) == [
-        Document(ODD, "x", {"year": "2021"}),
-        Document("z" * 200_000, "y", {"year": ""}),
+
+def test_no_suffix_has_two_formats():
+    suffixes = [suffix for one in text.FORMATS.values() for suffix in one.suffixes]
+    assert len(suffixes) == len(set(suffixes))
+    assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in suffixes)
+
+
+def test_every_optional_package_that_a_reader_uses_is_registered():
+    """Else a file that was skipped for want of one would not be read once it is there."""
+    folder = Path(readers.__file__).parent / "formats"
+    for name, one in text.FORMATS.items():
+        source = (folder / f"{one.function.partition(':')[0]}.py").read_text(encoding="utf-8")
+        used = {module.partition(".")[0] for module in re.findall(r'need\(\s*"([\w.]+)"', source)}
+        assert one.is_folder or one.is_layer or used <= set(one.needs), name
+
+
+def test_reading_imports_nothing_heavy():
+    heavy = "pypdfium2 docx odfdo lxml trafilatura pyarrow pptx openpyxl docutils tree_sitter bs4"
+    code = (
+        "import sys; from interlace import text; list(text.find('.', '.'))\n"
+        f"print([name for name in {heavy.split()!r} if name in sys.modules])"
+    )
+    write("a.pdf")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# --- one file ---------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_the_document_goes_by_its_name():
+    write("docs/sky.txt", "Blue.")
+    assert read_all("docs/sky.txt") == [
+        Document("Blue.", "docs/sky.txt", file="docs/sky.txt", line=1)
     ]
 
 
+def test_parts_of_a_file_are_numbered_and_ids_are_kept(reader):
+    def parts(stream, name, fields):
+        yield Document("a")
+        yield Document("b", "own")
+        yield Skipped(f"{name}, line 3", "bad row")
+        yield Document("c")
+        yield Document("d", 0)
+
+    reader(parts)
+    write("big.txt")
+    assert outcome("big.txt") == [
+        "big.txt",
+        "own",
+        "SKIPPED big.txt, line 3: bad row",
+        "big.txt#2",
+        "0",
+    ]
+    assert {one.file for one in read_all("big.txt") if isinstance(one, Document)} == {"big.txt"}
+
+
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("error", "why"),
     [
-        ("id,body\n1,x\n", r"no column 'text'.*line 1"),
-        ("id,Text\n1,x\n", "Did you mean 'text'"),
-        ("id,text\n1,x\n2,y,z\n", r"3 fields where the header has 2: .*line 3"),
-        ('id,text\n1,"x\n', "bad CSV.*line 2"),
-        ('id,text\n1,"x"y\n', "bad CSV.*line 2"),
-        ("id,id,text\n1,1,x\n", "stands twice"),
+        (InputError("encrypted: a.pdf. Save a copy without password."),
+         "encrypted; save a copy without password"),
+        (InputError("no text in it, only pictures"), "no text in it, only pictures"),
+        (MissingExtra("pypdfium2 is not installed: it reads this."),
+         "pypdfium2 is not installed: it reads this"),
+        (ValueError("no /Root\nobject."), "cannot be read as PDF (no /Root object)"),
+        (ValueError(), "cannot be read as PDF (ValueError)"),
+        (ValueError("x" * 1_000), f"cannot be read as PDF ({'x' * 200})"),
+        (RecursionError("maximum depth"), "cannot be read as PDF (nested too deep)"),
+        (MemoryError(), "cannot be read as PDF (too large for this computer's memory)"),
+        (EOFError("end"), "cannot be read as PDF (it ends too early)"),
+        (zipfile.BadZipFile("Bad CRC-32"), "cannot be read as PDF (Bad CRC-32)"),
+        (OSError(5, "Input/output error"), "cannot be read (Input/output error)"),
+        (OSError("Not a gzipped file"), "cannot be read as PDF (Not a gzipped file)"),
+        (KeyError("x"), "cannot be read as PDF ('x')"),
+        (AssertionError(), "cannot be read as PDF (AssertionError)"),
+    ],
+)  # fmt: skip
+def test_whatever_a_reader_raises_is_a_reason(reader, error, why):
+    def broken(stream, name, fields):
+        yield Document("before")
+        raise error
+
+    reader(broken)
+    write("a.pdf")
+    assert read_all("a.pdf") == [
+        Document("before", "a.pdf", file="a.pdf"),
+        Skipped("a.pdf", why, failed=True),
+    ]
+
+
+def test_an_interruption_is_no_reason(reader):
+    def interrupted(stream, name, fields):
+        raise KeyboardInterrupt
+        yield
+
+    reader(interrupted)
+    write("a.pdf")
+    with pytest.raises(KeyboardInterrupt):
+        read_all("a.pdf")
+
+
+def test_a_reader_that_finds_nothing_says_so(reader):
+    reader(lambda stream, name, fields: iter(()))
+    write("a.pdf")
+    assert outcome("a.pdf") == ["SKIPPED a.pdf: nothing in it"]
+
+
+def test_a_file_that_went_away_or_may_not_be_opened_is_named(monkeypatch):
+    gone = text.Found(Path("gone.txt"), "gone.txt", 1)
+    assert list(text.read_file(gone)) == [Skipped("gone.txt", "is not there any more", failed=True)]
+    (found,) = text.find(write("a.txt"), "a.txt")
+
+    def refuse(path, *rest, **named):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    why = "cannot be read (Permission denied)"
+    assert list(text.read_file(found)) == [Skipped("a.txt", why, failed=True)]
+    with pytest.raises(PermissionError):
+        text.fingerprint(found)
+
+
+def test_a_file_that_grows_while_it_is_read_ends_where_it_did(reader):
+    def endless(stream, name, fields):
+        read = b""
+        while block := stream.read(3):
+            read += block
+            with Path(name).open("ab") as file:
+                file.write(b"more")
+        yield Document(read.decode())
+
+    reader(endless)
+    write("a.txt", "0123456789")
+    assert read_all("a.txt")[0].text == "0123456789"
+
+
+def test_a_file_that_shrinks_while_it_is_read_ends_early(reader):
+    def shrinking(stream, name, fields):
+        Path(name).write_bytes(b"")
+        yield Document(stream.read().decode())
+
+    reader(shrinking)
+    write("a.txt", "0123456789")
+    assert read_all("a.txt")[0].text == ""
+
+
+def test_an_unknown_name_is_read_if_it_holds_text():
+    write("LICENSE", "Permission is granted.")
+    write("notes.xyz", "words")
+    write("blob.xyz", bytes(range(256)) * 8)
+    assert outcome("LICENSE") == ["LICENSE"]
+    assert outcome("notes.xyz") == ["notes.xyz"]
+    assert read_all("blob.xyz") == [Skipped("blob.xyz", "binary data, no reader for .xyz")]
+
+
+def test_a_name_that_no_reader_has_is_refused_unless_a_format_is_given():
+    write("song.mp3", "a text all the same")
+    assert read_all("song.mp3") == [Skipped("song.mp3", "no reader for .mp3 (audio)")]
+    assert outcome("song.mp3", format="text") == ["song.mp3"]
+
+
+# --- files in files ---------------------------------------------------------------------------
+
+
+def members(*names: str):
+    def read(stream, name, fields):
+        for member in names:
+            yield Member(member, io.BytesIO(b"words"))
+
+    return read
+
+
+def test_a_file_in_a_file_goes_by_both_names(reader):
+    reader(
+        members(
+            "a.txt",
+            "sub/b.txt",
+            "../../etc/c.txt",
+            "/d.txt",
+            "dos\\e.txt",
+            "gr\udcfcn.txt",
+            "..",
+            "f.mp3",
+        ),
+        "zip",
+    )
+    write("x.zip")
+    assert outcome("x.zip") == [
+        "x.zip/a.txt",
+        "x.zip/sub/b.txt",
+        "x.zip/etc/c.txt",
+        "x.zip/d.txt",
+        "x.zip/dos/e.txt",
+        r"x.zip/gr\xfcn.txt",
+        "x.zip/unnamed",
+        "SKIPPED x.zip/f.mp3: no reader for .mp3 (audio)",
+    ]
+
+
+def test_files_of_one_name_in_a_file_are_told_apart(reader):
+    reader(members("a.txt", "b.txt", "a.txt", "./a.txt"), "zip")
+    write("x.zip")
+    assert outcome("x.zip") == [
+        "x.zip/a.txt", "x.zip/b.txt", "x.zip/a.txt (2)", "x.zip/a.txt (3)",
+    ]  # fmt: skip
+
+
+def test_a_packed_file_keeps_its_name(reader):
+    reader(members("a.txt"), "gzip")
+    write("a.txt.gz")
+    (document,) = read_all("a.txt.gz")
+    assert (document.id, document.file) == ("a.txt.gz", "a.txt.gz")
+
+
+def test_a_given_format_is_that_of_what_is_packed():
+    write("a.log.gz", gzip.compress(b'{"id": 7, "text": "seven"}\n'))
+    assert [one.text for one in read_all("a.log.gz", format="jsonl")] == ["seven"]
+
+
+def test_what_is_wrong_with_a_file_in_a_file_stops_nothing(reader):
+    def broken(stream, name, fields):
+        raise ValueError("bad")
+        yield
+
+    reader(members("a.txt", "b.pdf", "c.txt"), "zip")
+    reader(broken, "pdf")
+    write("x.zip")
+    assert read_all("x.zip")[1] == Skipped("x.zip/b.pdf", "cannot be read as PDF (bad)")
+    assert outcome("x.zip")[::2] == ["x.zip/a.txt", "x.zip/c.txt"]
+
+
+def nested(depth: int) -> bytes:
+    content, name = b"words", "a.txt"
+    for number in range(depth):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr(name, content)
+        content, name = packed.getvalue(), f"{number}.zip"
+    return content
+
+
+def test_files_in_files_are_read_four_deep():
+    write("four.zip", nested(4))
+    write("five.zip", nested(5))
+    assert outcome("four.zip") == ["four.zip/2.zip/1.zip/0.zip/a.txt"]
+    assert outcome("five.zip") == [
+        "SKIPPED five.zip/3.zip/2.zip/1.zip/0.zip/a.txt: "
+        "lies over 4 files deep; unpack the outer one"
+    ]
+
+
+def test_what_unpacks_to_too_much_is_cut_off(reader):
+    class Zeros(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            return len(buffer)
+
+    def bomb(stream, name, fields):
+        yield Member("inner.zip", io.BufferedReader(Zeros()))
+
+    def through(stream, name, fields):
+        while stream.read(2**20):
+            pass
+        yield Document("never")
+
+    reader(bomb, "gzip")
+    reader(through, "zip")
+    write("a.gz")
+    assert read_all("a.gz") == [
+        Skipped("a.gz", "unpacks to too much, over 200 times its size; unpack it yourself")
+    ]
+
+
+# --- fingerprints -----------------------------------------------------------------------------
+
+
+def mark(path: str | Path, **options) -> str:
+    (found,) = text.find(path, str(path))
+    return text.fingerprint(found, **options)
+
+
+def test_c83_a_fingerprint_is_of_the_content_and_not_of_its_times():
+    path = write("a.txt", "words")
+    before = mark(path)
+    os.utime(path, (1, 1))
+    path.chmod(0o600)
+    assert mark(path) == before
+    assert mark(write("b.txt", "words")) == before
+    assert mark(write("a.txt", "other")) != before
+    assert re.fullmatch("[0-9a-f]{32}", before)
+
+
+def test_a_fingerprint_depends_on_how_the_bytes_are_read(monkeypatch):
+    path = write("a.pdf", "words")
+    before = mark(path)
+    assert mark(path, format="text") != before
+    assert mark(write("a.txt", "words")) != before
+    other_text = mark("a.txt")
+    monkeypatch.setattr(readers, "_is_there", lambda package: package != "pypdfium2")
+    assert mark(path) != before
+    assert mark("a.txt") == other_text
+    zipped = mark(write("a.zip"))
+    monkeypatch.setattr(readers, "_is_there", lambda package: True)
+    assert mark("a.zip") != zipped
+    monkeypatch.setattr(readers, "READERS_VERSION", 99)
+    assert mark("a.txt") != other_text
+
+
+# --- read -------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_read_in_order():
+    for name in ("docs/b.txt", "docs/a/c.md", "docs/.hidden.txt"):
+        write(name, name)
+    assert [(document.id, document.text) for document in text.read("docs/")] == [
+        ("docs/a/c.md", "docs/a/c.md"),
+        ("docs/b.txt", "docs/b.txt"),
+    ]
+    assert len(list(text.read("docs", hidden=True))) == 3
+    assert len(list(text.read(Path("docs"), b"docs/b.txt"))) == 3
+
+
+def test_everything_left_out_is_told_to_who_asks():
+    for name in ("docs/a.txt", "docs/song.mp3", "docs/.hidden.txt"):
+        write(name)
+    write("empty.txt", "")
+    told: list[Skipped] = []
+    read = list(text.read("docs", "empty.txt", skipped=told.append))
+    assert [document.id for document in read] == ["docs/a.txt"]
+    assert told == [
+        Skipped("docs/.hidden.txt", "hidden; --hidden reads it"),
+        Skipped("docs/song.mp3", "no reader for .mp3 (audio)"),
+        Skipped("empty.txt", "empty"),
+    ]
+
+
+def test_who_does_not_ask_is_warned_once_of_files_in_folders():
+    for name in ("a.txt", ".hidden.txt", "b.mp3", "c.mp3", "d.mp3", "e.mp3"):
+        write(f"docs/{name}")
+    with pytest.warns(UserWarning, match="not read") as warned:
+        assert len(list(text.read("docs"))) == 1
+    (warning,) = warned
+    assert str(warning.message) == (
+        "4 files were not read: docs/b.mp3: no reader for .mp3 (audio); "
+        "docs/c.mp3: no reader for .mp3 (audio); docs/d.mp3: no reader for .mp3 (audio); …. "
+        "Pass skipped= to see all."
+    )
+    assert warning.filename == __file__
+
+
+def test_hidden_and_ignored_files_warn_of_nothing():
+    write("docs/.gitignore", "*.log")
+    write("docs/a.log")
+    write("docs/b.txt")
+    assert [document.id for document in text.read("docs")] == ["docs/b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("song.mp3", "x", r"^no reader for \.mp3 \(audio\): song\.mp3\.$"),
+        ("a.doc", "x", r"^no reader for \.doc \(old Word\): a\.doc\. Save it as \.docx\.$"),
+        ("a.txt", "", r"^empty: a\.txt\.$"),
+        ("a.jsonl", '{"text": "one"}\n{"text": \n', r"a\.jsonl, line 2"),
+        ("blob.xyz", bytes(99), r"^binary data, no reader for \.xyz: blob\.xyz\.$"),
     ],
 )
-def test_a_bad_table_is_named(tmp_path, content, message):
+def test_a_file_that_is_named_must_be_readable(name, content, message):
+    write(name, content)
     with pytest.raises(InputError, match=message):
-        list(text.read(write(tmp_path / "a.csv", content)))
+        list(text.read(name))
 
 
-def test_c13_tsv_keeps_quotes_and_refuses_tabs(tmp_path):
-    path = write(tmp_path / "a.tsv", '1\tsaid ""yes"" # \\n\n2\ta\rb\n')
-    assert list(text.read(path)) == [
-        Document('said ""yes"" # \\n', "1"),
-        Document("a\rb", "2"),
-    ]
-    with pytest.raises(InputError, match=r"3 columns .*line 2"):
-        list(text.read(write(tmp_path / "b.tsv", "1\tx\n2\ty\tz\n")))
-    with pytest.raises(InputError, match=r"1 columns .*line 2"):
-        list(text.read(write(tmp_path / "c.tsv", "1\tx\ny\n")))
-    with pytest.raises(InputError, match=r"line ends differ.*line 2"):
-        list(text.read(write(tmp_path / "d.tsv", "1\tx\n2\ty\r\n")))
+def test_documents_before_the_bad_one_are_read():
+    write("a.jsonl", '{"text": "one"}\n{"text": \n')
+    reading = text.read("a.jsonl")
+    assert next(reading).text == "one"
+    with pytest.raises(InputError):
+        next(reading)
 
 
-def test_c14_one_text_through_every_format(tmp_path):
-    said = 'He said ""stop"" twice'
-    quoted = said.replace('"', '""')
-    files = [
-        write(tmp_path / "a.jsonl", json.dumps({"id": "1", "text": said})),
-        write(tmp_path / "a.csv", f'id,text\n1,"{quoted}"\n'),
-        write(tmp_path / "a.tsv", f"1\t{said}\n"),
-    ]
-    assert [document.text for document in text.read(*files)] == [said] * 3
+def test_a_missing_path_a_wrong_format_and_wrong_fields_are_refused_at_once():
+    write("a.txt")
+    with pytest.raises(InputError, match=r"no such file or folder: b\.txt\. Did you mean a\.txt\?"):
+        text.read("a.txt", "b.txt")
+    with pytest.raises(InputError, match=r"unknown format 'word'\. Allowed are text, markdown"):
+        text.read("a.txt", format="word")
+    with pytest.raises(InputError, match=r"text_fields is 'body' alone\. Write \['body'\]"):
+        text.read("a.txt", text_fields="body")
+    with pytest.raises(InputError, match="nothing to read"):
+        text.read()
+
+
+def test_fields_reach_the_reader():
+    write("a.jsonl", '{"key": "k", "title": "T", "body": "B"}\n')
+    (document,) = text.read("a.jsonl", id_field="key", text_fields=["title", "body"])
+    assert document.id == "k"
+    assert document.text.split() == ["T", "B"]
 
 
 def test_standard_input_is_json_lines_unless_said_otherwise(monkeypatch):
@@ -166,49 +505,38 @@ def test_standard_input_is_json_lines_unless_said_otherwise(monkeypatch):
         buffer = io.BytesIO(b'{"id": "a", "text": "x"}\n')
 
     monkeypatch.setattr(sys, "stdin", Stdin)
-    assert list(text.read("-")) == [Document("x", "a")]
-    Stdin.buffer = io.BytesIO(b"x\ty\n")
-    assert list(text.read("-", format="tsv")) == [Document("y", "x")]
-
-
-def test_a_reader_is_a_stream():
-    class Endless(io.RawIOBase):
-        def readable(self):
-            return True
-
-        def readinto(self, buffer):
-            line = b'{"text": "again"}\n' * (len(buffer) // 18 + 1)
-            buffer[:] = line[: len(buffer)]
-            return len(buffer)
-
-    from interlace.text.formats import jsonl
-
-    documents = jsonl.read(io.BufferedReader(Endless(), 18 * 64), "endless")
-    assert next(documents).text == next(documents).text == "again"
-
-
-def test_an_estimate_counts_files_and_lines(tmp_path):
-    write(tmp_path / "a.txt", "one\ntwo\n")
-    write(tmp_path / "b.jsonl", "\n".join(['{"text": "x"}'] * 3) + "\n")
-    write(tmp_path / "c.png", "\n\n")
-    assert text.estimate(tmp_path) == 4
-    assert text.estimate(tmp_path / "b.jsonl", format="text") == 1
-    assert text.estimate(tmp_path, "-") is None
+    (document,) = text.read("-")
+    assert (document.id, document.text, document.file) == ("a", "x", None)
+    Stdin.buffer = io.BytesIO(b"words")
+    (document,) = text.read("-", format="text")
+    assert (document.id, document.text, document.file) == (None, "words", None)
 
 
 @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no /dev/fd on this system")
-def test_an_estimate_leaves_a_pipe_unread():
+def test_a_pipe_that_is_named_is_read_like_standard_input():
     reading, writing = os.pipe()
     os.write(writing, b'{"text": "x"}\n')
     os.close(writing)
-    path = f"/dev/fd/{reading}"
-    assert text.estimate(path, format="jsonl") is None
-    assert [document.text for document in text.read(path, format="jsonl")] == ["x"]
+    (document,) = text.read(f"/dev/fd/{reading}")
+    assert (document.text, document.file) == ("x", None)
     os.close(reading)
 
 
-def test_a_field_limit_fits_a_c_long_of_32_bits(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("text\nhello\n")
-    assert [document.text for document in text.read(path)] == ["hello"]
-    assert csv.field_size_limit() == 2**31 - 1
+def test_a_device_is_not_read():
+    if Path("/dev/zero").exists():
+        with pytest.raises(InputError, match="not a regular file: a device: /dev/zero"):
+            list(text.read("/dev/zero"))
+
+
+def test_reading_is_lazy_and_closes_what_it_opened(monkeypatch):
+    for number in range(3):
+        write(f"docs/{number}.txt")
+    opened = []
+    true_open = os.open
+    monkeypatch.setattr(os, "open", lambda *rest: opened.append(rest[0]) or true_open(*rest))
+    documents = text.read("docs")
+    assert opened == []
+    assert next(documents).id == "docs/0.txt"
+    assert len(opened) == 1
+    documents.close()
+    gc.collect()  # a file left open is a warning, and so an error
