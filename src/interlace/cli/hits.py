@@ -74,7 +74,7 @@ class Shown:
 
     @property
     def line(self) -> int | None:
-        """The line to open the file at: of the first marked word, where lines can be counted.
+        """The line to open the file at: with most marked words, where lines can be counted.
 
         A record's text is not written in its file as it is; there the line is the record's.
         """
@@ -82,8 +82,9 @@ class Shown:
         if hit.line is None or not _is_whole_file(hit):
             return hit.line
         cut = self.cut(WIDTH)
-        first = cut.start + (cut.marks[0][0] if cut.marks else 0)
-        return hit.line + hit.text.count("\n", 0, first - hit.start)
+        before = hit.text.count("\n", 0, cut.start - hit.start)
+        lines = [cut.text.count("\n", 0, start) for start, _ in cut.marks] or [0]
+        return hit.line + before + max(lines, key=lines.count)
 
 
 def shown(collection: interlace.Collection, query: str, hits: Hits) -> list[Shown]:

@@ -14,6 +14,7 @@ import interlace
 from interlace.cli import bars, options, places, reports, settings, update
 from interlace.collection import IndexReport
 from interlace.errors import InputError, SettingsError
+from interlace.extras import need
 
 
 def command(
@@ -90,6 +91,8 @@ def command(
     """
     places.existing(files)
     place = places.target(to, files)
+    if watch:
+        need("watchfiles", extra="documents")  # before hours of indexing, not after
     chosen = settings.load(
         model=model,
         bits=bits,

@@ -23,13 +23,16 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
 
 def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     sizes = found["bytes"]
-    longest = found["passage_tokens"]
+    longest, overlap = found["passage_tokens"], found["passage_overlap"]
     holds = {
         "documents": found["n_documents"],
         "passages": f"{found['n_passages']:,}"
-        + (f", of at most {longest} tokens" if longest else ""),
+        + (f", of at most {longest} tokens, overlap {overlap}" if longest else ""),
         "tokens": found["n_tokens"],
     }
+    if found["n_sources"]:
+        files = output.counted(found["n_files"], "file")
+        holds["follows"] = f"{files} of {output.counted(found['n_sources'], 'source')}"
     if found["n_tombstones"]:
         holds["deleted"] = f"{output.counted(found['n_tombstones'], 'passage')}, until compaction"
     return {

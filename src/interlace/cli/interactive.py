@@ -111,9 +111,11 @@ def _lines(is_person: bool) -> Iterator[str]:
         yield from filter(None, map(str.strip, sys.stdin))
         return
     _with_history()
+    has_colour = output.to_people().color_system is not None
+    prompt = "\001\033[1;33m\002?\001\033[0m\002 " if has_colour else "? "
     while True:
         try:
-            line = input("\001\033[1;33m\002?\001\033[0m\002 ").strip()
+            line = input(prompt).strip()
         except EOFError:
             print()  # noqa: T201 (the shell's prompt begins a line)
             return

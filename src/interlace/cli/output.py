@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Mapping
@@ -34,9 +35,18 @@ def as_json(value: Mapping[str, Any]) -> None:
 def complain(error: BaseException) -> None:
     """Print an error as one message on standard error."""
     message = str(error)
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        message = f"{error.strerror}: {error.filename}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        message = f"{error.strerror}{where}. {_remedy(error)}"
     to_side().print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "Free some space and run it again; nothing that was stored is lost."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Change its rights, or choose another place."
+    return "Run it again when that is mended; nothing that was stored is lost."
 
 
 def note(*lines: str) -> None:

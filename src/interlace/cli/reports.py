@@ -85,13 +85,14 @@ def refuse_nothing(report: IndexReport, paths: Sequence[str]) -> None:
         return
     named = ", ".join(paths)
     if not report.n_skipped:
-        raise InputError(f"nothing to index in {named}: no files. Name a folder that has some.")
+        raise InputError(f"nothing to index in {named}: no files. Name another folder.")
     if report.n_skipped == 1:
         (only,) = report.skipped
         where = "" if only.where in paths else f" ({only.where})"
-        raise InputError(f"nothing to index in {named}{where}: {only.why}.")
+        raise InputError(f"nothing to index in {named}{where}: {only.why}. Name another.")
     raise InputError(
-        f"nothing to index in {named}: none of {report.n_skipped:,} could be read, as said above."
+        f"nothing to index in {named}: none of {report.n_skipped:,} could be read, as said above. "
+        "Name others, or mend what is said."
     )
 
 

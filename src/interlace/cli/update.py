@@ -10,6 +10,7 @@ import typer
 
 import interlace
 from interlace.cli import bars, options, output, reports, settings
+from interlace.extras import need
 
 
 def command(
@@ -23,6 +24,8 @@ def command(
 
     A file that is not there any more is removed, a file that cannot be read kept as it was.
     """
+    if watch:
+        need("watchfiles", extra="documents")
     chosen = settings.load(n_threads=n_threads)
     started = perf_counter()
     with interlace.open(

@@ -24,10 +24,8 @@ class Ran:
 
 
 @pytest.fixture
-def run(encoder, monkeypatch, tmp_path):
-    """Calls ``interlace`` with arguments, in an empty folder."""
-    monkeypatch.setattr(interlace.Encoder, "load", lambda *_, **__: encoder)
-    monkeypatch.chdir(tmp_path)
+def run_here(monkeypatch):
+    """Calls ``interlace`` with arguments, in the current folder."""
     monkeypatch.setenv("COLUMNS", "100")
     for name in ("INTERLACE_MODEL", "INTERLACE_K", "INTERLACE_CONFIG"):
         monkeypatch.delenv(name, raising=False)
@@ -39,3 +37,11 @@ def run(encoder, monkeypatch, tmp_path):
         return Ran(ran.exit_code, ran.stdout, ran.stderr)
 
     return call
+
+
+@pytest.fixture
+def run(run_here, encoder, monkeypatch, tmp_path):
+    """Calls ``interlace`` with arguments, in an empty folder; every model is the built-in one."""
+    monkeypatch.setattr(interlace.Encoder, "load", lambda *_, **__: encoder)
+    monkeypatch.chdir(tmp_path)
+    return run_here
