@@ -91,7 +91,7 @@ class Changes:
         model: Model,
         splitting: text.Splitting,
         progress: Progress = silent,
-        heard: Callable[[int], None] = lambda _: None,
+        heard: Callable[[int, int], None] = lambda _, __: None,
     ) -> None:
         self._store = opened
         self._entered: Writer | None = None
@@ -189,7 +189,7 @@ class Changes:
             report.unchanged = len(unchanged) + batch.n_repeated
             self._refresh_metadata(unchanged)
             self._refresh_places(unchanged, known)
-        self._heard(sum(len(entry.document.text) for entry in unchanged))
+        self._heard(sum(len(entry.document.text) for entry in unchanged), 0)
         stream = self._given(new) if new and new[0].given is not None else self._encoded(new)
         for entry, passages, encoded in stream:
             self._touched.add(entry.id)
@@ -256,7 +256,7 @@ class Changes:
         self, passages: Sequence[Passage], encoded: Iterable[Encoded]
     ) -> Iterator[Encoded]:
         for passage, one in zip(passages, encoded, strict=True):
-            self._heard(len(passage.text))
+            self._heard(len(passage.text), len(one.matrix))
             yield one
 
 

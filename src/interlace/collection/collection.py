@@ -326,7 +326,8 @@ class Collection:
             Whether hidden files are read; whether ``.gitignore``, ``.ignore`` and
             ``.interlaceignore`` are obeyed.
         progress
-            Told ``("read", characters, of an estimated number)``.
+            Told ``("read", characters, of an estimated number)``, and as ``"files"`` and
+            ``"tokens"`` how many of those are done.
 
         Returns
         -------
@@ -438,7 +439,7 @@ class Collection:
         return None if hit.file is None else locate(self.sources(), hit.file)
 
     def _carry_out(self, plan: Plan, report: IndexReport, progress: Progress) -> IndexReport:
-        def writer(heard: Callable[[int], None]) -> Changes:
+        def writer(heard: Callable[[int, int], None]) -> Changes:
             return Changes(self._store, self._model, self._splitting, heard=heard)
 
         return carry_out(plan, report, writer, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -73,7 +74,7 @@ class IndexReport(AddReport):
 def carry_out(
     plan: Plan,
     report: IndexReport,
-    writer: Callable[[Callable[[int], None]], Changes],
+    writer: Callable[[Callable[[int, int], None]], Changes],
     progress: Progress = silent,
 ) -> IndexReport:
     """Do what a plan says, in commits of some 250,000 tokens.
@@ -88,9 +89,10 @@ def carry_out(
     report : IndexReport
         Is added to, and returned.
     writer : callable
-        Begins a commit; it is given who hears how many characters have been encoded.
+        Begins a commit; it is given who hears how many characters and tokens have been encoded.
     progress : Progress
-        Told ``("read", characters, of an estimated number)``.
+        Told ``("read", characters, of an estimated number)``, ``("files", files, of how many)`` and
+        ``("tokens", tokens, None)``.
 
     Raises
     ------
@@ -100,8 +102,10 @@ def carry_out(
     workload = _Workload(plan.tasks)
     run = _Run(plan, report, workload)
 
-    def heard(n_characters: int) -> None:
-        workload.n_done += n_characters
+    def heard(n_characters: int, n_tokens: int) -> None:
+        workload.encoded(n_characters, n_tokens)
+        progress("files", workload.n_files, len(plan.tasks))
+        progress("tokens", workload.n_tokens, None)
         progress("read", workload.n_done, max(workload.n_done, workload.total))
 
     report.n_files_unchanged += len(plan.unchanged)
@@ -265,7 +269,8 @@ class _Workload:
     _PRIOR_BYTES: Final = 20_000
 
     def __init__(self, tasks: list[Task]) -> None:
-        self.n_done = 0
+        self.n_done = self.n_tokens = self.n_files = 0
+        self._ends: deque[int] = deque()
         self._n_bytes_left: dict[str, int] = {}
         self._read: dict[str, list[float]] = {}
         self._n_known = self._n_current = 0
@@ -287,6 +292,15 @@ class _Workload:
         self._read[kind][1] += task.found.n_bytes
         self._n_known += self._n_current
         self._n_current = 0
+        self._ends.append(self._n_known)
+
+    def encoded(self, n_characters: int, n_tokens: int) -> None:
+        """So much more is encoded, in the order it was read in."""
+        self.n_done += n_characters
+        self.n_tokens += n_tokens
+        while self._ends and self._ends[0] <= self.n_done:
+            self._ends.popleft()
+            self.n_files += 1
 
     @property
     def total(self) -> int:

@@ -387,12 +387,13 @@ def test_info_shows_all_that_the_collection_tells(run, monkeypatch):
         own._store.settle()
         own.add([{"id": "new", "text": "x"}], embeddings=[axes])
         own.delete([0])
-        told = Watched(own.info())
+        told = Watched(own.info() | {"n_sources": 2, "n_files": 1_204})
     monkeypatch.setattr(interlace.Collection, "info", lambda self: told)
     shown = run("info", "own.lace").out
     assert told.asked == set(told)
     for row in (
         r"tokens +1,208\n",
+        r"follows +1,204 files of 2 sources",
         r"deleted +1 passage, until compaction",
         r"fresh +8 tokens in 1 segment, \d+ bytes a token",
         r"settled +1,200 tokens in 1 segment, \d+ bytes a token",
