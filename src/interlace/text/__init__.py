@@ -14,6 +14,7 @@ from interlace.text.readers import (
     Format,
     find,
     fingerprint,
+    format_of,
     read,
     read_file,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "document_from",
     "find",
     "fingerprint",
+    "format_of",
     "identify",
     "lacks_grammar",
     "no_such_path",

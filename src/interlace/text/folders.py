@@ -25,7 +25,7 @@ IGNORED: Final = "left out by "
 
 #: Longer ignore files are cut: somebody else's mistake must not fill the memory.
 _IGNORE_BYTES_MAX: Final = 2**20
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 #: A link's target is gone, or the link itself.
 _LEADS_NOWHERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -61,10 +61,13 @@ def shown(path: str | PurePath) -> str:
     text = path.as_posix() if isinstance(path, PurePath) else path.replace(os.sep, "/")
     if len(text) > 1:
         text = text.rstrip("/") or "/"
-    if not text.isprintable():
-        text = os.fsencode(text).decode("utf-8", "backslashreplace")
-        text = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
-    return text
+    return text if text.isprintable() else _UNPRINTABLE.sub(_written_out, text)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    # Python decodes the byte NN of a name that is no UTF-8 to U+DCNN.
+    return f"\\x{code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code:02x}"
 
 
 def no_such_path(path: str | os.PathLike[str]) -> str:
@@ -80,28 +83,22 @@ def no_such_path(path: str | os.PathLike[str]) -> str:
             f"{message} Did you mean {shown(given_home)}? The shell expands ~ outside quotes only."
         )
     missing = Path(given)
-    while not os.path.lexists(missing.parent):
+    while missing != missing.parent and not os.path.lexists(missing.parent):
         missing = missing.parent
     folder = "this folder" if missing.parent == Path() else shown(missing.parent)
     if not missing.parent.is_dir():
         return f"{message} {folder} is a file, not a folder."
-    if any(letter in missing.name for letter in "*?"):
-        return f"{message} Nothing in {folder} matches {shown(missing.name)}."
-    if near := _nearest(missing):
-        return f"{message} Did you mean {near}?"
-    return f"{message} There is no {shown(missing.name)} in {folder}: check the spelling."
-
-
-def _nearest(missing: Path) -> str | None:
     try:
         there = {entry.name.casefold(): entry for entry in os.scandir(missing.parent)}
-    except OSError:
-        return None
-    close = difflib.get_close_matches(missing.name.casefold(), there, n=1)
-    if not close:
-        return None
-    entry = there[close[0]]
-    return shown(missing.parent / entry.name) + ("/" if entry.is_dir() else "")
+    except OSError as error:
+        return f"{message} {folder} cannot be read ({error.strerror})."
+    if any(letter in missing.name for letter in "*?"):
+        return f"{message} Nothing in {folder} matches {shown(missing.name)}."
+    if close := difflib.get_close_matches(missing.name.casefold(), there, n=1):
+        near = there[close[0]]
+        slash = "/" if near.is_dir() else ""
+        return f"{message} Did you mean {shown(missing.parent / near.name)}{slash}?"
+    return f"{message} There is no {shown(missing.name)} in {folder}: check the spelling."
 
 
 def walk(
@@ -218,12 +215,13 @@ class _Walk:
     def _subfolder(
         self, folder: _Open, entry: os.DirEntry[str], name: str, below: str, identity: _Identity
     ) -> Iterator[Skipped]:
-        if any(identity == one.identity for one in self._open):
+        _, number = identity  # file systems without such numbers say 0
+        if number and any(identity == one.identity for one in self._open):
             yield Skipped(name, "links to a folder that is being read already")
             return
         if entry.is_symlink():
             # Folders full of links to one another would otherwise be read without end.
-            if identity in self._linked:
+            if number and identity in self._linked:
                 yield Skipped(name, "links to a folder that another link has led to already")
                 return
             self._linked.add(identity)

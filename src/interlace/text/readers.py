@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import io
 import os
+import stat
 import sys
 import warnings
 from collections import Counter
@@ -172,7 +173,7 @@ def read(
     def documents() -> Iterator[Document]:
         missed = _Missed()
         for name in names:
-            is_file = name == STDIN or not Path(name).is_dir()
+            is_file = name == STDIN or not os.path.isdir(name)  # noqa: PTH112 (never raises)
             for one in _everything(name, format, fields, hidden=hidden, ignore=ignore):
                 if isinstance(one, Document):
                     yield one
@@ -279,7 +280,7 @@ def _everything(
 ) -> Iterator[Document | Skipped]:
     if name == STDIN:
         yield from _Reading(sys.stdin.buffer, format_name, fields).stream(_STDIN_NAME)
-    elif Path(name).is_fifo():
+    elif _is_pipe(name):
         with Path(name).open("rb") as stream:
             yield from _Reading(stream, format_name, fields).stream(shown(name))
     else:
@@ -288,6 +289,13 @@ def _everything(
                 yield from read_file(one, format=format_name, fields=fields)
             else:
                 yield one
+
+
+def _is_pipe(name: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(name).st_mode)  # noqa: PTH116 (a name, as above)
+    except OSError:
+        return False
 
 
 class _Reading:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies
 
 from interlace import text
 from interlace.types import Skipped
@@ -308,6 +310,21 @@ def test_a_home_folder_in_quotes_is_told(docs, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(docs.resolve()))
     write(docs / "a.txt")
     assert f"Did you mean {docs.resolve().as_posix()}/a.txt?" in text.no_such_path("~/a.txt")
+
+
+def test_a_folder_that_may_not_be_read_is_told(docs, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert text.no_such_path("docs/a.txt").endswith("docs cannot be read (Permission denied).")
+
+
+@given(strategies.binary(max_size=20))
+def test_every_name_can_be_printed_and_stored(name):
+    shown = text.shown(os.fsdecode(name))
+    assert shown.encode().decode() == shown
+    assert not re.search("[\x00-\x1f\x7f]", shown)
 
 
 @pytest.mark.parametrize(

@@ -473,6 +473,13 @@ def test_a_file_that_is_named_must_be_readable(name, content, message):
         list(text.read(name))
 
 
+def test_a_named_archive_is_like_a_folder(reader):
+    reader(members("a.txt", "b.mp3"), "zip")
+    write("x.zip")
+    with pytest.warns(UserWarning, match=r"1 file was not read: x\.zip/b\.mp3: no reader"):
+        assert [document.id for document in text.read("x.zip")] == ["x.zip/a.txt"]
+
+
 def test_documents_before_the_bad_one_are_read():
     write("a.jsonl", '{"text": "one"}\n{"text": \n')
     reading = text.read("a.jsonl")
