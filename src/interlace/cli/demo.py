@@ -101,16 +101,13 @@ def _answers(question: str, found: Hits, ms: float) -> Group:
     return Group(title, hits.table(found), "")
 
 
-def _short(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
 def _next_steps(kept: Path | None) -> Panel:
     steps = Table.grid(padding=(0, 2))
     activate = Path(sys.prefix, "bin", "activate")
     if shutil.which("interlace") is None and activate.exists():  # as `make demo` runs it
-        steps.add_row(f"[bold]source[/] {_short(activate)}", "[dim]so that the command is found[/]")
+        steps.add_row(
+            f"[bold]source[/] {output.short(activate)}", "[dim]so that the command is found[/]"
+        )
     steps.add_row("[bold]interlace index[/] docs/ --to notes.lace", "[dim]your own files[/]")
     steps.add_row('[bold]interlace search[/] notes.lace "your question"', "[dim]find[/]")
     steps.add_row('[bold]interlace explain[/] notes.lace "your question"', "[dim]see why[/]")

@@ -68,7 +68,7 @@ class Asking:
         else:
             output.to_people().print("Nothing found.")
             if not len(self.collection):
-                path = self.collection.path
+                path = output.short(self.collection.path)
                 output.note(f"the collection is empty. Fill it: interlace index FOLDER --to {path}")
         output.note(*found.notes)
 

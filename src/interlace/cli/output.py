@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -77,6 +78,12 @@ def grouped(groups: Mapping[str, Mapping[str, Any]]) -> Table:
         for row, (name, value) in enumerate(rows.items()):
             table.add_row("" if row else group, name, Text(_shown(value)))
     return table
+
+
+def short(path: Path) -> str:
+    """Return a path as it is typed from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def counted(n: int, noun: str) -> str:

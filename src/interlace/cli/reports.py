@@ -111,7 +111,9 @@ def _done(
             f"{report.n_tokens:,}, {report.n_tokens / max(seconds, 1e-3):,.0f} a second"
         )
     rows["time"] = f"{seconds:.1f} s"
-    rows["collection"] = f"{collection.path}, {output.counted(len(collection), 'document')}"
+    rows["collection"] = (
+        f"{output.short(collection.path)}, {output.counted(len(collection), 'document')}"
+    )
     return rows
 
 

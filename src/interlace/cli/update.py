@@ -66,8 +66,9 @@ def interruptible(collection: interlace.Collection) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         collection.refresh()
+        held = output.counted(len(collection), "document")
         output.note(
-            f"interrupted; {collection.path} has {output.counted(len(collection), 'document')}. "
+            f"interrupted; {output.short(collection.path)} has {held}. "
             "Run the same command again to go on: what is stored is not encoded again."
         )
         raise typer.Exit(130) from None
