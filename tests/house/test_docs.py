@@ -73,7 +73,7 @@ def test_every_command_is_in_the_readme_or_the_docs():
         text=True,
         env={"COLUMNS": "100", "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
     ).stdout
-    commands = re.findall(r"^│ (\w+) ", listed.split("Commands")[1], re.MULTILINE)
+    commands = re.findall(r"^│ (\w+) ", listed, re.MULTILINE)
     assert {"index", "search", "explain", "verify", "demo"} <= set(commands)
     pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     for command in commands:
