@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlace.store.compaction import CompactReport
-from interlace.store.rows import FORMAT, OLDEST_READABLE, StoredPassage
+from interlace.store.rows import FORMAT, OLDEST_READABLE, Known, SourceRow, StoredPassage
 from interlace.store.search import EFFORTS, Effort, Found, plan_for, search
 from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport
@@ -19,9 +19,11 @@ __all__ = [
     "CompactReport",
     "Effort",
     "Found",
+    "Known",
     "Settings",
     "SettleReport",
     "Snapshot",
+    "SourceRow",
     "Store",
     "StoredPassage",
     "VerifyReport",

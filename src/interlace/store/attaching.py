@@ -9,7 +9,7 @@ from interlace.errors import CollectionError, InputError, ModelMismatch
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
-from interlace.store.rows import DocumentRow, GenerationRow
+from interlace.store.rows import GenerationRow
 from interlace.store.segment import FRESH, Numbers, Segment, open_chunks
 from interlace.store.transaction import Transaction
 from interlace.store.writing import write_chunk, write_fresh, write_settled
@@ -117,33 +117,29 @@ def _copy_codec(
 
 
 def _copy_rows(transaction: Transaction, other: Catalog, number: int) -> int:
-    """Copy the rows of live documents, with insertion numbers shifted."""
+    """Copy the rows of live documents, with insertion numbers shifted.
+
+    Their sources stay the other's: each file is followed by one collection.
+    """
     catalog, n_documents = transaction.catalog, 0
-    for stored in other.whole_documents(number):
-        assert stored.document.id is not None
-        if catalog.hashes([stored.document.id]):
+    for row, passages in other.whole_documents(number):
+        if catalog.known([row.id]):
             raise InputError(
-                f"id {stored.document.id!r} is in both collections: {other.path}. "
-                "Delete it from one of them."
+                f"id {row.id!r} is in both collections: {other.path}. Delete it from one of them."
             )
-        document = stored.number + transaction.next_document
-        row = DocumentRow(
-            document,
-            stored.document.id,
-            stored.content_hash,
-            stored.document.text,
-            stored.metadata,
-        )
-        catalog.add_documents([row], transaction.number)
+        document = row.number + transaction.next_document
+        catalog.add_documents([row._replace(number=document)], transaction.number)
         catalog.add_passages(
             (
-                (passage + transaction.next_passage, document, ordinal, start, end)
-                for passage, ordinal, start, end in stored.passages
+                passage._replace(
+                    number=passage.number + transaction.next_passage, document=document
+                )
+                for passage in passages
             ),
             transaction.number,
         )
         n_documents += 1
-        transaction.n_passages += len(stored.passages)
+        transaction.n_passages += len(passages)
     transaction.n_documents += n_documents
     return n_documents
 

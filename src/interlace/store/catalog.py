@@ -11,11 +11,11 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +33,14 @@ from interlace.files import Written
 from interlace.store.rows import (
     FORMAT,
     OLDEST_READABLE,
+    PART,
     Commit,
     DocumentRow,
     GenerationRow,
+    Known,
+    PassageRow,
     SegmentRow,
+    SourceRow,
     StoredDocument,
     StoredPassage,
 )
@@ -65,13 +69,22 @@ CREATE TABLE documents (
     number INTEGER PRIMARY KEY,
     id NOT NULL,
     content_hash TEXT NOT NULL,
+    syntax TEXT,
+    file TEXT,
+    line INTEGER,
     born INTEGER NOT NULL,
     died INTEGER
 );
 CREATE INDEX documents_by_id ON documents (id);
+CREATE INDEX documents_by_file ON documents (file) WHERE file IS NOT NULL;
 CREATE UNIQUE INDEX documents_live ON documents (id) WHERE died IS NULL;
 CREATE INDEX documents_dead ON documents (died) WHERE died IS NOT NULL;
-CREATE TABLE texts (document INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE texts (
+    document INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (document, part)
+);
 CREATE TABLE metadata (
     document INTEGER NOT NULL, value TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER
 );
@@ -83,6 +96,9 @@ CREATE TABLE passages (
     ordinal INTEGER NOT NULL,
     start INTEGER NOT NULL,
     "end" INTEGER NOT NULL,
+    line INTEGER,
+    page INTEGER,
+    headings TEXT,
     born INTEGER NOT NULL,
     died INTEGER,
     dropped INTEGER
@@ -90,6 +106,25 @@ CREATE TABLE passages (
 CREATE INDEX passages_by_document ON passages (document, ordinal);
 CREATE INDEX passages_dead ON passages (died) WHERE died IS NOT NULL;
 CREATE INDEX passages_dropped ON passages (dropped) WHERE dropped IS NOT NULL;
+CREATE TABLE sources (
+    number INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    label TEXT NOT NULL,
+    options TEXT NOT NULL,
+    born INTEGER NOT NULL,
+    died INTEGER
+);
+CREATE UNIQUE INDEX sources_live ON sources (number) WHERE died IS NULL;
+CREATE TABLE files (
+    name TEXT NOT NULL,
+    source INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    born INTEGER NOT NULL,
+    died INTEGER
+);
+CREATE UNIQUE INDEX files_live ON files (name) WHERE died IS NULL;
+CREATE INDEX files_by_source ON files (source);
+CREATE INDEX files_dead ON files (died) WHERE died IS NOT NULL;
 CREATE TABLE segments (
     name TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -116,18 +151,34 @@ CREATE TABLE generations (
 
 _LIVE = "{0}.born <= :commit AND ({0}.died IS NULL OR {0}.died > :commit)"
 
-_Numbers = npt.NDArray[np.int64]
+_PARTS_AT_ONCE = 64
+"""Parts of texts in memory together, unless one passage alone has more: 16 MiB at most."""
 
+_Numbers = npt.NDArray[np.int64]
+_Span: TypeAlias = tuple[int, int, int]
+_Json = TypeVar("_Json", dict[str, Any], list[Any])
+
+_DOCUMENT = "d.number, d.id, d.content_hash, m.value, d.syntax, d.file, d.line"
+"""The columns of a ``DocumentRow`` but its text."""
 
 _ORPHAN_ROWS = {
     "a document has no text": "SELECT count(*) FROM documents AS d LEFT JOIN texts AS t"
-    f" ON t.document = d.number WHERE t.document IS NULL AND {_LIVE.format('d')}",
+    f" ON t.document = d.number AND t.part = 0 WHERE t.document IS NULL AND {_LIVE.format('d')}",
+    "a text lacks a part": "SELECT count(*) FROM texts AS t LEFT JOIN texts AS before"
+    " ON before.document = t.document AND before.part = t.part - 1"
+    f" WHERE t.part > 0 AND coalesce(characters(before.text), 0) <> {PART}",
+    "a passage ends beyond its text": "SELECT count(*) FROM (SELECT document,"
+    " sum(characters(text)) AS n FROM texts GROUP BY document) AS t"
+    f' JOIN passages AS p ON p.document = t.document AND p."end" > t.n WHERE {_LIVE.format("p")}',
     "a document has no metadata": "SELECT count(*) FROM documents AS d LEFT JOIN metadata AS m"
     f" ON m.document = d.number AND {_LIVE.format('m')}"
     f" WHERE m.document IS NULL AND {_LIVE.format('d')}",
     "a passage has no document": "SELECT count(*) FROM passages AS p LEFT JOIN documents AS d"
     f" ON d.number = p.document AND {_LIVE.format('d')}"
     f" WHERE d.number IS NULL AND {_LIVE.format('p')}",
+    "a file has no source": "SELECT count(*) FROM files AS f LEFT JOIN sources AS s"
+    f" ON s.number = f.source AND {_LIVE.format('s')}"
+    f" WHERE s.number IS NULL AND {_LIVE.format('f')}",
 }
 
 
@@ -170,6 +221,8 @@ class Catalog:
                 self._sqlite.execute("PRAGMA synchronous = FULL")
                 self._sqlite.execute("PRAGMA fullfsync = ON")
                 self._sqlite.execute("PRAGMA trusted_schema = OFF")
+                # SQLite's own length() ends at the first NUL.
+                self._sqlite.create_function("characters", 1, _n_characters, deterministic=True)
                 self._sqlite.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_MAX}")
             except BaseException:
                 self._sqlite.close()
@@ -235,13 +288,19 @@ class Catalog:
             connection.executemany(sql, rows)
 
     def _parsed(self, text: object) -> dict[str, Any]:
+        return self._json(text, dict, "object")
+
+    def _headings(self, text: str | None) -> tuple[str, ...]:
+        return () if text is None else tuple(self._json(text, list, "array"))
+
+    def _json(self, text: object, kind: type[_Json], called: str) -> _Json:
         try:
             value = json.loads(str(text))
         except ValueError:
             value = None
-        if not isinstance(value, dict):
+        if not isinstance(value, kind):
             raise Corrupt(
-                f"the catalog is damaged: {self.path}: expected a JSON object, found "
+                f"the catalog is damaged: {self.path}: expected a JSON {called}, found "
                 f"{str(text)[:40]!r}. Restore the folder from a copy, or index the documents again."
             )
         return value
@@ -338,9 +397,10 @@ class Catalog:
                 yield f"{what}: {self.path}: {n} such."
 
     def passages(self, numbers: Sequence[int], commit: int) -> list[StoredPassage]:
-        """Passages by insertion number, in the order asked; a text is read once a document."""
+        """Passages by insertion number, in the order asked; of texts, the parts they lie in."""
         rows = self._rows(
-            'SELECT p.document, p.number, d.id, p.ordinal, p.start, p."end", m.value'
+            'SELECT p.document, p.start, p."end", p.number, d.id, p.ordinal, m.value, d.file,'
+            " p.line, p.page, p.headings"
             " FROM json_each(:numbers) AS asked"
             " CROSS JOIN passages AS p ON p.number = asked.value"
             " JOIN documents AS d ON d.number = p.document"
@@ -348,15 +408,23 @@ class Catalog:
             " WHERE p.born <= :commit",
             {"numbers": json.dumps(list(map(int, numbers))), "commit": commit},
         )
-        by_document: dict[int, list[Any]] = {}
-        for document, *row in rows:
-            by_document.setdefault(document, []).append(row)
         found: dict[int, StoredPassage] = {}
-        for document, text in self._texts(by_document):
-            for number, id_, ordinal, start, end, value in by_document[document]:
-                found[number] = StoredPassage(
-                    document, id_, ordinal, start, end, text[start:end], self._parsed(value)
-                )
+        spans = sorted({row[:3] for row in rows})
+        texts = dict(self._slices(spans))
+        for document, start, end, number, id_, ordinal, value, file, line, page, headings in rows:
+            found[number] = StoredPassage(
+                document,
+                id_,
+                ordinal,
+                start,
+                end,
+                texts[document, start, end],
+                self._parsed(value),
+                file,
+                line,
+                page,
+                self._headings(headings),
+            )
         missing = [number for number in numbers if number not in found]
         if missing:
             raise Corrupt(
@@ -366,15 +434,53 @@ class Catalog:
             )
         return [found[number] for number in numbers]
 
-    def _texts(self, documents: Iterable[int]) -> Iterator[tuple[int, str]]:
-        """The texts of documents by insertion number, one in memory at a time.
+    def _slices(self, spans: Iterable[_Span]) -> Iterator[tuple[_Span, str]]:
+        """Slices of texts, asked for as (document, start, end), ascending.
+
+        Parts are read some at a time, and dropped when the slices in them are cut.
+        """
+        waiting: list[_Span] = []
+        parts: set[tuple[int, int]] = set()
+        for span in spans:
+            document, start, end = span
+            needed = {(document, part) for part in range(start // PART, -(-end // PART))}
+            if waiting and len(parts | needed) > _PARTS_AT_ONCE:
+                yield from self._cut(waiting, parts)
+                waiting, parts = [], set()
+            waiting.append(span)
+            parts |= needed
+        yield from self._cut(waiting, parts)
+
+    def _cut(
+        self, spans: Iterable[_Span], parts: Collection[tuple[int, int]]
+    ) -> Iterator[tuple[_Span, str]]:
+        """Slices that lie in these parts of texts.
 
         SQLite's own ``substr`` ends a text at its first NUL, so slices are cut in Python.
         """
-        for document in documents:
-            sql = "SELECT text FROM texts WHERE document = :document"
-            for (text,) in self._rows(sql, {"document": document}):
-                yield document, text
+        read = self._parts(parts)
+        for document, start, end in spans:
+            first = start // PART
+            pieces = [read[document, part] for part in range(first, -(-end // PART))]
+            whole = pieces[0] if len(pieces) == 1 else "".join(pieces)
+            yield (document, start, end), whole[start - first * PART : end - first * PART]
+
+    def _parts(self, parts: Collection[tuple[int, int]]) -> dict[tuple[int, int], str]:
+        """Parts of texts, by document and number."""
+        rows = self._rows(
+            "SELECT t.document, t.part, t.text FROM json_each(:parts) AS asked"
+            " CROSS JOIN texts AS t ON t.document = json_extract(asked.value, '$[0]')"
+            " AND t.part = json_extract(asked.value, '$[1]')",
+            {"parts": json.dumps(list(parts))},
+        )
+        read = {(document, part): text for document, part, text in rows}
+        for document, part in parts:
+            if (document, part) not in read:
+                raise Corrupt(
+                    f"a text lacks a part: {self.path}: expected part {part} of document {document}"
+                    ", found none. Restore the folder from a copy, or index the documents again."
+                )
+        return read
 
     def _rows_by_id(self, sql: str, ids: Iterable[Id], commit: int | None = None) -> list[Any]:
         """Rows of a statement on ``{asked}``, a table whose ``value`` is each of these ids.
@@ -397,14 +503,21 @@ class Catalog:
     def documents(self, ids: Iterable[Id], commit: int) -> dict[Id, Document]:
         """Live documents by id; unknown ids are left out."""
         rows = self._rows_by_id(
-            "SELECT d.id, t.text, m.value FROM {asked} AS asked"
+            "SELECT d.id, t.part, t.text, m.value, d.syntax, d.file, d.line FROM {asked} AS asked"
             f" CROSS JOIN documents AS d ON d.id = asked.value AND {_LIVE.format('d')}"
             " JOIN texts AS t ON t.document = d.number"
             f" JOIN metadata AS m ON m.document = d.number AND {_LIVE.format('m')}",
             ids,
             commit,
         )
-        return {id_: Document(text, id_, self._parsed(value)) for id_, text, value in rows}
+        parts: dict[Id, dict[int, str]] = {}
+        for id_, part, text, *_ in rows:
+            parts.setdefault(id_, {})[part] = text
+        return {
+            id_: Document(_joined(parts[id_]), id_, self._parsed(value), *place)
+            for id_, part, _, value, *place in rows
+            if not part
+        }
 
     def passage_numbers(self, ids: Iterable[Id], commit: int) -> tuple[set[Id], _Numbers]:
         """Which of these ids are alive, and the insertion numbers of their passages, ascending."""
@@ -448,24 +561,80 @@ class Catalog:
             last = rows[-1][0]
 
     def whole_documents(self, commit: int) -> Iterator[StoredDocument]:
-        """Live documents with all their rows, in insertion order."""
+        """Live documents with all their rows, in insertion order, one text in memory at a time."""
         sql = (
-            "SELECT d.number, d.id, d.content_hash, t.text, m.value FROM documents AS d"
-            " JOIN texts AS t ON t.document = d.number"
+            f"SELECT {_DOCUMENT} FROM documents AS d"
             f" JOIN metadata AS m ON m.document = d.number AND {_LIVE.format('m')}"
             f" WHERE d.number > :last AND {_LIVE.format('d')} ORDER BY d.number LIMIT 100"
         )
         last = -1
         while rows := self._rows(sql, {"last": last, "commit": commit}):
-            for number, id_, content_hash, text, metadata in rows:
+            for number, id_, content_hash, metadata, *place in rows:
                 passages = self._rows(
-                    'SELECT number, ordinal, start, "end" FROM passages'
-                    " WHERE document = :number ORDER BY number",
+                    'SELECT number, document, ordinal, start, "end", line, page, headings'
+                    " FROM passages WHERE document = :number ORDER BY number",
                     {"number": number},
                 )
-                document = Document(text, id_, self._parsed(metadata))
-                yield StoredDocument(number, document, content_hash, metadata, passages)
+                row = DocumentRow(number, id_, content_hash, self._text(number), metadata, *place)
+                yield StoredDocument(row, [PassageRow(*passage) for passage in passages])
             last = rows[-1][0]
+
+    def _text(self, document: int) -> str:
+        """The text of a document by insertion number."""
+        sql = "SELECT part, text FROM texts WHERE document = :document"
+        return _joined(dict(self._rows(sql, {"document": document})))
+
+    def sources(self, commit: int) -> list[SourceRow]:
+        """What documents are read from, in the order it was first added."""
+        rows = self._rows(
+            "SELECT number, path, label, options FROM sources AS s"
+            f" WHERE {_LIVE.format('s')} ORDER BY number",
+            {"commit": commit},
+        )
+        return [
+            SourceRow(number, json.loads(path), label, self._parsed(options))
+            for number, path, label, options in rows
+        ]
+
+    def files(self, source: int, commit: int) -> dict[str, str]:
+        """Fingerprints of a source's files by name, in the order of names."""
+        return dict(
+            self._rows(
+                "SELECT name, fingerprint FROM files AS f"
+                f" WHERE source = :source AND {_LIVE.format('f')} ORDER BY name",
+                {"source": source, "commit": commit},
+            )
+        )
+
+    def n_files(self, commit: int) -> int:
+        """How many files documents were read from."""
+        n: int = self._value(
+            f"SELECT count(*) FROM files AS f WHERE {_LIVE.format('f')}", {"commit": commit}
+        )
+        return n
+
+    def ids_of_file(self, name: str, commit: int) -> list[Id]:
+        """Ids of the live documents of a file, and of what lies in it, in insertion order.
+
+        What lies in it is in ``archive.zip/inner.md``, say. But where a folder has taken the name
+        of a file, the files in the folder are files of their own.
+        """
+        inside = {"name": name, "first": f"{name}/", "end": f"{name}0", "commit": commit}
+        rows = self._rows(
+            "SELECT id, file FROM documents AS d"
+            " WHERE (file = :name OR (file > :first AND file < :end))"
+            f" AND {_LIVE.format('d')} ORDER BY number",
+            inside,
+        )
+        others = {
+            other
+            for (other,) in self._rows(
+                "SELECT name FROM files AS f"
+                f" WHERE name > :first AND name < :end AND {_LIVE.format('f')}",
+                inside,
+            )
+        }
+        return [id_ for id_, file in rows if others.isdisjoint(_with_parents(file, len(name)))]
 
     # --- what a writer does ----------------------------------------------------------------------
     def begin(self) -> Commit:
@@ -490,36 +659,123 @@ class Catalog:
         with self._connection() as connection:
             return connection.total_changes
 
-    def hashes(self, ids: Iterable[Id]) -> dict[Id, str]:
-        """Content hashes of live documents, the transaction's own changes seen."""
-        return dict(
-            self._rows_by_id(
-                "SELECT d.id, d.content_hash FROM {asked} AS asked"
-                " CROSS JOIN documents AS d ON d.id = asked.value AND d.died IS NULL",
-                ids,
-            )
+    def known(self, ids: Iterable[Id]) -> dict[Id, Known]:
+        """What is known of live documents, the transaction's own changes seen."""
+        rows = self._rows_by_id(
+            "SELECT d.id, d.content_hash, d.file, d.line FROM {asked} AS asked"
+            " CROSS JOIN documents AS d ON d.id = asked.value AND d.died IS NULL",
+            ids,
         )
+        return {id_: Known(*row) for id_, *row in rows}
 
     def add_documents(self, rows: Sequence[DocumentRow], born: int) -> None:
         """Add documents whose ids no live ones have."""
         self._change_many(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, NULL)",
-            ((row.number, row.id, row.content_hash, born) for row in rows),
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            (
+                (row.number, row.id, row.content_hash, row.syntax, row.file, row.line, born)
+                for row in rows
+            ),
         )
         self._change_many(
-            "INSERT INTO texts VALUES (?, ?)", ((row.number, row.text) for row in rows)
+            "INSERT INTO texts VALUES (?, ?, ?)",
+            (
+                (row.number, part, row.text[start : start + PART])
+                for row in rows
+                for part, start in enumerate(range(0, max(len(row.text), 1), PART))
+            ),
         )
         self._change_many(
             "INSERT INTO metadata VALUES (?, ?, ?, NULL)",
             ((row.number, row.metadata, born) for row in rows),
         )
 
-    def add_passages(self, rows: Iterable[tuple[int, int, int, int, int]], born: int) -> None:
-        """Add passages: insertion number, document, number in the document, start, end."""
+    def add_passages(self, rows: Iterable[PassageRow], born: int) -> None:
+        """Add passages of documents that are added."""
         self._change_many(
-            "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)",
+            "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
             ((*row, born) for row in rows),
         )
+
+    def set_place(self, id_: Id, file: str | None, line: int | None) -> bool:
+        """Give a live document another file and line; False when it is not there."""
+        rows = self._rows(
+            "SELECT number, file, line FROM documents WHERE id = :id AND died IS NULL", {"id": id_}
+        )
+        if not rows:
+            return False
+        ((number, old_file, old_line),) = rows
+        values = {"number": number, "file": file, "line": line}
+        if (file, line) != (old_file, old_line):
+            self._change(
+                "UPDATE documents SET file = :file, line = :line WHERE number = :number", values
+            )
+        if line is None:
+            self._change(
+                "UPDATE passages SET line = NULL WHERE document = :number AND line NOT NULL", values
+            )
+        elif old_line is None:
+            text = self._text(number)
+            starts = self._rows(
+                "SELECT number, start FROM passages WHERE document = :number", values
+            )
+            self._change_many(
+                "UPDATE passages SET line = ? WHERE number = ?",
+                ((line + text.count("\n", 0, start), passage) for passage, start in starts),
+            )
+        elif line != old_line:
+            values["n"] = line - old_line
+            self._change("UPDATE passages SET line = line + :n WHERE document = :number", values)
+        return True
+
+    def add_source(self, path: str, label: str, options: str, born: int) -> int:
+        """Add a source, or give the one of the same path this label and these options; its number.
+
+        A path may hold bytes that are no UTF-8, which SQLite refuses and JSON does not.
+        """
+        values: dict[str, Any] = {
+            "path": json.dumps(path), "label": label, "options": options, "commit": born,
+        }  # fmt: skip
+        rows = self._rows(
+            "SELECT number, label, options FROM sources WHERE path = :path AND died IS NULL", values
+        )
+        if rows:
+            values["number"] = rows[0][0]
+            if rows[0][1:] == (label, options):
+                return int(values["number"])
+            self._change(
+                "UPDATE sources SET died = :commit WHERE number = :number AND died IS NULL", values
+            )
+        else:
+            values["number"] = self._value("SELECT coalesce(max(number), 0) + 1 FROM sources")
+        self._change(
+            "INSERT INTO sources VALUES (:number, :path, :label, :options, :commit, NULL)", values
+        )
+        return int(values["number"])
+
+    def end_source(self, number: int, died: int) -> bool:
+        """Let a live source and its files die; False when it is not there."""
+        values = {"number": number, "died": died}
+        self._change(
+            "UPDATE files SET died = :died WHERE source = :number AND died IS NULL", values
+        )
+        sql = "UPDATE sources SET died = :died WHERE number = :number AND died IS NULL"
+        return self._change(sql, values) > 0
+
+    def set_file(self, name: str, source: int, fingerprint: str, commit: int) -> None:
+        """Note what a file held when its documents were read."""
+        values = {"name": name, "source": source, "fingerprint": fingerprint, "commit": commit}
+        known = "SELECT source, fingerprint FROM files WHERE name = :name AND died IS NULL"
+        if self._rows(known, values) != [(source, fingerprint)]:
+            self.end_file(name, commit)
+            self._change(
+                "INSERT INTO files VALUES (:name, :source, :fingerprint, :commit, NULL)", values
+            )
+
+    def end_file(self, name: str, died: int) -> bool:
+        """Let a file's row die; False when it is not there."""
+        sql = "UPDATE files SET died = :died WHERE name = :name AND died IS NULL"
+        return self._change(sql, {"name": name, "died": died}) > 0
 
     def end_document(self, id_: Id, died: int) -> int | None:
         """Let a live document and its passages die; how many passages, None when not there."""
@@ -587,7 +843,8 @@ class Catalog:
         values = {"oldest": oldest}
         n_segments = self._change("DELETE FROM segments WHERE died <= :oldest", values)
         self._change("DELETE FROM commits WHERE number < :oldest", values)
-        self._change("DELETE FROM metadata WHERE died <= :oldest", values)
+        for table in ("metadata", "sources", "files"):
+            self._change(f"DELETE FROM {table} WHERE died <= :oldest", values)
         self._change("DELETE FROM passages WHERE dropped <= :oldest", values)
         self._change(
             "DELETE FROM texts WHERE document IN"
@@ -661,6 +918,22 @@ def not_a_collection(folder: Path) -> NotACollection:
         f"not a collection: {folder}. Make one with interlace.create({str(folder)!r}), "
         "or give the path of one."
     )
+
+
+def _joined(parts: Mapping[int, str]) -> str:
+    """A text from its numbered parts."""
+    return parts[0] if len(parts) == 1 else "".join(parts[part] for part in sorted(parts))
+
+
+def _n_characters(text: object) -> int:
+    return len(text) if isinstance(text, str) else 0
+
+
+def _with_parents(name: str, n: int) -> Iterator[str]:
+    """A name, and the longer than ``n`` characters of those that it lies in."""
+    while len(name) > n:
+        yield name
+        name = name.rpartition("/")[0]
 
 
 def now() -> str:

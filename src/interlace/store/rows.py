@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from interlace.files import Written
-from interlace.types import Document, Id
+from interlace.types import Id
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The format that this version writes: docs/reference/format.md."""
 
-OLDEST_READABLE: Final = 1
+OLDEST_READABLE: Final = 2
+
+PART: Final = 65_536
+"""Characters of a text that are kept, and read, together."""
 
 
 class Commit(NamedTuple):
@@ -60,6 +63,40 @@ class StoredPassage(NamedTuple):
     end: int
     text: str
     metadata: Mapping[str, Any]
+    file: str | None
+    line: int | None
+    page: int | None
+    headings: tuple[str, ...]
+
+
+class Known(NamedTuple):
+    """What tells whether a document must be stored again: its content, and where it stands."""
+
+    content_hash: str
+    file: str | None
+    line: int | None
+
+
+class SourceRow(NamedTuple):
+    """A file or folder that documents are read from, and how; ``label`` begins its files' names."""
+
+    number: int
+    path: str
+    label: str
+    options: Mapping[str, Any]
+
+
+class PassageRow(NamedTuple):
+    """A passage as a writer adds it; ``ordinal`` is its number in the document."""
+
+    number: int
+    document: int
+    ordinal: int
+    start: int
+    end: int
+    line: int | None
+    page: int | None
+    headings: str | None
 
 
 class DocumentRow(NamedTuple):
@@ -70,13 +107,13 @@ class DocumentRow(NamedTuple):
     content_hash: str
     text: str
     metadata: str
+    syntax: str | None
+    file: str | None
+    line: int | None
 
 
 class StoredDocument(NamedTuple):
     """A document with all its rows, as another collection takes it over."""
 
-    number: int
-    document: Document
-    content_hash: str
-    metadata: str
-    passages: list[tuple[int, int, int, int]]
+    row: DocumentRow
+    passages: list[PassageRow]

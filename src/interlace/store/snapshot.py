@@ -15,7 +15,7 @@ from interlace.files import Lock
 from interlace.kernels import Handle, Kernels, Residuals, unrotate
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder, bitmap, missing
-from interlace.store.rows import Commit, StoredPassage
+from interlace.store.rows import Commit, SourceRow, StoredPassage
 from interlace.store.segment import FRESH, Numbers, Segment
 from interlace.store.storable import check_id
 from interlace.types import Document, Id
@@ -138,6 +138,20 @@ class Snapshot:
         """Whether a document of this id is alive."""
         return self._mine.contains(check_id(id_), self.number)
 
+    # --- where documents come from ---------------------------------------------------------------
+    def sources(self) -> list[SourceRow]:
+        """What documents are read from, in the order it was first added."""
+        return self._mine.sources(self.number)
+
+    def files(self, source: int) -> dict[str, str]:
+        """Fingerprints of a source's files by name, in the order of names."""
+        return self._mine.files(source, self.number)
+
+    def ids_of_file(self, name: str) -> list[Id]:
+        """Ids of the live documents of a file, and of what lies in it, in insertion order."""
+        return self._mine.ids_of_file(name, self.number)
+
+    # --- what tokens there are -------------------------------------------------------------------
     def embeddings(self, row: int) -> npt.NDArray[np.float32]:
         """Token embeddings of a row as they are stored: ``(n_tokens, dim)`` unit rows, decoded.
 

@@ -53,6 +53,20 @@ def check_text(text: object, id_: Id) -> str:
     return str(text)
 
 
+def check_name(name: object, what: str) -> str:
+    """Return the name of a file, a label or a syntax, as it can be stored.
+
+    Raises
+    ------
+    InputError
+        When it is no string or holds half of a surrogate pair; the message says of ``what``.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"{what} must be a string: {name!r} is {_article(name)}.")
+    _check_characters(name, f"{what} {name!r}")
+    return str(name)
+
+
 def metadata_json(metadata: Mapping[str, Any], id_: Id) -> str:
     """Metadata as JSON.
 
@@ -61,14 +75,29 @@ def metadata_json(metadata: Mapping[str, Any], id_: Id) -> str:
     InputError
         When JSON cannot hold it and give the same back; the message names id and key path.
     """
-    if not isinstance(metadata, Mapping):
+    return _json(metadata, f"metadata of document {id_!r}")
+
+
+def options_json(options: Mapping[str, Any], label: str) -> str:
+    """The options of a source as JSON, the same for the same options.
+
+    Raises
+    ------
+    InputError
+        When JSON cannot hold them.
+    """
+    return _json(options, f"options of source {label!r}", sort_keys=True)
+
+
+def _json(values: Mapping[str, Any], owner: str, *, sort_keys: bool = False) -> str:
+    if not isinstance(values, Mapping):
         raise InputError(
-            f"metadata must be a mapping: document {id_!r} has {_article(metadata)}. "
+            f"{owner} must be a mapping: {values!r:.40} is {_article(values)}. "
             "Give a dict with string keys."
         )
-    value = dict(metadata)
-    _check_value(value, f"metadata of document {id_!r}", "", 0)
-    return json.dumps(value, allow_nan=False)
+    value = dict(values)
+    _check_value(value, owner, "", 0)
+    return json.dumps(value, allow_nan=False, sort_keys=sort_keys)
 
 
 def _check_value(value: object, owner: str, path: str, depth: int) -> None:

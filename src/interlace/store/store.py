@@ -219,6 +219,8 @@ class Store:
             "commit": commit.number,
             "n_documents": commit.n_documents,
             "n_passages": commit.n_passages,
+            "n_sources": len(self._catalog.sources(commit.number)),
+            "n_files": self._catalog.n_files(commit.number),
             "n_tombstones": sum(row.n_passages for row in rows) - commit.n_passages,
             "n_tokens": sum(row.n_tokens for row in rows),
             "n_fresh_segments": len(fresh),

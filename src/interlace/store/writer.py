@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -14,12 +16,19 @@ from interlace.errors import CollectionError, InputError
 from interlace.files import Lock
 from interlace.kernels import Quantised
 from interlace.store import compaction
+from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts, joined, with_ids
-from interlace.store.rows import DocumentRow
+from interlace.store.rows import DocumentRow, Known, PassageRow, SourceRow
 from interlace.store.segment import FRESH, SETTLED, Numbers, Part, in_memory
 from interlace.store.settling import Coder
-from interlace.store.storable import check_id, check_text, metadata_json
+from interlace.store.storable import (
+    check_id,
+    check_name,
+    check_text,
+    metadata_json,
+    options_json,
+)
 from interlace.store.transaction import Transaction
 from interlace.store.writing import write_fresh
 from interlace.types import Document, Encoded, Id, Passage
@@ -79,12 +88,11 @@ class Writer:
                 folder.sweep(self._transaction.catalog)
 
     # --- changes ---------------------------------------------------------------------------------
-    def known(self, ids: Iterable[Id]) -> dict[Id, str]:
-        """Content hashes of live documents by id, this writer's own changes seen."""
+    def known(self, ids: Iterable[Id]) -> dict[Id, Known]:
+        """Content hash and place of live documents by id, this writer's own changes seen."""
         ids = list(map(check_id, ids))
-        with self._whole():
-            self._rows.write(self._transaction)
-            return self._transaction.catalog.hashes(ids)
+        with self._seen() as catalog:
+            return catalog.known(ids)
 
     def add(
         self,
@@ -117,7 +125,9 @@ class Writer:
         """
         assert all(document.text[p.start : p.end] == p.text for p in passages)
         id_ = check_id(document.id)
-        document = Document(check_text(document.text, id_), id_, document.metadata)
+        check_text(document.text, id_)
+        _check_place(id_, document.syntax, document.file)
+        document = dataclasses.replace(document, id=id_)
         metadata = metadata_json(document.metadata, id_)
         lengths, tokens = self._quantised(id_, encoded)
         assert len(passages) == len(lengths), (len(passages), len(lengths))
@@ -148,10 +158,78 @@ class Writer:
     def update_metadata(self, id_: Id, metadata: Mapping[str, Any]) -> bool:
         """Give a document other metadata; False when no live one has the id."""
         value = metadata_json(metadata, check_id(id_))
+        with self._seen() as catalog:
+            return catalog.replace_metadata(id_, value, self._transaction.number)
+
+    def set_place(self, id_: Id, file: str | None, line: int | None) -> bool:
+        """Give a document another file and line; False when no live one has the id.
+
+        For a text that has moved, or that a file has now. Its passages stay as they are, and their
+        lines move along; where there were none, they are counted in the text. Unlike all other
+        changes this one has no versions: after the commit, older snapshots see the new place too.
+        """
+        id_ = check_id(id_)
+        _check_place(id_, None, file)
+        with self._seen() as catalog:
+            return catalog.set_place(id_, file, line)
+
+    # --- where documents come from ---------------------------------------------------------------
+    def add_source(self, path: str, label: str, options: Mapping[str, Any]) -> int:
+        """Add what documents are read from, a file or folder; its number.
+
+        A source of the same path keeps its number, and gets this label and these options.
+
+        Parameters
+        ----------
+        path : str
+            Where it lies; bytes that are no UTF-8 come back as they went in.
+        label : str
+            What the names of its files begin with.
+        options : mapping
+            How it is read: anything that JSON can hold.
+        """
+        check_name(label, "a label")
+        values = options_json(options, label)
+        with self._seen() as catalog:
+            return catalog.add_source(path, label, values, self._transaction.number)
+
+    def forget_source(self, number: int) -> bool:
+        """Let a source and its files die, not their documents; False when it is not there."""
+        with self._seen() as catalog:
+            return catalog.end_source(number, self._transaction.number)
+
+    def set_file(self, name: str, source: int, fingerprint: str) -> None:
+        """Note what a file held when its documents were read; a file has one source."""
+        check_name(name, "a file's name")
+        with self._seen() as catalog:
+            catalog.set_file(name, source, fingerprint, self._transaction.number)
+
+    def forget_file(self, name: str) -> bool:
+        """Let a file's row die, not its documents; False when it is not there."""
+        with self._seen() as catalog:
+            return catalog.end_file(name, self._transaction.number)
+
+    def sources(self) -> list[SourceRow]:
+        """As ``Snapshot.sources``, this writer's own changes seen."""
+        with self._seen() as catalog:
+            return catalog.sources(self._transaction.number)
+
+    def files(self, source: int) -> dict[str, str]:
+        """As ``Snapshot.files``, this writer's own changes seen."""
+        with self._seen() as catalog:
+            return catalog.files(source, self._transaction.number)
+
+    def ids_of_file(self, name: str) -> list[Id]:
+        """As ``Snapshot.ids_of_file``, this writer's own changes seen."""
+        with self._seen() as catalog:
+            return catalog.ids_of_file(name, self._transaction.number)
+
+    @contextmanager
+    def _seen(self) -> Iterator[Catalog]:
+        """The catalog, with all that waits in it."""
         with self._whole():
-            transaction = self._transaction
-            self._rows.write(transaction)
-            return transaction.catalog.replace_metadata(id_, value, transaction.number)
+            self._rows.write(self._transaction)
+            yield self._transaction.catalog
 
     def _end(self, id_: Id) -> bool:
         if id_ in self._rows.ids:
@@ -325,6 +403,12 @@ class Writer:
             self.abandon()
 
 
+def _check_place(id_: Id, syntax: str | None, file: str | None) -> None:
+    for name, what in ((syntax, "syntax"), (file, "file")):
+        if name is not None:
+            check_name(name, f"the {what} of document {id_!r}")
+
+
 def _refuse_rows(
     id_: Id, last: int, counts: Sequence[int], good: npt.NDArray[np.bool_], what: str
 ) -> None:
@@ -351,7 +435,7 @@ class _Rows:
         self.ids: set[Id] = set()
         self._n_characters = 0
         self._documents: list[DocumentRow] = []
-        self._passages: list[tuple[int, int, int, int, int]] = []
+        self._passages: list[PassageRow] = []
 
     @property
     def is_full(self) -> bool:
@@ -372,10 +456,28 @@ class _Rows:
         self.ids.add(document.id)
         self._n_characters += len(document.text) + len(metadata)
         self._documents.append(
-            DocumentRow(number, document.id, content_hash, document.text, metadata)
+            DocumentRow(
+                number,
+                document.id,
+                content_hash,
+                document.text,
+                metadata,
+                document.syntax,
+                document.file,
+                document.line,
+            )
         )
         self._passages += [
-            (first + i, number, passage.number, passage.start, passage.end)
+            PassageRow(
+                first + i,
+                number,
+                passage.number,
+                passage.start,
+                passage.end,
+                passage.line,
+                passage.page,
+                json.dumps(passage.headings) if passage.headings else None,
+            )
             for i, passage in enumerate(passages)
         ]
 
