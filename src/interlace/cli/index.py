@@ -132,7 +132,7 @@ def command(
         seconds = perf_counter() - started
         _finish(report, collection, files, seconds, json=json, list_skipped=list_skipped)
         if watch:
-            update.follow(collection, json=json)
+            update.follow(collection, report, json=json)
 
 
 def _finish(

@@ -22,6 +22,12 @@ def _one_of(*words: str) -> Callable[[str], list[str]]:
     return complete
 
 
+def _complete_format(incomplete: str) -> list[str]:
+    from interlace import text
+
+    return [name for name in text.FORMATS if name.startswith(incomplete)]
+
+
 #: Headings of the groups that the help shows options in.
 READING: Final = "What is read"
 CUTTING: Final = "A new collection"
@@ -58,6 +64,7 @@ Format: TypeAlias = Annotated[
         metavar="NAME",
         help="Of every file, whatever its name: text, markdown, jsonl, csv, pdf …; "
         "- is jsonl if unsaid.",
+        autocompletion=_complete_format,
         rich_help_panel=READING,
     ),
 ]

@@ -62,14 +62,13 @@ def show(
         )
 
 
-def show_change(report: IndexReport) -> None:
+def show_change(report: IndexReport, skipped: Iterable[Skipped]) -> None:
     """Print one line about files that have just changed, and what of them was not read."""
     parts = [*_files(report), *_documents(report)] or ["nothing to do"]
     line = Text.assemble((strftime("%H:%M:%S  "), "dim"), ", ".join(parts))
     output.to_people().print(line, soft_wrap=True)
-    for one in report.skipped:
-        if one.failed:
-            output.note(f"not read: {one}")
+    for one in skipped:
+        output.note(f"{'not read' if one.failed else 'left out'}: {one}")
 
 
 def refuse_nothing(report: IndexReport, paths: Sequence[str]) -> None:
@@ -89,7 +88,9 @@ def refuse_nothing(report: IndexReport, paths: Sequence[str]) -> None:
     if report.n_skipped == 1:
         (only,) = report.skipped
         where = "" if only.where in paths else f" ({only.where})"
-        raise InputError(f"nothing to index in {named}{where}: {only.why}. Name another.")
+        why = only.why.rstrip(".")
+        remedy = "" if set(why) & set(".;") else " Name another."
+        raise InputError(f"nothing to index in {named}{where}: {why}.{remedy}")
     raise InputError(
         f"nothing to index in {named}: none of {report.n_skipped:,} could be read, as said above. "
         "Name others, or mend what is said."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -10,6 +11,7 @@ import typer
 
 import interlace
 from interlace.cli import bars, options, output, reports, settings
+from interlace.collection import IndexReport
 from interlace.extras import need
 
 
@@ -36,24 +38,32 @@ def command(
         seconds = perf_counter() - started
         reports.show(report, collection, seconds, json=json, list_skipped=list_skipped)
         if watch:
-            follow(collection, json=json)
+            follow(collection, report, json=json)
 
 
-def follow(collection: interlace.Collection, *, json: bool) -> None:
-    """Take over changes as they happen, a line for each, until Ctrl-C."""
+def follow(collection: interlace.Collection, first: IndexReport, *, json: bool) -> None:
+    """Take over changes as they happen, a line for each, until Ctrl-C.
+
+    What was skipped is named when it is new: ``first`` has been shown.
+    """
     if not json:
         n = output.counted(len(collection.sources()), "source")
         output.note(f"watching {n}; Ctrl-C ends it.")
+    known = set(map(str, first.skipped))
+    started = perf_counter()
     try:
-        started = perf_counter()
+        sys.stdout.flush()
         for report in collection.watch():
-            if report.has_changed:
-                if json:
-                    seconds = perf_counter() - started
-                    output.as_json(reports.as_json(report, collection, seconds))
-                else:
-                    reports.show_change(report)
-            started = perf_counter()
+            seconds, started = perf_counter() - started, perf_counter()
+            skipped = [one for one in report.skipped if str(one) not in known]
+            known.update(map(str, skipped))
+            if not report.has_changed and not skipped:
+                continue
+            if json:
+                output.as_json(reports.as_json(report, collection, seconds))
+            else:
+                reports.show_change(report, skipped)
+            sys.stdout.flush()  # a program that reads along waits for it
     except KeyboardInterrupt:
         if not json:
             output.note("watching no more.")

@@ -163,6 +163,8 @@ def test_watching_says_what_changed_until_it_is_interrupted(run, tmp_path, monke
     def watch(self, **_):
         yield self.update()
         (docs / "b.txt").write_text("About the letter b.")
+        (docs / "c.mp3").write_bytes(b"\0")
+        yield self.update()
         yield self.update()
         raise KeyboardInterrupt
 
@@ -171,9 +173,10 @@ def test_watching_says_what_changed_until_it_is_interrupted(run, tmp_path, monke
     assert ran.code == 0
     assert re.search(r"\d\d:\d\d:\d\d  1 new, 1 unchanged, 1 added", ran.out)
     assert "watching 1 source" in ran.err
-    docs.joinpath("b.txt").unlink()
+    assert ran.err.count("left out: docs/c.mp3") == 1
+    (docs / "b.txt").unlink()
     records = run("update", "x.lace", "--watch", "--json").records
-    assert [one["n_files_new"] for one in records] == [0, 1]
+    assert [(one["n_files_new"], one["n_files_removed"]) for one in records] == [(0, 1), (1, 0)]
 
 
 @pytest.mark.slow
@@ -181,7 +184,7 @@ def test_watching_real_files(run, tmp_path):
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "a.txt").write_text("About the letter a.")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         [sys.executable, "-m", "interlace.cli", "index", "docs", "--to", "x.lace", "--watch",
          "--json"],
