@@ -135,8 +135,7 @@ def _what_is_there(path: Path) -> str:
     near = _nearest(path, _entries(parent)) if not path.exists() else None
     if near:
         return f"Did you mean {near}?"
-    where = "this folder" if parent == Path() else str(parent)
-    return f"{where[0].upper()}{where[1:]} has no {path.name}; `ls {parent}` shows what it has."
+    return f"`ls {parent}` shows what is there."
 
 
 def _stem(files: list[str]) -> str:

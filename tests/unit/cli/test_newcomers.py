@@ -38,7 +38,7 @@ CASES = [
     (["index", "Docs/SKY.md", "--to", "x.lace"], 2, r"Did you mean docs/\?"),
     (["index", "docs/sky.txt", "--to", "x.lace"], 2, r"Did you mean docs/sky\.md\?"),
     (["index", "docs/sky", "--to", "x.lace"], 2, r"Did you mean docs/sky\.md\?"),
-    (["index", "zzz/qqq", "--to", "x.lace"], 2, r"This folder has no zzz; `ls \.`"),
+    (["index", "zzz/qqq", "--to", "x.lace"], 2, r"`ls \.` shows what is there"),
     (["rerank", "x", "docs/bred.txt"], 2, r"Did you mean docs/bread\.txt\?"),
     (["encode", "docs/bred.txt", "--json"], 2, r"Did you mean docs/bread\.txt\?"),
     # collections that are none
