@@ -106,6 +106,11 @@ def command(
     }  # fmt: skip
     streams = [file for file in files if _is_stream(file)]
     paths = [file for file in files if not _is_stream(file)]
+    if paths and on_conflict != "replace":
+        raise InputError(
+            f"--on-conflict {on_conflict} is for standard input; of a file that has changed, what "
+            f"it holds now is taken over. Pipe it: interlace index - --to {place} < {paths[0]}"
+        )
     started = perf_counter()
     report = IndexReport()
     with _collection(place, chosen, asked) as collection:

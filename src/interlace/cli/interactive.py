@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -75,11 +76,11 @@ class Asking:
     def hit(self, number: str) -> hits.Shown:
         """The hit of a number that was typed."""
         if not self.found:
-            raise InputError(f'no hits to choose {number} from. To search for it, type "{number}".')
+            raise InputError(f'no hits yet to choose from. To search for a number: "{number or 7}"')
         if not number.isdecimal() or not 1 <= int(number) <= len(self.found):
             raise InputError(
                 f"no hit {number or 'without a number'}: there are 1 to {len(self.found)}. "
-                f'To search for a number, type it in quotes: "{number or 7}".'
+                f'To search for a number, type it in quotes: "{number or 7}"'
             )
         return self.found[int(number) - 1]
 
@@ -108,11 +109,11 @@ def converse(asking: Asking) -> None:
 def _lines(is_person: bool) -> Iterator[str]:
     """What is typed, line by line; a pipe's blank lines are passed over."""
     if not is_person:
-        yield from filter(None, map(str.strip, sys.stdin))
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")
+        yield from filter(None, (line.strip("\ufeff \t\r\n") for line in sys.stdin))
         return
-    _with_history()
-    has_colour = output.to_people().color_system is not None
-    prompt = "\001\033[1;33m\002?\001\033[0m\002 " if has_colour else "? "
+    prompt = _prompt()
     while True:
         try:
             line = input(prompt).strip()
@@ -127,12 +128,15 @@ def _lines(is_person: bool) -> Iterator[str]:
         yield line
 
 
-def _with_history() -> None:
-    """Arrow keys and history, where Python has them."""
+def _prompt() -> str:
+    """The prompt, with arrow keys and history where Python has them."""
     try:
         import readline  # noqa: F401 (importing it is what changes input)
     except ImportError:
-        return
+        return "? "
+    if output.to_people().color_system is None:
+        return "? "
+    return "\001\033[1;33m\002?\001\033[0m\002 "  # \1 and \2 keep colours out of the width
 
 
 def _obey(asking: Asking, line: str, is_person: bool) -> None:

@@ -30,7 +30,8 @@ def to_side() -> Console:
 
 def as_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(value, ensure_ascii=not is_utf8, default=str) + "\n")
 
 
 def complain(error: BaseException) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -57,10 +58,8 @@ def target(path: Path | None, files: list[str]) -> Path:
     """
     example = f"{_stem(files)}.lace"
     if path is None:
-        shown = " ".join(files)
-        raise InputError(
-            f"say where the collection goes, such as: interlace index {shown} --to {example}"
-        )
+        typed = f"interlace index {shlex.join(files)} --to {shlex.quote(example)}"
+        raise InputError(f"say where the collection goes, such as: {typed}")
     if path.is_file():
         raise CollectionError(
             f"a file, so no place for a collection: {path}. Choose --to {example}"

@@ -173,8 +173,8 @@ def _by_reason(some: Iterable[Skipped]) -> Table:
         groups[_kind(one.why)].append(one)
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", min_width=8, no_wrap=True)
-    table.add_column(ratio=3, overflow="fold")
-    table.add_column(ratio=2, style="dim", overflow="fold")
+    table.add_column(max_width=output.to_side().width // 2, overflow="fold")
+    table.add_column(style="dim", overflow="fold")
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
     for kind, members in ordered[:_N_REASONS]:
         why = members[0].why if len(members) == 1 else kind

@@ -30,7 +30,7 @@ def run_here(monkeypatch):
     for name in ("INTERLACE_MODEL", "INTERLACE_K", "INTERLACE_CONFIG"):
         monkeypatch.delenv(name, raising=False)
 
-    def call(*arguments: object, stdin: str | None = None) -> Ran:
+    def call(*arguments: object, stdin: str | bytes | None = None) -> Ran:
         ran = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
         if ran.exception is not None and not isinstance(ran.exception, SystemExit):
             raise ran.exception

@@ -111,6 +111,12 @@ def test_commands_change_what_follows(run, filled):
     assert ":effort" in run("search", filled, stdin=":help\n").out
 
 
+def test_bytes_that_are_no_text_end_nothing(run, filled):
+    ran = run("search", filled, "-k", 1, stdin=b"\xef\xbb\xbfsky \xff\r\nbread\r\n")
+    assert "? sky \ufffd\n" in ran.out
+    assert "? bread\n" in ran.out
+
+
 def test_quit_ends_it(run, filled):
     assert run("search", filled, stdin=":quit\nsky\n").out == ""
 
@@ -118,7 +124,7 @@ def test_quit_ends_it(run, filled):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("3", 'no hits to choose 3 from. To search for it, type "3".'),
+        ("3", 'no hits yet to choose from. To search for a number: "3"'),
         ("sky\n99", "no hit 99: there are 1 to 4"),
         (":efort fast", "unknown command :efort. Did you mean :effort?"),
         (":zzz", ":help lists what there is"),
@@ -126,7 +132,7 @@ def test_quit_ends_it(run, filled):
         (":by word", "Allowed are document, passage."),
         (":k many", "k is many. It is a whole number from 1: :k 20"),
         (":k", "k is not given"),
-        (":explain", "no hits to choose"),
+        (":explain", "no hits yet"),
     ],
 )
 def test_a_mistake_is_said_and_does_not_end_it(run, filled, typed, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -54,6 +55,7 @@ CASES = [
     (["index", "docs"], 2, r"say where .* interlace index docs --to docs\.lace"),
     (["index", "docs", "--to", "songs"], 3, r"holds other things.*--to docs\.lace"),
     (["index", "docs", "--to", "docs/sky.md"], 3, r"a file, so no place.*--to docs\.lace"),
+    (["index", "docs", "--to", "x.lace", "--on-conflict", "skip"], 2, r"is for standard input"),
     # nothing to index
     (["index", "empty", "--to", "x.lace"], 2, r"nothing to index in empty: an empty folder\. Name"),
     (["index", "songs", "--to", "x.lace"], 2, r"nothing to index in songs: none of 4"),
@@ -171,6 +173,31 @@ def test_a_folder_that_may_not_be_written_to(place, run_here, monkeypatch):
     assert ran.code == 3
     assert "Permission denied: x.lace" in ran.err
     assert "rights" in ran.err or "permission" in ran.err.lower()
+
+
+def test_a_terminal_that_lacks_letters(place):
+    """As on Windows: its encoding has no Chinese and no ›."""
+    (place / "docs" / "月.md").write_text("# 月亮\n\n月亮是奶酪做的。\n", encoding="utf-8")
+
+    def ran(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "interlace.cli", *arguments],
+            capture_output=True,
+            encoding="cp1252",
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYTHONIOENCODING": "cp1252",
+                "PYTHONUTF8": "0",
+            },
+            check=False,
+        )
+
+    assert ran("index", "docs", "--to", "x.lace").returncode == 0
+    found = ran("search", "x.lace", "月亮")
+    assert (found.returncode, found.stderr) == (0, "")
+    lines = ran("search", "x.lace", "月亮", "--json").stdout.splitlines()
+    assert "月亮是奶酪做的。" in json.loads(lines[0])["text"]
 
 
 def test_the_real_command(place):
