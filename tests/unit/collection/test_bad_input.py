@@ -386,11 +386,11 @@ def test_a_newer_format_is_left_alone(kept, encoder):
             database.execute(f"PRAGMA user_version = {number}")
 
     set_format(99)
-    with pytest.raises(FormatTooNew, match=r"format 99.*reads formats 1 to 1.*Upgrade"):
+    with pytest.raises(FormatTooNew, match=r"format 99.*reads formats 2 to 2.*Upgrade"):
         interlace.open(kept, encoder)
     with pytest.raises(CollectionError):
         interlace.create(kept, encoder)
-    set_format(1)
+    set_format(2)
     assert state(kept, encoder) == before
 
 

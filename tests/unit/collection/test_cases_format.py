@@ -109,7 +109,7 @@ def test_a_newer_format_is_refused_with_the_readable_range(notes, encoder):
     notes.close()
     with sqlite3.connect(notes.path / "catalog.sqlite") as database:
         (version,) = database.execute("PRAGMA user_version").fetchone()
-        assert version == 1
+        assert version == 2
         database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(interlace.errors.FormatTooNew, match="99"):
