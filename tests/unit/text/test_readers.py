@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import gzip
 import io
+import json
 import os
 import re
 import subprocess
@@ -13,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
 
 from interlace import text
 from interlace.errors import InputError, MissingExtra
@@ -371,6 +374,66 @@ def test_what_unpacks_to_too_much_is_cut_off(reader):
     assert read_all("a.gz") == [
         Skipped("a.gz", "unpacks to too much, over 200 times its size; unpack it yourself")
     ]
+
+
+# --- cases of the field -----------------------------------------------------------------------
+
+ODD = "tab\there, \"double\" and 'single', a\r\nline end, a\rreturn\n# sharp"
+
+
+def as_csv(rows: list[tuple[str, str]]) -> bytes:
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([("id", "text"), *rows])
+    return stream.getvalue().encode()
+
+
+def as_jsonl(rows: list[tuple[str, str]]) -> bytes:
+    return b"".join(json.dumps({"id": i, "text": t}).encode() + b"\n" for i, t in rows)
+
+
+@pytest.mark.parametrize(("suffix", "packed"), [(".jsonl", as_jsonl), (".csv", as_csv)])
+def test_c10_a_blank_text_moves_no_id(suffix, packed):
+    for blank in (" ", "\t\n", "\u200b", ""):
+        rows = [("x", "first"), ("y", blank), ("z", "third")]
+        read = read_all(write(f"a{suffix}", packed(rows)))
+        texts = {one.id: one.text for one in read if isinstance(one, Document)}
+        told = [one for one in read if isinstance(one, Skipped)]
+        assert {i: t for i, t in texts.items() if i != "y"} == {"x": "first", "z": "third"}
+        assert (texts.get("y") == blank) ^ bool(told)
+        assert all("line" in one.where for one in told)
+
+
+@pytest.mark.parametrize(("suffix", "packed"), [(".jsonl", as_jsonl), (".csv", as_csv)])
+def test_c13_records_keep_every_byte(suffix, packed):
+    rows = [("1", ODD), ("2", "# sharp first"), ("3", "'"), ("4", "z" * 200_000)]
+    read = list(text.read(write(f"a{suffix}", packed(rows))))
+    assert [(document.id, document.text) for document in read] == rows
+
+
+def test_c13_a_plain_text_keeps_every_byte():
+    (document,) = text.read(write("a.txt", ODD))
+    assert document.text == ODD
+
+
+def test_c14_one_text_through_every_format():
+    said = 'He said ""stop"" twice'
+    files = [
+        write("a.jsonl", as_jsonl([("1", said)])),
+        write("a.csv", as_csv([("1", said)])),
+        write("a.tsv", f"id\ttext\n1\t{said}\n"),
+        write("a.txt", said),
+    ]
+    assert [document.text for document in text.read(*files)] == [said] * 4
+
+
+@pytest.mark.parametrize("format_name", text.FORMATS)
+@given(content=strategies.binary(max_size=200))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_bytes_stop_a_reader(format_name, content):
+    write("a.bin", content)
+    found = text.Found(Path("a.bin"), "a.bin", len(content))
+    for one in text.read_file(found, format=format_name):
+        assert isinstance(one, (Document, Skipped))
 
 
 # --- fingerprints -----------------------------------------------------------------------------
