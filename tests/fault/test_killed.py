@@ -95,7 +95,7 @@ def test_killed_while_creating(tmp_path):
         "sys.path.insert(0, sys.argv[2])\n"
         "import storing\n"
         "from interlace import files, store\n"
-        "from interlace.store import catalog\n"
+        "from interlace.store import database\n"
         "left = int(sys.argv[3])\n"
         "def killed_before(function):\n"
         "    def step(*args, **options):\n"
@@ -106,8 +106,8 @@ def test_killed_while_creating(tmp_path):
         "    return step\n"
         "for name in ('make_folder', 'sync_folder', 'lock'):\n"
         "    setattr(files, name, killed_before(getattr(files, name)))\n"
-        "catalog.create = killed_before(catalog.create)\n"
-        "catalog.now = killed_before(catalog.now)\n"
+        "database.create = killed_before(database.create)\n"
+        "database.now = killed_before(database.now)\n"
         "store.create(sys.argv[1], storing.settings()).close()\n"
     )
     tests = str(Path(storing.__file__).parent)

@@ -12,9 +12,8 @@ from typing import Any, Self
 from interlace import files
 from interlace.errors import CollectionError, Corrupt, InterlaceError, Locked, SettingsError
 from interlace.progress import Progress, silent
-from interlace.store import attaching, compaction, settling, verify
-from interlace.store import catalog as catalogs
-from interlace.store.catalog import Catalog, not_a_collection
+from interlace.store import attaching, compaction, database, settling, verify
+from interlace.store.catalog import Catalog
 from interlace.store.compaction import CompactReport
 from interlace.store.folder import READERS, WRITE_LOCK, Folder
 from interlace.store.rows import FORMAT
@@ -212,7 +211,7 @@ class Store:
         generation = self._catalog.generation(commit.number)
         fresh = [row for row in rows if row.kind == FRESH]
         settled = [row for row in rows if row.kind == SETTLED]
-        log = catalogs.FILE_NAME + "-wal"
+        log = database.FILE_NAME + "-wal"
         return {
             "path": str(self.path),
             "format": FORMAT,
@@ -281,22 +280,22 @@ def create(path: str | os.PathLike[str], settings: Settings, **options: Any) -> 
         _check_empty(folder)
         for name in (SEGMENTS, CODEC, READERS):
             files.make_folder(folder / name)
-        catalogs.create(folder, settings.to_json())
+        database.create(folder, settings.to_json())
         files.sync_folder(folder)
         files.sync_folder(folder.resolve().parent)
     return open(folder, **options)
 
 
 _LEFT_BY_CREATE = {
-    SEGMENTS, CODEC, READERS, WRITE_LOCK, catalogs.FILE_NAME, catalogs.FILE_NAME + "-journal",
-    catalogs.FILE_NAME + "-wal", catalogs.FILE_NAME + "-shm",
+    SEGMENTS, CODEC, READERS, WRITE_LOCK, database.FILE_NAME, database.FILE_NAME + "-journal",
+    database.FILE_NAME + "-wal", database.FILE_NAME + "-shm",
 }  # fmt: skip
 
 
 def _check_empty(folder: Path) -> None:
     """Refuse a folder with anything in it but what a ``create`` that was cut off leaves."""
     found = files.names(folder)
-    if catalogs.exists(folder):
+    if database.exists(folder):
         raise CollectionError(
             f"there is a collection already: {folder}. Open it with "
             f"interlace.open({str(folder)!r}), or give another path."
@@ -387,8 +386,8 @@ def verify_folder(path: str | os.PathLike[str], progress: Progress = silent) -> 
 
 
 def _open(path: Path, n_threads: int | None, lock_wait_seconds: float) -> tuple[Folder, Catalog]:
-    if not files.size(path / catalogs.FILE_NAME):
-        raise not_a_collection(path)
+    if not files.size(path / database.FILE_NAME):
+        raise database.not_a_collection(path)
     catalog = Catalog(path, wait_seconds=lock_wait_seconds)
     try:
         try:

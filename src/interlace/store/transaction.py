@@ -9,7 +9,8 @@ from typing import Self
 from interlace import files
 from interlace.errors import CollectionError
 from interlace.files import Lock
-from interlace.store.catalog import Catalog, now
+from interlace.store.catalog import Catalog
+from interlace.store.database import now
 from interlace.store.folder import Folder
 from interlace.store.rows import Commit, SegmentRow
 from interlace.store.segment import SEGMENTS, Numbers
