@@ -77,7 +77,9 @@ def test_replace_and_delete_within_one_writer(opened):
         writer.add(*record("a", "two"))
         writer.add(*record("b"))
         assert writer.delete(["b", "nobody"]) == 1
-        assert writer.known(["a", "b", "c"]) == {"a": store.Known(record("a", "two")[1], None, None)}
+        assert writer.known(["a", "b", "c"]) == {
+            "a": store.Known(record("a", "two")[1], None, None)
+        }
         assert (writer.n_documents, writer.n_tokens) == (3, 30)
     assert list(opened.snapshot().ids()) == ["a"]
     assert opened.snapshot().documents(["a"])["a"].text == "two"
