@@ -211,6 +211,8 @@ class Seen:
         positions = np.concatenate([self._positions, positions])
         order = np.argsort(hashes, kind="stable")
         hashes, positions = hashes[order], positions[order]
+        if not len(hashes):
+            return Batch([], 0)
         again = np.append(False, hashes[1:] == hashes[:-1])
         first = dict(zip(positions[again].tolist(), positions[np.append(again[1:], False)].tolist(),
                          strict=True))  # fmt: skip

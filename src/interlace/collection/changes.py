@@ -64,11 +64,16 @@ class AddReport:
     @property
     def n_documents(self) -> int:
         """How many documents the call has dealt with."""
-        return self.added + self.replaced + self.unchanged + self.skipped
+        return self.added + self.replaced + self.unchanged + self._n_left_out
+
+    @property
+    def _n_left_out(self) -> int:
+        return self.skipped
 
     def __iadd__(self, other: AddReport) -> Self:
         for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+            if isinstance(mine := getattr(self, name), int):  # IndexReport lists what is skipped
+                setattr(self, name, mine + getattr(other, name))
         self.cut += other.cut[: _NAMED - len(self.cut)]
         self.empty += other.empty[: _NAMED - len(self.empty)]
         return self

@@ -56,8 +56,12 @@ class IndexReport(AddReport):
     n_files_removed: int = 0
     removed: int = 0
     n_skipped: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)  # type: ignore[assignment]
     n_files_as_prose: int = 0
+
+    @property
+    def _n_left_out(self) -> int:
+        return 0  # documents of files are replaced, never left out
 
     @property
     def has_changed(self) -> bool:
