@@ -60,7 +60,7 @@ class Format(NamedTuple):
 
 
 # fmt: off
-_TEXT = (".txt", ".text", ".log", ".org", ".adoc", ".tex", ".yaml", ".yml", ".toml", ".ini", ".cfg")
+_TEXT = (".txt", ".text", ".log", ".org", ".adoc", ".tex")
 _MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 _HTML = ("lxml", "trafilatura", "markdownify")
@@ -272,7 +272,7 @@ def format_of(name: str) -> str | None:
     for suffix in ("".join(suffixes[-2:]), *suffixes[-1:]):
         if suffix in SUFFIXES:
             return SUFFIXES[suffix]
-    return "code" if syntax_of(name) is not None else None
+    return "code" if syntax_of(name) is not None and no_reader(name) is None else None
 
 
 def _everything(

@@ -278,7 +278,7 @@ def test_what_has_no_reader_is_told_by_name_or_first_bytes(docs):
     (docs / "data.weird").write_bytes(b"\x00\x01\x02 words")
     (docs / "wide").write_bytes("words".encode("utf-16"))
     (docs / "blob").write_bytes(bytes(100))
-    assert found() == ["docs/Makefile", "docs/notes.weird", "docs/wide"]
+    assert found() == ["docs/NOTICE", "docs/notes.weird", "docs/wide"]
     assert left_out() == {
         "docs/blob": "binary data",
         "docs/data.weird": "binary data, no reader for .weird",
