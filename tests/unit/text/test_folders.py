@@ -273,7 +273,7 @@ def test_a_walk_is_lazy(docs, monkeypatch):
 def test_what_has_no_reader_is_told_by_name_or_first_bytes(docs):
     write(docs / "song.MP3")
     write(docs / "letter.doc")
-    write(docs / "Makefile")
+    write(docs / "NOTICE")
     write(docs / "notes.weird")
     (docs / "data.weird").write_bytes(b"\x00\x01\x02 words")
     (docs / "wide").write_bytes("words".encode("utf-16"))
