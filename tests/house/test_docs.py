@@ -1,83 +1,167 @@
-"""What the pages say is true: their code runs, and nothing public is left out."""
+"""What the pages say is true: their code runs, their links lead somewhere, nothing is left out."""
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import sources
 
 from interlace import errors
 from interlace.store import EFFORTS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
-_BLOCK = re.compile(r"```(\w+)\n(.*?)```|^    \$ (interlace [^#\n]+)", re.DOTALL | re.MULTILINE)
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/**/*.md"),
+    *ROOT.glob("benchmarks/*.md"),
+    *ROOT.glob("examples/*.md"),
+]
+SHOWN = [*ROOT.glob("docs/how-to/*.md"), *ROOT.glob("docs/compatibility/*.md")]
+_BLOCK = re.compile(r"```(\w+)\n(.*?)```|^    \$ ([^\n]+)", re.DOTALL | re.MULTILINE)
+_LINE = re.compile(r"^    \$ (.+)$", re.MULTILINE)
+
+#: What a test cannot do: fetch, watch for ever, write into the user's shell; and files that are
+#: only spoken of.
+_NOT_RUN = re.compile(
+    r"curl|wget|pip |--watch|-completion|example\.org|Inbox|^python |^cmake|=avx2",
+)
 
 
-def run_page(page: Path, folder: Path) -> dict[str, object]:
-    """Run a page's commands and Python in its order; JSON blocks become facts.jsonl."""
-    space: dict[str, object] = {}
-    for language, block, command in _BLOCK.findall(page.read_text(encoding="utf-8")):
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    """Runs a command line in a folder of its own, where ``interlace`` is this checkout's."""
+    command = tmp_path / "bin" / "interlace"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m interlace.cli "$@"\n')
+    command.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=home,
+        )
+
+    return run
+
+
+def blocks(page: str):
+    """The commands and Python of a page, in its order."""
+    for language, block, command in _BLOCK.findall(page):
+        if language in ("python", "json"):
+            yield language, block
+        elif command and not _NOT_RUN.search(command):
+            yield "shell", command.partition("  #")[0].strip()
+
+
+def run_page(page: Path, shell) -> dict[str, object]:
+    """Run a page; JSON blocks become facts.jsonl."""
+    space: dict[str, object] = {"__name__": page.stem}
+    for language, block in blocks(page.read_text(encoding="utf-8")):
         if language == "json":
-            (folder / "facts.jsonl").write_text(block, encoding="utf-8")
+            Path("facts.jsonl").write_text(block, encoding="utf-8")
         elif language == "python":
             exec(compile(block, str(page), "exec"), space)
-        elif command:
-            words = shlex.split(command)[1:]
-            subprocess.run([sys.executable, "-m", "interlace.cli", *words], check=True, cwd=folder)
+        elif "jq" not in block or shutil.which("jq"):
+            ran = shell(block)
+            # jq -e says with its exit code what it found.
+            assert ran.returncode == 0 or "jq -e" in block, f"{block}\n{ran.stdout}\n{ran.stderr}"
     return space
 
 
-def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    space = run_page(ROOT / "docs" / "tutorial.md", tmp_path)
+def test_the_tutorial_runs(shell, capsys):
+    space = run_page(ROOT / "docs" / "tutorial.md", shell)
     assert space["hits"][0].id == "sea"
     assert "1 sea" in capsys.readouterr().out
     assert len(space["facts"]) == 2
     space["facts"].close()
 
 
-def test_the_readme_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "sky.txt").write_text("Rayleigh scattering makes the sky blue.")
+def test_the_readme_runs(shell, tmp_path, capsys):
+    Path("notes").mkdir()
+    Path("notes/sky.txt").write_text("Rayleigh scattering makes the sky blue.")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shell, python = text.split("```python", 1)
-    page = tmp_path / "shell.md"
-    page.write_text(shell, encoding="utf-8")
-    run_page(page, tmp_path)
-    for file in sorted((tmp_path / "notes.lace").rglob("*"), reverse=True):
-        file.rmdir() if file.is_dir() else file.unlink()
+    commands, python = text.split("```python", 1)
+    page = tmp_path / "README.md"
+    page.write_text(commands, encoding="utf-8")
+    run_page(page, shell)
+    shutil.rmtree("notes.lace")
     page.write_text("```python" + python, encoding="utf-8")
-    space = run_page(page, tmp_path)
+    space = run_page(page, shell)
     assert "1 sky" in capsys.readouterr().out
     space["notes"].close()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.stem)
+def test_a_page_runs(page, shell):
+    sources.write_all(Path())
+    run_page(page, shell)
+
+
+def test_the_pages_that_are_run_have_something_to_run():
+    silent = {page.stem for page in SHOWN if not list(blocks(page.read_text(encoding="utf-8")))}
+    assert silent == {"README", "notebooks", "shell-completion"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    text = re.sub(r"```.*?```|`[^`\n]+`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(there), f"{page.name}: {target}"
 
 
-def test_every_command_is_in_the_readme_or_the_docs():
-    listed = subprocess.run(
-        [sys.executable, "-m", "interlace.cli", "--help"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={"COLUMNS": "100", "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
-    ).stdout
-    commands = re.findall(r"^│ (\w+) ", listed, re.MULTILINE)
-    assert {"index", "search", "explain", "verify", "demo"} <= set(commands)
-    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for command in commands:
-        assert re.search(rf"interlace {command}\b|`{command}`", pages), command
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    seen: Counter[str] = Counter()
+    found = set()
+    for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", words).strip().replace(" ", "-")
+        found.add(slug if not seen[slug] else f"{slug}-{seen[slug]}")
+        seen[slug] += 1
+    return found
+
+
+def test_every_command_that_is_shown_takes_the_options_it_is_shown_with(shell):
+    """Also those that are not run."""
+    known: dict[str, str] = {}
+    for page in PAGES:
+        for line in _LINE.findall(page.read_text(encoding="utf-8")):
+            for part in re.findall(r"interlace [^|#&]+", line):
+                words = part.split()[1:]
+                if words[0].startswith("-"):
+                    assert words[0] in help_of("", known, shell), line
+                    continue
+                for word in words[1:]:
+                    if re.match(r"--?[a-z]", word):
+                        assert word in help_of(words[0], known, shell).split(), line
+
+
+def help_of(command: str, known: dict[str, str], shell) -> str:
+    """What a command's help says, asked once."""
+    if command not in known:
+        known[command] = shell(f"COLUMNS=200 interlace {command} --help").stdout
+    return known[command]
 
 
 def test_every_error_is_in_the_drawn_tree():

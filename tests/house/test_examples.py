@@ -1,4 +1,4 @@
-"""The notebook runs, in a kernel of its own and inside its event loop, and is kept without outputs."""
+"""The notebook runs in a kernel, inside its event loop, and is kept without outputs."""
 
 from __future__ import annotations
 
