@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
+import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
@@ -399,10 +400,11 @@ def formats() -> str:
     rows = []
     for name, one in FORMATS.items():
         suffixes = "by language, [below](#languages)" if name == "code" else _coded(one.suffixes)
-        rows.append(f"| [`{name}`](#{slug(one.title)}) | {suffixes} | {', '.join(one.needs)} |")
+        rows.append(f"| [`{name}`](#{slug(one.title)}) | {suffixes} | {_packages(one)} |")
     blocks.append("\n".join(["| format | files | extra |", "|---|---|---|", *rows]))
     for name, one in FORMATS.items():
-        blocks += [f"## {one.title}", f"`--format {name}`" + _extra(one)]
+        extra = f" · extra: {_packages(one)}" if one.needs else ""
+        blocks += [f"## {one.title[0].upper()}{one.title[1:]}", f"`--format {name}`{extra}"]
         blocks += list(_reader(one.function))
     blocks += ["## Languages", _languages(), "## What has no reader", _without_reader()]
     return "\n\n".join(blocks) + "\n"
@@ -412,8 +414,14 @@ def _coded(words: Iterable[str]) -> str:
     return " ".join(f"`{word}`" for word in words)
 
 
-def _extra(one: Any) -> str:
-    return f" · extra: {', '.join(one.needs)}" if one.needs else ""
+def _packages(one: Any) -> str:
+    """What a reader uses of the extra, by the names that pip knows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = {
+        re.split(r"\W*[<>=]", each)[0] for each in project["optional-dependencies"]["documents"]
+    }
+    packages = [{name, f"python-{name}"} & extra for name in one.needs]
+    return ", ".join(name for (name,) in packages)
 
 
 def _reader(function: str) -> Iterator[str]:
