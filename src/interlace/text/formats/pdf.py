@@ -18,6 +18,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from interlace.errors import InputError
 from interlace.extras import need
+from interlace.text.about import about
 from interlace.text.records import Fields
 from interlace.types import Document, Skipped
 
@@ -138,7 +139,9 @@ def _contents(pdfium: Any, data: bytes, name: str) -> tuple[str, list[int], dict
                 _page_text(page, skipped, compounds)
                 for page, skipped in zip(pages, heads, strict=True)
             ]
-        return "\f".join(texts), pictures, _metadata(pdf.get_metadata_dict(skip_empty=True))
+        info = {key: value.translate(_CLEAN) for key, value in pdf.get_metadata_dict().items()}
+        metadata = about(info["Title"], info["Author"], info["CreationDate"])
+        return "\f".join(texts), pictures, metadata
 
 
 def _refusal(pdfium: Any, error: Any, data: bytes, name: str) -> str:
@@ -445,26 +448,6 @@ def _mended(start: str, rest: str, compounds: set[str]) -> str:
     head, tail = re.split(r"[^\w-]", start)[-1], re.split(r"[^\w-]", rest)[0]
     is_compound = not rest[:1].islower() or f"{head}-{tail}" in compounds
     return f"{start}-" if is_compound else start
-
-
-# ── about the file ───────────────────────────────────────────────────────────────────────────
-
-_NO_NAME = re.compile(
-    r"\W*(untitled|anonymous|unspecified|unknown|none|null|title|author|user|admin)?\W*\d*", re.I
-)
-_PRINTED = re.compile(r"^Microsoft (?:Word|PowerPoint|Excel) - ")
-_DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)(\d\d)")
-
-
-def _metadata(info: Mapping[str, str]) -> dict[str, str]:
-    metadata = {}
-    for key, name in (("title", "Title"), ("author", "Author")):
-        value = _PRINTED.sub("", " ".join(info.get(name, "").translate(_CLEAN).split()))
-        if not _NO_NAME.fullmatch(value):
-            metadata[key] = value
-    if date := _DATE.match(info.get("CreationDate", "")):
-        metadata["date"] = "-".join(date.groups())
-    return metadata
 
 
 def _numbers(pages: Sequence[int]) -> str:
