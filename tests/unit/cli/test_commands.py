@@ -156,6 +156,7 @@ def test_sources_and_forget(run, lines, tmp_path):
 
 
 def test_watching_says_what_changed_until_it_is_interrupted(run, tmp_path, monkeypatch):
+    pytest.importorskip("watchfiles", reason="the extra documents is not installed")
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "a.txt").write_text("About the letter a.")
@@ -181,6 +182,7 @@ def test_watching_says_what_changed_until_it_is_interrupted(run, tmp_path, monke
 
 @pytest.mark.slow
 def test_watching_real_files(run, tmp_path):
+    pytest.importorskip("watchfiles", reason="the extra documents is not installed")
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "a.txt").write_text("About the letter a.")

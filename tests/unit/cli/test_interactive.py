@@ -80,6 +80,7 @@ def test_a_file_that_is_gone_is_said_to_be(run, filled, tmp_path):
 
 
 def test_a_file_without_lines_goes_to_its_program(run, filled, monkeypatch, tmp_path):
+    pytest.importorskip("trafilatura", reason="the extra documents is not installed")
     launched = []
     monkeypatch.setattr("typer.launch", lambda path: launched.append(path) or 0)
     (tmp_path / "docs" / "page.html").write_text(
