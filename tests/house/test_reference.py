@@ -226,6 +226,20 @@ def limits() -> dict[str, str]:
         "passage of `mini`": f"{mini.document_length} tokens",
         "overlap of passages": f"{default(create, 'passage_overlap')} tokens",
         "query of `mini`": f"{mini.query_length} tokens",
+        "headings of a passage": (
+            f"{constant('text.outline._DEPTH_MAX')}, the outermost, each of at most "
+            f"{constant('text.outline._HEADING_CHARS_MAX')} characters"
+        ),
+        "text whose headings are found": (
+            f"Markdown to {constant('text.outline._MARKUP_CHARS_MAX'):,} characters, source code "
+            f"to {constant('text.outline._CODE_CHARS_MAX'):,}, reStructuredText to "
+            f"{constant('text.outline._RST_CHARS_MAX'):,}"
+        ),
+        "text cut at once": (
+            f"{constant('text.passages._WINDOW'):,} characters, or "
+            f"{constant('text.passages._WINDOW_A_TOKEN')} for each token"
+        ),
+        "spreadsheet": f"{constant('text.formats.xlsx._CHARACTERS_MAX'):,} characters;",
         "plain text read at once": f"{constant('text.formats.plain.PART'):,} characters",
         "depth of metadata": f"{constant('text.records._DEPTH_MAX')} levels",
         "whole numbers in metadata": f"{constant('text.records._INT_BITS_MAX'):,} bits",
