@@ -10,7 +10,7 @@ _DATE = re.compile(r"(?:D:)?(\d{4})-?(\d\d)-?(\d\d)")
 
 #: What programs fill in when nobody does.
 _FILLED_IN: Final = re.compile(
-    r"\W*(?:untitled|anonymous|unspecified|unknown|none|null|title|author|user|admin"
+    r"\W*(?:untitled(?: document)?|anonymous|unspecified|unknown|none|null|title|author|user|admin"
     r"|powerpoint presentation|word document|presentation|document|workbook"
     r"|python-docx|openpyxl|apache poi)?\W*\d*",
     re.IGNORECASE,
