@@ -105,8 +105,11 @@ def test_a_blank_page_keeps_its_form_feed():
 def test_running_heads_and_page_numbers_go_but_for_the_first_head():
     data = make(
         *(
-            [(20, 380, "Annual report of the Society"), *column([f"Text {'abcde'[n]}"])]
-            + [(140, 15, f"Page {n + 1} of 5")]
+            [
+                (20, 380, "Annual report of the Society"),
+                *column([f"Text {'abcde'[n]}"]),
+                (140, 15, f"Page {n + 1} of 5"),
+            ]
             for n in range(5)
         )
     )
