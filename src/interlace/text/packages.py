@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import posixpath
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, Any, Final
 from urllib.parse import unquote
 
@@ -19,6 +21,16 @@ _UNPACKED_FACTOR: Final = 200
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: Old office formats, which share a container with the encrypted new ones.
 _OLD: Final = {"DOCX": ".doc", "PPTX": ".ppt", "XLSX": ".xls"}
+
+#: What reading a damaged zip file, or XML out of one, ends in.
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
 
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
 _CORE: Final = {
@@ -50,7 +62,7 @@ class Package:
         self._title = title
         if not zipfile.is_zipfile(io.BytesIO(self.data)):
             raise InputError(_no_zip(self.data, name, title))
-        with self._opened() as parts:
+        with self.reading(), self._opened() as parts:
             self._sizes = {part.filename: part.file_size for part in parts.infolist()}
             is_encrypted = any(part.flag_bits & 1 for part in parts.infolist())
         if is_encrypted:
@@ -77,11 +89,17 @@ class Package:
         """
         if part not in self._sizes:
             raise InputError(f"damaged, no {part} in it, so no {self._title}: {self.name}.")
+        with self.reading(), self._opened() as parts:
+            return parts.read(part)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Say that the file is damaged when what reads it inside the block says so in its way."""
         try:
-            with self._opened() as parts:
-                return parts.read(part)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-            raise InputError(f"damaged ({error}): {self.name}. Save it again.") from None
+            yield
+        except _DAMAGE as error:
+            cause = "a file inside is missing" if isinstance(error, KeyError) else error
+            raise InputError(f"damaged ({cause}): {self.name}. Save it again.") from None
 
     def xml(self, part: str, renamed: Sequence[tuple[bytes, bytes]] = ()) -> Any:
         """Return the root of a part that is XML; entities and whatever lies outside stay out.
@@ -126,10 +144,7 @@ class Package:
         )
 
     def _opened(self) -> zipfile.ZipFile:
-        try:
-            return zipfile.ZipFile(io.BytesIO(self.data))
-        except (zipfile.BadZipFile, NotImplementedError) as error:
-            raise InputError(f"damaged ({error}): {self.name}. Save it again.") from None
+        return zipfile.ZipFile(io.BytesIO(self.data))
 
 
 def xml_parser(etree: Any) -> Any:

@@ -80,16 +80,25 @@ class _Page(NamedTuple):
     rows: list[_Row]
     height: float
     fields: str
-    is_picture: bool
+    is_picture: bool = False
+    is_damaged: bool = False
+
+
+class _Contents(NamedTuple):
+    text: str
+    metadata: dict[str, str]
+    #: The numbers, from 1, of the pages that are pictures, and of those that cannot be read.
+    pictures: list[int]
+    damaged: list[int]
 
 
 def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Skipped]:
-    """Yield the text of a PDF, and a note on the pages that are pictures.
+    """Yield the text of a PDF, and a note on the pages that are pictures or damaged.
 
     Line ends inside a paragraph become blanks and words divided there are one again; the filled-in
     fields of a form follow their page; heads, feet and page numbers that most pages repeat are
-    left out (the first of them stays when it has words). Title, author and date come from the
-    file's own information. Threads wait for each other, since pdfium serves one at a time.
+    left out (the first of them stays when it has words). Title, author and the date it was made
+    come from the file's own information. Threads wait for each other: pdfium serves one at a time.
 
     Raises
     ------
@@ -101,47 +110,49 @@ def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Sk
     pdfium = need("pypdfium2", extra="documents")
     data = stream.read()
     with _PDFIUM:
-        text, pictures, metadata = _contents(pdfium, data, name)
-    if not any(map(str.isalnum, text)):
-        raise InputError(
-            f"no text in it, only pictures: {name}. Recognise it first, for example with ocrmypdf."
-            if pictures
-            else f"no text in it: {name}."
-        )
-    yield Document(text, metadata=metadata)
-    if pictures:
-        yield Skipped(
-            f"{name}, {_numbers(pictures)}",
-            "hardly any text, only pictures; recognise it first, for example with ocrmypdf",
-        )
+        contents = _contents(pdfium, data, name)
+    if not any(map(str.isalnum, contents.text)):
+        if contents.pictures:
+            remedy = "Recognise it first, for example with ocrmypdf."
+            raise InputError(f"no text in it, only pictures: {name}. {remedy}")
+        raise InputError(f"{'damaged' if contents.damaged else 'no text in it'}: {name}.")
+    yield Document(contents.text, metadata=contents.metadata)
+    for pages, why in (
+        (contents.pictures, "hardly any text, only pictures; recognise it first with ocrmypdf"),
+        (contents.damaged, "damaged"),
+    ):
+        if pages:
+            yield Skipped(f"{name}, {_numbers(pages)}", why)
 
 
-def _contents(pdfium: Any, data: bytes, name: str) -> tuple[str, list[int], dict[str, str]]:
-    """Return the text, the numbers of the pages that are pictures, and the metadata."""
-    texts: list[str] = []
-    pictures: list[int] = []
+def _contents(pdfium: Any, data: bytes, name: str) -> _Contents:
     try:
         pdf = pdfium.PdfDocument(data)
     except pdfium.PdfiumError as error:
         raise InputError(_refusal(pdfium, error, data, name)) from None
+    texts: list[str] = []
+    pictures: list[int] = []
+    damaged: list[int] = []
     with pdf:
         if pdf.get_formtype():
             pdf.init_forms()
         n_pages = len(pdf)
         for first in range(0, n_pages, _PAGES):
             pages = [_page(pdfium.raw, pdf, n) for n in range(first, min(first + _PAGES, n_pages))]
+            texts += _page_texts(pages)
             pictures += [n for n, page in enumerate(pages, first + 1) if page.is_picture]
-            heads = _running_heads(pages)
-            compounds = {
-                word for page in pages for row in page.rows for word in _COMPOUND.findall(row.text)
-            }
-            texts += [
-                _page_text(page, skipped, compounds)
-                for page, skipped in zip(pages, heads, strict=True)
-            ]
+            damaged += [n for n, page in enumerate(pages, first + 1) if page.is_damaged]
         info = {key: value.translate(_CLEAN) for key, value in pdf.get_metadata_dict().items()}
-        metadata = about(info["Title"], info["Author"], info["CreationDate"])
-        return "\f".join(texts), pictures, metadata
+    metadata = about(info["Title"], info["Author"], info["CreationDate"])
+    return _Contents("\f".join(texts), metadata, pictures, damaged)
+
+
+def _page_texts(pages: Sequence[_Page]) -> Iterator[str]:
+    compounds = {
+        word for page in pages for row in page.rows for word in _COMPOUND.findall(row.text)
+    }
+    for page, heads in zip(pages, _running_heads(pages), strict=True):
+        yield _page_text(page, heads, compounds)
 
 
 def _refusal(pdfium: Any, error: Any, data: bytes, name: str) -> str:
@@ -159,12 +170,12 @@ def _refusal(pdfium: Any, error: Any, data: bytes, name: str) -> str:
 
 def _page(raw: Any, pdf: Any, number: int) -> _Page:
     page = raw.FPDF_LoadPage(pdf.raw, number)
-    if not page:  # a page that is damaged is an empty one, so that those after it keep their number
-        return _Page([], 1.0, "", False)
+    if not page:  # it counts as an empty one, so that those after it keep their numbers
+        return _Page([], 1.0, "", is_damaged=True)
     try:
         characters = raw.FPDFText_LoadPage(page)
         if not characters:
-            return _Page([], 1.0, "", False)
+            return _Page([], 1.0, "", is_damaged=True)
         try:
             rows = _rows(raw, characters)
         finally:
@@ -371,8 +382,8 @@ def _without(row: str, number: int, offset: int | None) -> str:
 # ── rows to paragraphs ───────────────────────────────────────────────────────────────────────
 
 
-def _page_text(page: _Page, skipped: frozenset[int], compounds: set[str]) -> str:
-    rows = [row for i, row in enumerate(page.rows) if i not in skipped]
+def _page_text(page: _Page, heads: frozenset[int], compounds: set[str]) -> str:
+    rows = [row for i, row in enumerate(page.rows) if i not in heads]
     blocks = _blocks(rows)
     ends = [row.right for row in rows if _LETTER.search(row.text)]
     parts: list[str] = []

@@ -33,7 +33,8 @@ def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document]:
     """
     pptx = need("pptx", extra="documents")
     package = Package(stream, name, "PPTX")
-    slides = [_slide(slide) for slide in pptx.Presentation(io.BytesIO(package.data)).slides]
+    with package.reading():
+        slides = [_slide(slide) for slide in pptx.Presentation(io.BytesIO(package.data)).slides]
     if not any(slides):
         raise InputError(f"no text in it, only pictures: {name}.")
     yield Document("\f".join(slides), metadata=package.core_metadata(), syntax="markdown")

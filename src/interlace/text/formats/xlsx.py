@@ -39,7 +39,7 @@ def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Sk
     """
     openpyxl = need("openpyxl", extra="documents")
     package = Package(stream, name, "XLSX")
-    with warnings.catch_warnings():
+    with package.reading(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and checks, which are not read
         text, skipped = _contents(openpyxl, package)
     if not any(map(str.isalnum, text)):
