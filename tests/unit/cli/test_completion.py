@@ -11,7 +11,7 @@ import pytest
 import interlace
 from interlace.cli import places
 
-HEAVY = ("onnxruntime", "huggingface_hub", "semantic_text_splitter", "lxml", "watchfiles")
+HEAVY = ("onnxruntime", "huggingface_hub", "lxml", "watchfiles")
 
 
 @pytest.fixture
