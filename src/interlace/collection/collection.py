@@ -109,7 +109,7 @@ def create(
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
             raise SettingsError(f"dim is {dim!r}. Without a model, give the embeddings' width.")
         given, identity = None, None
-        splitting = text.Splitting()
+        splitting = text.Splitting(overlap=passage_overlap)
     else:
         given = speaker(model, n_threads)
         identity = given.identity()
@@ -117,7 +117,7 @@ def create(
             raise SettingsError(f"dim is {dim}, but the model's is {given.dim}. Leave dim out.")
         dim = given.dim
         splitting = text.Splitting(
-            tokens_max=_passage_tokens(passage_tokens, given.tokens_max),
+            tokens_max=_passage_tokens(passage_tokens, given.tokens_max), overlap=passage_overlap
         )
     settings = store.Settings(
         dim=dim,
@@ -605,7 +605,7 @@ class Collection:
             "codec": settings.codec,
             "seed": settings.seed,
             "passage_tokens": self._splitting.tokens_max,
-            "passage_overlap": getattr(self._splitting, "overlap", 0),
+            "passage_overlap": self._splitting.overlap,
             "last_settle_error": self._store.last_settle_error
             and str(self._store.last_settle_error),
         }
