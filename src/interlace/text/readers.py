@@ -86,11 +86,11 @@ FORMATS: Final = {
     "zip": Format("archives:read_zip", "ZIP", (".zip",), is_folder=True),
     "tar": Format("archives:read_tar", "tar", _TAR, is_folder=True),
     "pdf": Format("pdf:read", "PDF", (".pdf",), ("pypdfium2",)),
-    "docx": Format("docx:read", "DOCX", (".docx", ".docm", ".dotx"), ("docx",)),
-    "odt": Format("odt:read", "ODT", (".odt", ".ott"), ("odfdo",)),
+    "docx": Format("docx:read", "DOCX", (".docx", ".docm", ".dotx"), ("lxml",)),
+    "odt": Format("odt:read", "ODT", (".odt", ".ott"), ("lxml",)),
     "epub": Format("epub:read", "EPUB", (".epub",), _HTML),
-    "pptx": Format("pptx:read", "PPTX", (".pptx", ".pptm", ".ppsx"), ("pptx",)),
-    "xlsx": Format("xlsx:read", "XLSX", (".xlsx", ".xlsm"), ("openpyxl",)),
+    "pptx": Format("pptx:read", "PPTX", (".pptx", ".pptm", ".ppsx"), ("lxml", "pptx")),
+    "xlsx": Format("xlsx:read", "XLSX", (".xlsx", ".xlsm"), ("lxml", "openpyxl")),
     "rtf": Format("rtf:read", "RTF", (".rtf",), ("striprtf",)),
 }
 # fmt: on

@@ -46,7 +46,7 @@ SAID = {
     "notes/notebook.ipynb": "Test Notebook",
     "office/headings.docx": "# ",
     "office/slides.pptx": "\f",
-    "office/small.rtf": "My First Paragraph",
+    "office/small.rtf": "My first paragraph.",
     "reports/crc-doc.1.0.pdf": "\f",
     "reports/multicolumn.pdf": "Lorem ipsum",
     "tables/stanley-cups.xlsx": "Maple Leafs",
