@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -27,6 +27,9 @@ _MARKUP_CHARS_MAX: Final = 2**25
 _CODE_CHARS_MAX: Final = 2**22
 _RST_CHARS_MAX: Final = 2**21
 
+#: The time to cut code along its syntax grows with the depth of its tree. People write tens.
+_NESTING_MAX: Final = 1_000
+
 
 class _Section(NamedTuple):
     """A stretch of the text under a heading; it lies within another or beside it."""
@@ -43,9 +46,12 @@ class Outline:
     ----------
     sections : iterable of (start, end, heading)
         In the order of their starts; each lies within an earlier one or after it.
+    is_tangled : bool
+        True when the text is code too long or too deeply nested to be cut along its syntax.
     """
 
-    def __init__(self, sections: Iterable[_Section] = ()) -> None:
+    def __init__(self, sections: Iterable[_Section] = (), *, is_tangled: bool = False) -> None:
+        self.is_tangled = is_tangled
         self._places = [0]
         self._trails: list[tuple[str, ...]] = [()]
         open_: list[_Section] = []
@@ -91,15 +97,17 @@ def outline(text: str, syntax: str | None) -> Outline:
 
     Notes
     -----
-    Headings are cut at 200 characters and eight levels. Texts without end have none: Markdown of
-    more than 32 Mi characters, code of more than 4 Mi, reStructuredText of more than 2 Mi.
+    Headings are cut at 200 characters and eight levels. Some texts have none: Markdown of more
+    than 32 Mi characters, reStructuredText of more than 2 Mi, code of more than 4 Mi or with more
+    than a thousand levels of syntax.
     """
     if syntax == "markdown":
         return Outline(_nested(_markdown(text), len(text)))
     if syntax == "rst":
         return Outline(_nested(_rst(text), len(text)))
-    if (language := grammar(syntax)) is not None and len(text) <= _CODE_CHARS_MAX:
-        return Outline(_definitions(text, syntax or "", language))
+    if (language := grammar(syntax)) is not None:
+        definitions = _definitions(text, language)
+        return Outline(definitions or (), is_tangled=definitions is None)
     return Outline()
 
 
@@ -233,71 +241,65 @@ def _rst(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 # --- Source code ---------------------------------------------------------------------------------
-#: Nodes of tree-sitter grammars that define something, by their names.
+#: Nodes of tree-sitter grammars that define something where they have a body, by their names.
 _DEFINES: Final = re.compile(
     r"(_definition|_declaration|_item|_specifier)$|^(class|module|method|singleton_method)$"
 )
-_NAMES_MAX: Final = 64
+#: What a definition may be wrapped in, on the lines before it.
+_WRAPS: Final = frozenset({"decorated_definition", "export_statement", "template_declaration"})
 
 
-def _definitions(text: str, syntax: str, language: Any) -> Iterator[_Section]:
-    """The definitions that have a body, by their place, each with its name."""
-    import tree_sitter
-
-    query = _query(syntax)
+def _definitions(text: str, language: Any) -> list[_Section] | None:
+    """The definitions that have a body, by their place, each with its name; None: too much."""
+    if len(text) > _CODE_CHARS_MAX:
+        return None
+    tree_sitter = need("tree_sitter", extra="documents")
     data = text.encode("utf-8", "surrogatepass")
     tree = tree_sitter.Parser(tree_sitter.Language(language)).parse(data)
-    nodes = tree_sitter.QueryCursor(query).captures(tree.root_node).get("definition", [])
     character = _characters(text, data)
     found: list[_Section] = []
-    for node in nodes:
-        if (name := _name(node)) is not None:
-            start = character(_line_indent(data, _whole(node).start_byte))
-            found.append(_Section(start, character(node.end_byte), name))
-    found.sort(key=lambda section: (section.start, -section.end))
-    yield from found
+    wrapped: int | None = None
+    for node, depth in _nodes(tree):
+        if depth > _NESTING_MAX:
+            return None
+        kind = node.type
+        if kind in _WRAPS:
+            wrapped = node.start_byte
+        elif _DEFINES.search(kind) and node.child_by_field_name("body") is not None:
+            start = node.start_byte if wrapped is None else wrapped
+            wrapped = None
+            if (name := _name(node)) is not None:
+                start = character(_line_indent(data, start))
+                found.append(_Section(start, character(node.end_byte), name))
+    return found
 
 
-@functools.cache
-def _query(syntax: str) -> Any:
-    """What finds the definitions of a language."""
-    import tree_sitter
-
-    language = tree_sitter.Language(grammar(syntax))
-    kinds = {
-        language.node_kind_for_id(number)
-        for number in range(language.node_kind_count)
-        if language.node_kind_is_named(number)
-    }
-    patterns = []
-    for kind in sorted(kind for kind in kinds if kind and _DEFINES.search(kind)):
-        pattern = f"({kind} body: (_)) @definition"
-        try:
-            tree_sitter.Query(language, pattern)
-        except tree_sitter.QueryError:  # nodes of this kind have no body
+def _nodes(tree: Any) -> Iterator[tuple[Any, int]]:
+    """All nodes with children and their depths, in order: on broken code queries take forever."""
+    cursor = tree.walk()
+    depth = 0
+    while True:
+        node = cursor.node
+        if cursor.goto_first_child():
+            yield node, depth
+            depth += 1
             continue
-        patterns.append(pattern)
-    return tree_sitter.Query(language, "\n".join(patterns))
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return
+            depth -= 1
 
 
 def _name(node: Any) -> str | None:
     """What a definition defines; C hides it in its declarators, Rust names types for an impl."""
     found = node.child_by_field_name("name")
     inner = node
-    while found is None and inner is not None and inner.child_count <= _NAMES_MAX:
-        inner = inner.child_by_field_name("declarator")
-        if inner is not None and inner.child_by_field_name("declarator") is None:
+    while found is None and (inner := inner.child_by_field_name("declarator")) is not None:
+        if inner.child_by_field_name("declarator") is None:
             found = inner
     if found is None and node.type == "impl_item":
         found = node.child_by_field_name("type")
     return _shortened(found.text.decode("utf-8", "replace")) if found is not None else None
-
-
-def _whole(node: Any) -> Any:
-    """The definition with its decorators, ``export`` or template head."""
-    parent = node.parent
-    kinds = ("decorated_definition", "export_statement", "template_declaration")
-    return parent if parent is not None and parent.type in kinds else node
 
 
 def _line_indent(data: bytes, start: int) -> int:
@@ -308,7 +310,7 @@ def _line_indent(data: bytes, start: int) -> int:
     return at if at == 0 or data[at - 1] in b"\r\n" else start
 
 
-def _characters(text: str, data: bytes) -> Any:
+def _characters(text: str, data: bytes) -> Callable[[int], int]:
     """A function from bytes to characters."""
     if len(data) == len(text):
         return int

@@ -22,8 +22,9 @@ TokenSpans: TypeAlias = Callable[[str], npt.NDArray[np.int32]]
 _Piece: TypeAlias = tuple[int, int]
 
 #: Characters cut at a time: the splitters take time that grows with the square of what they get,
-#: and the tokenizer hundreds of bytes a token.
+#: that of code with the depth of the nesting too.
 _WINDOW: Final = 65_536
+_WINDOW_OF_CODE: Final = 16_384
 
 #: A window holds at least so many characters for each token of a passage: enough passages that
 #: the last one, which is cut anew with the next window, costs little.
@@ -84,8 +85,9 @@ def split(document: Document, splitting: Splitting, spans: TokenSpans) -> list[P
         At least one, in the order of the text.
     """
     assert document.id is not None
-    pieces = _pieces(document.text, document.syntax, splitting, spans)
     headings = outline(document.text, document.syntax)
+    syntax = None if headings.is_tangled else document.syntax
+    pieces = _pieces(document.text, syntax, splitting, spans)
     return [
         Passage(
             document.id, number, start, end, document.text[start:end], line, page,
@@ -118,7 +120,8 @@ def _pieces(text: str, syntax: str | None, splitting: Splitting, spans: TokenSpa
     limit = splitting.tokens_max
     if limit is None or _fits(text, limit, spans):
         return [(0, len(text))]
-    window = max(_WINDOW, _WINDOW_A_TOKEN * limit)
+    is_code = grammar(syntax) is not None
+    window = max(_WINDOW_OF_CODE if is_code else _WINDOW, _WINDOW_A_TOKEN * limit)
     found: list[_Piece] = []
     at = 0
     while at < len(text):
