@@ -8,18 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from interlace import text
 from interlace.collection.batches import Batch, Entry, batches, entries
 from interlace.collection.model import Model
 from interlace.errors import CollectionError, InputError
 from interlace.progress import Progress, silent
-from interlace.store import Store, Writer
+from interlace.store import Known, Store, Writer
 from interlace.types import Encoded, Id, Passage
-
-if TYPE_CHECKING:
-    from interlace.store import Known
 
 OnConflict: TypeAlias = Literal["replace", "error", "skip"]
 Missing: TypeAlias = Literal["ignore", "error"]
@@ -183,7 +180,7 @@ class Changes:
         new: list[Entry] = []
         unchanged: list[Entry] = []
         for entry in batch.entries:
-            if entry.id not in known or getattr(known[entry.id], 'content_hash', known[entry.id]) != entry.content_hash:
+            if entry.id not in known or known[entry.id].content_hash != entry.content_hash:
                 new.append(entry)
             else:
                 unchanged.append(entry)

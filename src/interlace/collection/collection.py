@@ -684,10 +684,10 @@ def _hits(
             mean_score=score / q_tokens,
             rank=rank,
             metadata=passage.metadata,
-            file=getattr(passage, 'file', None),
-            line=getattr(passage, 'line', None),
-            page=getattr(passage, 'page', None),
-            headings=getattr(passage, 'headings', ()),
+            file=passage.file,
+            line=passage.line,
+            page=passage.page,
+            headings=passage.headings,
         )
         for rank, (passage, score) in enumerate(
             zip(passages, found.scores.tolist(), strict=True), start=1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from interlace import text
 from interlace.collection.batches import (
@@ -22,10 +22,8 @@ from interlace.collection.changes import AddReport, Changes
 from interlace.collection.planning import Plan, Task, options_of
 from interlace.errors import InputError, InterlaceError
 from interlace.progress import Progress, silent
+from interlace.store import Known
 from interlace.types import Document, Skipped
-
-if TYPE_CHECKING:
-    from interlace.store import Known
 
 #: Skipped files and records that a report names; it counts all.
 _NAMED: Final = 1_000
@@ -318,4 +316,3 @@ class _Workload:
 
 def _kind(task: Task) -> str:
     return task.found.path.suffix.lower()
-

@@ -21,7 +21,7 @@ from interlace.errors import InputError
 from interlace.text.folders import HIDDEN, IGNORED, Found, no_such_path, shown, walk
 from interlace.text.formats import Member
 from interlace.text.reasons import BINARY, binary, no_reader, sentence, why_not
-from interlace.text.records import Fields
+from interlace.text.records import Fields, identify
 from interlace.text.streams import Budget, UnpacksTooMuch, open_regular
 from interlace.text.syntaxes import lacks_grammar, syntax_of
 from interlace.types import Document, Skipped
@@ -144,8 +144,8 @@ def read(
     Yields
     ------
     Document
-        With ``file`` set, and an id: its own, or the file's name as given here; the second and
-        further documents of a file are ``name#2``, ``name#3``.
+        With ``file`` set, and an id: its own, or the file's name as given here. Further documents
+        of a file are ``name#2``, ``name#3``; records without an id ``name#`` and a hash.
 
     Raises
     ------
@@ -334,6 +334,9 @@ class _Reading:
             if isinstance(one, Document) and one.id is None:
                 n_unnamed += 1
                 yield replace(one, id=label if n_unnamed == 1 else f"{label}#{n_unnamed}")
+            elif isinstance(one, Document) and _is_of_its_text(one):
+                # The same row of two files is two documents: each goes when its file goes.
+                yield replace(one, id=f"{label}#{one.id}")
             elif isinstance(one, Skipped) and format_name is None and one.why == BINARY:
                 yield Skipped(label, binary(name))
             else:
@@ -404,6 +407,12 @@ class _Missed:
                 UserWarning,
                 stacklevel=3,
             )
+
+
+def _is_of_its_text(document: Document) -> bool:
+    """Whether an id follows from the text, because the record had none."""
+    id_ = document.id
+    return isinstance(id_, str) and len(id_) == 16 and id_ == identify(document.text)
 
 
 def _reader(format_name: str) -> Reader:

@@ -11,6 +11,10 @@ from interlace.types import Skipped
 #: What the reader of plain text says of what is none.
 BINARY: Final = "binary data"
 
+#: Why there is no document of a file that could be read.
+EMPTY: Final = "empty"
+BLANK: Final = "only blanks"
+
 _CAUSE_LENGTH_MAX: Final = 200
 
 # fmt: off

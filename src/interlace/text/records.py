@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interlace.errors import InputError
-from interlace.types import Document, Id
+from interlace.text.reasons import why_not
+from interlace.types import Document, Id, Skipped
 
 _KEYS = ("id", "text", "metadata")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -190,3 +191,109 @@ def _keys(mapping: Mapping[Any, Any], where: str, path: str = "metadata") -> lis
 def _nearest(key: object) -> str:
     close = difflib.get_close_matches(str(key).lower().strip("_"), _KEYS, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else "Allowed are id, text and metadata."
+
+
+def read_record(
+    record: object, fields: Fields, where: str, line: int | None = None
+) -> Document | Skipped:
+    """Make a document of a row of a table or an object of a JSON file; both come as people have it.
+
+    The id is in the field that ``fields`` names, or in ``id`` or ``_id``; without one it follows
+    from the text. The text is that of the fields named, or of ``text``; without such a field it is
+    all fields, a line each. Whatever is neither id nor text is metadata.
+
+    Parameters
+    ----------
+    record
+        A mapping, or a text alone.
+    fields : Fields
+    where : str
+        Its place, for messages.
+    line : int, optional
+        The line of its file where it begins.
+
+    Returns
+    -------
+    Document or Skipped
+        Skipped, with its reason, when no document can be made of it.
+    """
+    try:
+        document = _of_record(record, fields, where)
+    except InputError as error:
+        return Skipped(where, why_not(error, where, "a record"))
+    if document.id is None:
+        document = replace(document, id=identify(document.text))
+    return replace(document, line=line)
+
+
+def _of_record(record: object, fields: Fields, where: str) -> Document:
+    if isinstance(record, str):
+        return checked(Document(record), where)
+    if not isinstance(record, Mapping):
+        raise InputError(f"neither an object nor a text but {type(record).__name__}: {where}.")
+    rest = dict(record)
+    key = _id_field(rest, fields, where)
+    id_ = rest.pop(key) if key is not None else None
+    own = rest.pop("metadata") if isinstance(rest.get("metadata"), Mapping) else {}
+    names = _text_fields(rest, fields, where)
+    if names == ("text",) and not fields.text:
+        text = rest.pop("text")
+    elif names:
+        text = "\n".join(filter(None, (_rendered(rest.pop(name, None)) for name in names)))
+    else:
+        text = "\n".join(
+            f"{name}: {value}"
+            for name, value in ((n, _rendered(v)) for n, v in rest.items())
+            if value
+        )
+    id_ = None if id_ is None or id_ == "" else id_
+    return checked(Document(text, id_, {**_jsonable(rest), **own}), where)
+
+
+def _id_field(record: Mapping[str, Any], fields: Fields, where: str) -> str | None:
+    if fields.id is not None:
+        if fields.id not in record:
+            raise InputError(_no_field(fields.id, record, where))
+        return fields.id
+    return next((key for key in ("id", "_id") if key in record), None)
+
+
+def _text_fields(record: Mapping[str, Any], fields: Fields, where: str) -> tuple[str, ...]:
+    if fields.text:
+        if not any(name in record for name in fields.text):
+            raise InputError(_no_field(fields.text[0], record, where))
+        return fields.text
+    return ("text",) if "text" in record else ()
+
+
+def _no_field(name: str, record: Mapping[str, Any], where: str) -> str:
+    close = difflib.get_close_matches(name, map(str, record), n=1, cutoff=0.6)
+    hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(map(str, record))}."
+    return f"no field {name!r}: {where}. {hint}"
+
+
+def _rendered(value: object, depth: int = 0) -> str:
+    """A value as a person would write it; nothing for what is empty."""
+    if value is None or depth > _DEPTH_MAX:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        inner = ((name, _rendered(one, depth + 1)) for name, one in value.items())
+        return "; ".join(f"{name}: {one}" for name, one in inner if one)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return ", ".join(filter(None, (_rendered(one, depth + 1) for one in value)))
+    return str(value)
+
+
+def _jsonable(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that JSON has no kind for as text: dates of Parquet, say."""
+    return {str(name): _plain_or_text(value) for name, value in record.items()}
+
+
+def _plain_or_text(value: Any) -> Any:
+    if isinstance(value, (str, bool, int, float, Mapping, list)) or value is None:
+        return value
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

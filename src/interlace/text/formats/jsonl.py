@@ -1,4 +1,4 @@
-"""JSON lines: a line is ``{"id": …, "text": …, "metadata": {…}}``, or a text in quotes."""
+"""JSON lines: an object a line, such as ``{"id": …, "text": …}``, or a text in quotes."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import json
 from collections.abc import Iterator
 from typing import IO, NoReturn
 
-from interlace.errors import InputError
-from interlace.text.lines import lines
-from interlace.text.records import document_from
-from interlace.types import Document
+from interlace.text.encodings import lines
+from interlace.text.records import Fields, read_record
+from interlace.types import Document, Skipped
 
 
-def read(stream: IO[bytes], name: str) -> Iterator[Document]:
-    """Yield a document a line; blank lines are passed over.
+def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Skipped]:
+    """Yield a document a line; blank lines are passed over, bad ones named.
 
-    Raises
-    ------
-    InputError
-        Naming file and line, for what is not JSON or not a document.
+    The id is in ``id`` or ``_id``, the text in ``text``, or in the fields that are asked for;
+    without such a field the text is all fields, a line each. ``metadata`` and all other fields
+    become metadata.
     """
     for number, line in lines(stream, name):
         if line.isspace():
             continue
         where = f"{name}, line {number}"
         try:
-            record = json.loads(line, parse_constant=_refuse)
+            record = json.loads(line, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"bad JSON ({_reason(error)}): {where}. Each line must be one JSON object; "
-                "for another format pass format='text', 'csv' or 'tsv'."
-            ) from None
-        yield document_from(record, where)
+            yield Skipped(where, f"bad JSON ({reason(error)}); each line must be one JSON object")
+            continue
+        yield read_record(record, fields, where, number)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Say what is wrong with a JSON text, and where."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "nested too deep"
     return str(error)
 
 
-def _refuse(constant: str) -> NoReturn:
+def refuse_constant(constant: str) -> NoReturn:
+    """Refuse NaN and the infinities, which JSON does not have."""
     raise ValueError(f"{constant} is no JSON number")

@@ -1,15 +1,83 @@
-"""Plain text: the whole file is one document, named by its path."""
+"""Plain text, Markdown, reStructuredText and source code: the document is the file's very text."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Final
 
-from interlace.text.lines import decode
-from interlace.text.records import document_from
-from interlace.types import Document
+from interlace.text.encodings import blocks
+from interlace.text.reasons import BLANK, EMPTY
+from interlace.text.records import Fields
+from interlace.text.syntaxes import syntax_of
+from interlace.types import Document, Skipped
+
+#: A longer text becomes several documents, cut where a paragraph or at least a line ends.
+PART_CHARACTERS: Final = 2**24
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
-def read(stream: IO[bytes], name: str) -> Iterator[Document]:
-    """Yield the one document of a text file, byte for byte, without a byte-order mark."""
-    yield document_from(decode(stream.read(), name), name)
+def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Skipped]:
+    """Yield a text, character for character but for a byte-order mark.
+
+    Raises
+    ------
+    InputError
+        When it is no text.
+    """
+    yield from _read(stream, name, None)
+
+
+def read_markdown(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Skipped]:
+    """Yield a Markdown text as it stands."""
+    yield from _read(stream, name, "markdown")
+
+
+def read_rst(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Skipped]:
+    """Yield a reStructuredText as it stands."""
+    yield from _read(stream, name, "rst")
+
+
+def read_code(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Skipped]:
+    """Yield source code as it stands; its name tells the language."""
+    yield from _read(stream, name, syntax_of(name))
+
+
+def _read(stream: IO[bytes], name: str, syntax: str | None) -> Iterator[Document | Skipped]:
+    line, n_characters, is_blank = 1, 0, True
+    for part in _parts(stream, name):
+        n_characters += len(part)
+        if not part.isspace():
+            is_blank = False
+            yield Document(part, syntax=syntax, line=line)
+        line += sum(1 for _ in _LINE_END.finditer(part))
+    if is_blank:
+        yield Skipped(name, BLANK if n_characters else EMPTY)
+
+
+def _parts(stream: IO[bytes], name: str) -> Iterator[str]:
+    waiting: list[str] = []
+    n_characters = 0
+    for block in blocks(stream, name):
+        waiting.append(block)
+        n_characters += len(block)
+        if n_characters > PART_CHARACTERS:
+            text = "".join(waiting)
+            while len(text) > PART_CHARACTERS:
+                end = _end_of_part(text)
+                yield text[:end]
+                text = text[end:]
+            waiting, n_characters = [text], len(text)
+    if n_characters:
+        yield "".join(waiting)
+
+
+def _end_of_part(text: str) -> int:
+    """Where the first part ends: in its last sixteenth, if something ends there."""
+    earliest = PART_CHARACTERS - PART_CHARACTERS // 16
+    for border in ("\n\n", "\n", "\r", " "):
+        at = text.rfind(border, earliest, PART_CHARACTERS)
+        if at >= 0:
+            return at + len(border)
+    return PART_CHARACTERS
