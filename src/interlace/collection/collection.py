@@ -341,10 +341,12 @@ class Collection:
         Locked
             When another writer holds the collection too long.
         """
+        if isinstance(text_fields, str):
+            raise SettingsError(f"text_fields is {text_fields!r} alone. Write [{text_fields!r}].")
         reading = Reading(
             format=format,
             id_field=id_field,
-            text_fields=tuple(text_fields) if not isinstance(text_fields, str) else text_fields,
+            text_fields=tuple(text_fields),
             hidden=hidden,
             ignore=ignore,
         )

@@ -44,11 +44,6 @@ class Reading:
             raise SettingsError(
                 f"unknown format {self.format!r}. Allowed are {', '.join(text.FORMATS)}."
             )
-        if isinstance(self.text_fields, str):
-            raise SettingsError(
-                f"text_fields must be several names: got {self.text_fields!r} alone. "
-                f"Write [{self.text_fields!r}]."
-            )
         object.__setattr__(self, "text_fields", tuple(self.text_fields))
 
     @property

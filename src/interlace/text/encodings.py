@@ -120,10 +120,10 @@ def _encoding(sample: bytes, name: str, *, is_whole: bool) -> tuple[str, int]:
     for mark, encoding in _MARKS:
         if sample.startswith(mark):
             return encoding, len(mark)
-    if encoding := _wide(sample):
-        return encoding, 0
+    if wide := _wide(sample):
+        return wide, 0
     if len(_CONTROL.findall(sample)) > max(2, _CONTROL_SHARE_MAX * len(sample)):
-        raise InputError(f"{BINARY}: {name}.")
+        raise InputError(f"{BINARY}: {name}. Leave it out, or name its format.")
     if _is_utf8(sample, is_whole=is_whole):
         return "utf-8", 0
     return _detected(sample), 0

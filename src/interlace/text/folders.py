@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final, NamedTuple, TypeAlias
 
 import pathspec
@@ -189,7 +189,7 @@ class _Walk:
     def _entry(self, folder: _Open, entry: os.DirEntry[str]) -> Iterator[Found | Skipped]:
         if entry.name == ".git":
             return
-        name = f"{folder.name.rstrip('/')}/{shown(entry.name)}"
+        name = str(PurePosixPath(folder.name, shown(entry.name)))
         if entry.name.startswith(".") and not self._hidden:
             yield Skipped(name, HIDDEN)
             return

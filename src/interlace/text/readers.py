@@ -337,7 +337,7 @@ class _Reading:
             elif isinstance(one, Document) and _is_of_its_text(one):
                 # The same row of two files is two documents: each goes when its file goes.
                 yield replace(one, id=f"{label}#{one.id}")
-            elif isinstance(one, Skipped) and format_name is None and one.why == BINARY:
+            elif isinstance(one, Skipped) and format_name is None and one.why.startswith(BINARY):
                 yield Skipped(label, binary(name))
             else:
                 yield one

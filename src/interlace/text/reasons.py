@@ -66,8 +66,8 @@ def why_not(error: Exception, place: str, title: str) -> str:
         What it was read as: ``"PDF"``.
     """
     if isinstance(error, (InputError, MissingExtra)):
-        what, _, remedy = str(error).rstrip(".").partition(f": {place}.")
-        remedy = remedy.strip()
+        what, _, remedy = str(error).partition(f": {place}.")
+        what, remedy = what.rstrip("."), remedy.strip().rstrip(".")
         return _joined(what, f"{remedy[:1].lower()}{remedy[1:]}")
     if isinstance(error, FileNotFoundError):
         return "is not there any more"

@@ -230,7 +230,8 @@ def _of_record(record: object, fields: Fields, where: str) -> Document:
     if isinstance(record, str):
         return checked(Document(record), where)
     if not isinstance(record, Mapping):
-        raise InputError(f"neither an object nor a text but {type(record).__name__}: {where}.")
+        kind = type(record).__name__
+        raise InputError(f"neither an object nor a text but {kind}: {where}. Write {{'text': …}}.")
     rest = dict(record)
     key = _id_field(rest, fields, where)
     id_ = rest.pop(key) if key is not None else None
@@ -246,6 +247,8 @@ def _of_record(record: object, fields: Fields, where: str) -> Document:
             for name, value in ((n, _rendered(v)) for n, v in rest.items())
             if value
         )
+    if not names and not text:
+        raise InputError(f"no text: {where}. Add the key 'text' (it may be an empty string).")
     id_ = None if id_ is None or id_ == "" else id_
     return checked(Document(text, id_, {**_jsonable(rest), **own}), where)
 

@@ -185,5 +185,5 @@ def _has_text(row: Sequence[str]) -> bool:
 
 def _is_table(rows: Sequence[Sequence[str]]) -> bool:
     """Whether most rows have as many columns as the first."""
-    widths = Counter(map(len, rows))
-    return widths[len(rows[0])] > 0.8 * len(rows) and len(rows[0]) > 1
+    alike = sum(len(row) == len(rows[0]) for row in rows)
+    return len(rows[0]) > 1 and 2 * alike >= len(rows)

@@ -6,6 +6,7 @@ import codecs
 import logging
 import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from typing import IO, Any, Final
 
 from interlace.errors import InputError
@@ -31,16 +32,42 @@ _DECLARED_IN: Final = 4096
 #: What is declared and what is meant by it, as browsers have it.
 _MEANT: Final = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030"}
 
-#: Larger pages are data; finding the main text in them takes minutes.
+#: Larger pages are data: finding the main text in them takes minutes.
 _MAIN_CHARACTERS_MAX: Final = 3_000_000
+_MAIN_ELEMENTS_MAX: Final = 15_000
 #: Main text that is less than this share of the page without its menus is the wrong one.
 _MAIN_SHARE_MIN: Final = 0.5
 #: Deeper lists and quotations are shown as this deep.
 _DEPTH_MAX: Final = 6
 
 _UNSEEN: Final = frozenset(
-    "head script style noscript template svg iframe object embed applet audio video canvas map "
-    "select option textarea button input img graphic rt rp annotation annotation-xml".split()
+    [
+        "head",
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "svg",
+        "iframe",
+        "object",
+        "embed",
+        "applet",
+        "audio",
+        "video",
+        "canvas",
+        "map",
+        "select",
+        "option",
+        "textarea",
+        "button",
+        "input",
+        "img",
+        "graphic",
+        "rt",
+        "rp",
+        "annotation",
+        "annotation-xml",
+    ]
 )
 _MENU_TAGS: Final = frozenset(("nav", "menu", "dialog"))
 _MENU_ROLES: Final = frozenset(("navigation", "banner", "contentinfo", "search", "menu", "menubar"))
@@ -63,9 +90,40 @@ _BREAKS: Final = frozenset(("br", "lb"))
 _VERBATIM: Final = frozenset(("pre", "listing", "xmp", "plaintext"))
 _BLOCKS: Final = (
     frozenset(
-        "address article aside body caption center dd details div dl dt fieldset figcaption figure "
-        "footer form header hgroup hr html legend main p section summary table tbody tfoot thead "
-        "nav menu dialog".split()
+        [
+            "address",
+            "article",
+            "aside",
+            "body",
+            "caption",
+            "center",
+            "dd",
+            "details",
+            "div",
+            "dl",
+            "dt",
+            "fieldset",
+            "figcaption",
+            "figure",
+            "footer",
+            "form",
+            "header",
+            "hgroup",
+            "hr",
+            "html",
+            "legend",
+            "main",
+            "p",
+            "section",
+            "summary",
+            "table",
+            "tbody",
+            "tfoot",
+            "thead",
+            "nav",
+            "menu",
+            "dialog",
+        ]
     )
     | _LISTS
     | _ITEMS
@@ -73,6 +131,7 @@ _BLOCKS: Final = (
     | _HEADINGS
     | _VERBATIM
 )
+_CONTROLS: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLANKS: Final = re.compile(r"[ \t\r\n\f\v]+")
 _AROUND_BREAK: Final = re.compile(r" *\x01[ \x01]*")
 _ITEM: Final = re.compile(r" *(?:-|\d+\.) ")
@@ -104,7 +163,7 @@ def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Sk
     yield Document(text, metadata=metadata, syntax="markdown")
 
 
-def to_markdown(html: bytes | str, main: bool = False) -> str:  # noqa: FBT001, FBT002
+def to_markdown(html: bytes | str, main: bool = False) -> str:
     """Return the text of a page as Markdown: headings, lists, tables, code; no addresses.
 
     Parameters
@@ -158,7 +217,13 @@ def _parsed(text: str) -> Any:
     """Return the root of a page, or None of one without any element or text."""
     etree = need("lxml.etree", extra="documents")
     data = text.replace("\0", "").encode("utf-8", "replace")
-    options = {"remove_comments": True, "remove_pis": True, "no_network": True, "encoding": "utf-8"}
+    options = {
+        "remove_comments": True,
+        "remove_pis": True,
+        "no_network": True,
+        "huge_tree": True,
+        "encoding": "utf-8",
+    }
     start = data[:1024]
     if start.lstrip().startswith(b"<?xml") or b"http://www.w3.org/1999/xhtml" in start:
         # In XHTML an empty element may stand for itself, <title/>: HTML would read on to its end.
@@ -169,10 +234,50 @@ def _parsed(text: str) -> Any:
             root = None
         if root is not None and _has_plain_names(root):
             return root
+    parser = etree.HTMLParser(**options)
     try:
-        return etree.fromstring(data, etree.HTMLParser(**options))
+        root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError:  # "document is empty"
         return None
+    if any(error.message.startswith("Excessive depth") for error in parser.error_log):
+        return _Flat(text).root  # what is deeper than that the parser drops
+    return root
+
+
+class _Flat(HTMLParser):
+    """The paragraphs of a page that is nested too deep, side by side."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._etree = need("lxml.etree", extra="documents")
+        self.root = self._etree.Element("body")
+        self._parts: list[str] = []
+        self._unseen = ""
+        self.feed(text)
+        self.close()
+        self._flush("p")
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in _BLOCKS or tag in _CELLS:
+            self._flush("p")
+        elif tag in ("head", "script", "style", "title"):
+            self._unseen = self._unseen or tag
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _BLOCKS or tag in _CELLS:
+            self._flush(tag if tag in _HEADINGS else "p")
+        if tag == self._unseen:
+            self._unseen = ""
+
+    def handle_data(self, data: str) -> None:
+        if not self._unseen:
+            self._parts.append(data)
+
+    def _flush(self, tag: str) -> None:
+        text = _CONTROLS.sub("", "".join(self._parts))
+        self._parts.clear()
+        if text.strip():
+            self._etree.SubElement(self.root, tag).text = text
 
 
 def _has_plain_names(root: Any) -> bool:
@@ -244,6 +349,8 @@ def _found(root: Any) -> Any:
     """Return what trafilatura takes for the main text, as its own kind of tree, or None."""
     etree = need("lxml.etree", extra="documents")
     trafilatura = need("trafilatura", extra="documents")
+    if sum(1 for _ in root.iter()) > _MAIN_ELEMENTS_MAX:
+        return None
     html = etree.tostring(root, encoding="unicode", method="html")
     if len(html) > _MAIN_CHARACTERS_MAX:
         return None
@@ -352,9 +459,7 @@ class _Markdown:
         elif _is_verbatim(element):
             self._flush()
             self._n_verbatim += 1
-        elif _is_block(element):
-            self._flush()
-        elif tag in _CELLS or tag in _ROWS:
+        elif _is_block(element) or tag in _CELLS or tag in _ROWS:
             self._flush()
 
     def _start_in_table(self, tag: str) -> None:
