@@ -40,35 +40,13 @@ _MAIN_SHARE_MIN: Final = 0.5
 #: Deeper lists and quotations are shown as this deep.
 _DEPTH_MAX: Final = 6
 
-_UNSEEN: Final = frozenset(
-    [
-        "head",
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "svg",
-        "iframe",
-        "object",
-        "embed",
-        "applet",
-        "audio",
-        "video",
-        "canvas",
-        "map",
-        "select",
-        "option",
-        "textarea",
-        "button",
-        "input",
-        "img",
-        "graphic",
-        "rt",
-        "rp",
-        "annotation",
-        "annotation-xml",
-    ]
-)
+# fmt: off
+_UNSEEN: Final = frozenset((
+    "head", "script", "style", "noscript", "template", "svg", "iframe", "object", "embed",
+    "applet", "audio", "video", "canvas", "map", "select", "option", "textarea", "button",
+    "input", "img", "graphic", "rt", "rp", "annotation", "annotation-xml",
+))
+# fmt: on
 _MENU_TAGS: Final = frozenset(("nav", "menu", "dialog"))
 _MENU_ROLES: Final = frozenset(("navigation", "banner", "contentinfo", "search", "menu", "menubar"))
 _MENU_NAMES: Final = re.compile(
@@ -88,49 +66,15 @@ _CELLS: Final = frozenset(("td", "th", "cell"))
 _QUOTES: Final = frozenset(("blockquote", "quote"))
 _BREAKS: Final = frozenset(("br", "lb"))
 _VERBATIM: Final = frozenset(("pre", "listing", "xmp", "plaintext"))
-_BLOCKS: Final = (
-    frozenset(
-        [
-            "address",
-            "article",
-            "aside",
-            "body",
-            "caption",
-            "center",
-            "dd",
-            "details",
-            "div",
-            "dl",
-            "dt",
-            "fieldset",
-            "figcaption",
-            "figure",
-            "footer",
-            "form",
-            "header",
-            "hgroup",
-            "hr",
-            "html",
-            "legend",
-            "main",
-            "p",
-            "section",
-            "summary",
-            "table",
-            "tbody",
-            "tfoot",
-            "thead",
-            "nav",
-            "menu",
-            "dialog",
-        ]
-    )
-    | _LISTS
-    | _ITEMS
-    | _QUOTES
-    | _HEADINGS
-    | _VERBATIM
-)
+# fmt: off
+_FLOW: Final = frozenset((
+    "address", "article", "aside", "body", "caption", "center", "dd", "details", "div",
+    "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup",
+    "hr", "html", "legend", "main", "p", "section", "summary", "table", "tbody", "tfoot",
+    "thead", "nav", "menu", "dialog",
+))
+# fmt: on
+_BLOCKS: Final = _FLOW | _LISTS | _ITEMS | _QUOTES | _HEADINGS | _VERBATIM
 _CONTROLS: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLANKS: Final = re.compile(r"[ \t\r\n\f\v]+")
 _AROUND_BREAK: Final = re.compile(r" *\x01[ \x01]*")

@@ -17,13 +17,13 @@ from interlace.text.encodings import decode
 from interlace.text.formats import Member
 from interlace.text.formats.html import to_markdown
 from interlace.text.markup import heading, joined, paragraph
-from interlace.text.reasons import BLANK, EMPTY
+from interlace.text.reasons import BLANK, EMPTY, why_not
 from interlace.text.records import Fields
 from interlace.types import Document, Skipped
 
 _POLICY: Final = policy.default.clone(message_factory=EmailMessage)
-#: Longer lines of a mailbox are read in parts, larger mails are cut there.
-_LINE_BYTES_MAX: Final = 2**20
+_BLOCK_BYTES: Final = 2**20
+#: Larger mails of a mailbox would fill the memory.
 _MAIL_BYTES_MAX: Final = 2**26
 
 _HEADERS: Final = (("title", "subject"), ("author", "from"), ("to", "to"))
@@ -65,35 +65,54 @@ def read_mbox(
     """
     n = 0
     for n, data in enumerate(_mails(stream, name), 1):
+        where = f"{name}, mail {n}"
+        if data is None:
+            yield Skipped(where, f"over {_MAIL_BYTES_MAX >> 20} MiB; save it as .eml")
+            continue
         try:
-            yield from _read(_parsed(data), f"{name}, mail {n}")
-        except InputError as error:
-            yield Skipped(f"{name}, mail {n}", str(error).partition(":")[0])
+            contents = list(_read(_parsed(data), where))
+        except Exception as error:  # noqa: BLE001 (one mail is no reason to miss the others)
+            contents = [Skipped(where, why_not(error, where, "e-mail"))]
+        yield from contents
     if not n:
         yield Skipped(name, EMPTY)
 
 
-def _mails(stream: IO[bytes], name: str) -> Iterator[bytes]:
-    """Yield the bytes of each mail: from a line ``From …`` after an empty one to the next."""
-    lines: list[bytes] | None = None
+def _mails(stream: IO[bytes], name: str) -> Iterator[bytes | None]:
+    """Yield the bytes of each mail, from a line ``From …`` to the next; None for a huge one."""
+    mail: list[bytes] | None = None
     n_bytes = 0
     was_empty = True
-    for line in iter(lambda: stream.readline(_LINE_BYTES_MAX), b""):
+    for line in _lines(stream):
+        is_empty = not line.strip(b"\r\n")
         if line.startswith(b"From ") and was_empty:
-            if lines is not None:
-                yield b"".join(lines)
-            lines, n_bytes, was_empty = [], 0, False
-            continue
-        was_empty = not line.strip(b"\r\n")
-        if lines is None:
-            if not was_empty:
-                raise InputError(f"no mailbox, its first line is not 'From …': {name}.")
-        elif n_bytes < _MAIL_BYTES_MAX:
-            # Mailboxes quote lines that begin so.
-            lines.append(line[1:] if line.lstrip(b">").startswith(b"From ") else line)
+            if mail is not None:
+                yield b"".join(mail) if n_bytes <= _MAIL_BYTES_MAX else None
+            mail, n_bytes = [], 0
+        elif mail is not None:
             n_bytes += len(line)
-    if lines is not None:
-        yield b"".join(lines)
+            if n_bytes <= _MAIL_BYTES_MAX:
+                # Mailboxes quote lines of a mail that begin so.
+                mail.append(line[1:] if line.lstrip(b">").startswith(b"From ") else line)
+        elif not is_empty:
+            raise InputError(f"no mailbox, its first line is not 'From …': {name}.")
+        was_empty = is_empty
+    if mail is not None:
+        yield b"".join(mail) if n_bytes <= _MAIL_BYTES_MAX else None
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield lines with their ends, those that are longer than a block in parts."""
+    rest = b""
+    while block := stream.read(_BLOCK_BYTES):
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+        if len(rest) > _BLOCK_BYTES:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
 
 
 def _parsed(data: bytes) -> EmailMessage:
@@ -102,7 +121,7 @@ def _parsed(data: bytes) -> EmailMessage:
     return mail
 
 
-def _read(mail: EmailMessage, name: str) -> Iterator[Document | Member]:
+def _read(mail: EmailMessage, name: str) -> Iterator[Document | Skipped | Member]:
     bodies, attachments = _parts(mail)
     metadata = _metadata(mail)
     texts = [_text(part, name) for part in bodies]
