@@ -35,9 +35,9 @@ class AddReport:
 
     Attributes
     ----------
-    added, replaced, unchanged, skipped : int
+    added, replaced, unchanged, left_out : int
         Documents: new; in place of one with the same id; the same text as stored, so not encoded
-        again; left out because ``on_conflict="skip"``.
+        again; not taken because ``on_conflict="skip"``.
     n_passages, n_tokens : int
         Stored by this call.
     n_cut, n_empty : int
@@ -50,7 +50,7 @@ class AddReport:
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
-    skipped: int = 0
+    left_out: int = 0
     n_passages: int = 0
     n_tokens: int = 0
     n_cut: int = 0
@@ -61,23 +61,18 @@ class AddReport:
     @property
     def n_documents(self) -> int:
         """How many documents the call has dealt with."""
-        return self.added + self.replaced + self.unchanged + self._n_left_out
-
-    @property
-    def _n_left_out(self) -> int:
-        return self.skipped
+        return self.added + self.replaced + self.unchanged + self.left_out
 
     def __iadd__(self, other: AddReport) -> Self:
         for name in _COUNTS:
-            if isinstance(mine := getattr(self, name), int):  # IndexReport lists what is skipped
-                setattr(self, name, mine + getattr(other, name))
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.cut += other.cut[: _NAMED - len(self.cut)]
         self.empty += other.empty[: _NAMED - len(self.empty)]
         return self
 
 
 _COUNTS: Final = (
-    "added", "replaced", "unchanged", "skipped", "n_passages", "n_tokens", "n_cut", "n_empty",
+    "added", "replaced", "unchanged", "left_out", "n_passages", "n_tokens", "n_cut", "n_empty",
 )  # fmt: skip
 
 
@@ -185,7 +180,7 @@ class Changes:
             else:
                 unchanged.append(entry)
         if on_conflict == "skip":
-            report.skipped = len(known) + batch.n_repeated
+            report.left_out = len(known) + batch.n_repeated
             new = [entry for entry in new if entry.id not in known]
         else:
             report.unchanged = len(unchanged) + batch.n_repeated

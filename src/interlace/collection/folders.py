@@ -19,7 +19,7 @@ from interlace.collection.batches import (
     hash_of,
 )
 from interlace.collection.changes import AddReport, Changes
-from interlace.collection.planning import Plan, Task, options_of
+from interlace.collection.planning import Plan, Source, Task, options_of
 from interlace.errors import InputError, InterlaceError
 from interlace.progress import Progress, silent
 from interlace.store import Known
@@ -54,12 +54,8 @@ class IndexReport(AddReport):
     n_files_removed: int = 0
     removed: int = 0
     n_skipped: int = 0
-    skipped: list[Skipped] = field(default_factory=list)  # type: ignore[assignment]
+    skipped: list[Skipped] = field(default_factory=list)
     n_files_as_prose: int = 0
-
-    @property
-    def _n_left_out(self) -> int:
-        return 0  # documents of files are replaced, never left out
 
     @property
     def has_changed(self) -> bool:
@@ -147,13 +143,22 @@ class _Run:
 
     def begin(self, changes: Changes) -> None:
         """Take note of the sources."""
-        for source in self._plan.absorbed:
-            assert source.number is not None
-            changes.writer.forget_source(source.number)
         for source in self._plan.sources:
-            self._numbers[source.label] = changes.writer.add_source(
+            number = changes.writer.add_source(
                 str(source.path), source.label, options_of(source.reading)
             )
+            self._numbers[source.label] = number
+            for inner in self._plan.absorbed:
+                if source.path in inner.path.parents:
+                    self._absorb(changes, inner, number)
+
+    def _absorb(self, changes: Changes, inner: Source, number: int) -> None:
+        """End a source that lies in another one, which has its files from now on."""
+        assert inner.number is not None
+        for name, fingerprint in changes.writer.files(inner.number).items():
+            if name in self._plan.unchanged:
+                changes.writer.set_file(name, number, fingerprint)
+        changes.writer.forget_source(inner.number)
 
     def batches(self) -> Iterator[tuple[list[Entry], list[_FileRead]]]:
         """Read files: entries for one commit, and the files that end with them."""

@@ -30,6 +30,9 @@ _RST_CHARS_MAX: Final = 2**21
 #: The time to cut code along its syntax grows with the depth of its tree. People write tens.
 _NESTING_MAX: Final = 1_000
 
+#: No code, and tree-sitter takes minutes for a few thousand of such characters.
+_SOUP: Final = re.compile(r"(?:[-+*/|&<>=~^!%?:.,;@$\\]\s{0,8}){256}")
+
 
 class _Section(NamedTuple):
     """A stretch of the text under a heading; it lies within another or beside it."""
@@ -98,8 +101,8 @@ def outline(text: str, syntax: str | None) -> Outline:
     Notes
     -----
     Headings are cut at 200 characters and eight levels. Some texts have none: Markdown of more
-    than 32 Mi characters, reStructuredText of more than 2 Mi, code of more than 4 Mi or with more
-    than a thousand levels of syntax.
+    than 32 Mi characters, reStructuredText of more than 2 Mi; code of more than 4 Mi, with more
+    than a thousand levels of syntax, or with hundreds of operators in a row.
     """
     if syntax == "markdown":
         return Outline(_nested(_markdown(text), len(text)))
@@ -251,7 +254,7 @@ _WRAPS: Final = frozenset({"decorated_definition", "export_statement", "template
 
 def _definitions(text: str, language: Any) -> list[_Section] | None:
     """The definitions that have a body, by their place, each with its name; None: too much."""
-    if len(text) > _CODE_CHARS_MAX:
+    if len(text) > _CODE_CHARS_MAX or _SOUP.search(text):
         return None
     tree_sitter = need("tree_sitter", extra="documents")
     data = text.encode("utf-8", "surrogatepass")

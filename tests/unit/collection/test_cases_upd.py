@@ -222,7 +222,7 @@ def test_metadata_that_others_or_the_same_commit_changed(notes, encoder):
 def test_what_happens_to_a_known_id(notes, policy, text, counts):
     notes.add([{"id": "x", "text": "old words"}])
     report = notes.add([{"id": "x", "text": "new words"}], on_conflict=policy)
-    assert (report.added, report.replaced, report.unchanged, report.skipped) == counts
+    assert (report.added, report.replaced, report.unchanged, report.left_out) == counts
     assert notes.get(["x"])[0].text == text
 
 

@@ -218,6 +218,7 @@ def test_a_folder_takes_over_the_sources_inside_it(notes, docs, encoded):
     assert counts(notes.index("docs")) == (0, 0, 3, 0)
     assert [source.label for source in notes.sources()] == ["docs"]
     assert not encoded
+    assert counts(notes.update()) == (0, 0, 3, 0)
 
 
 def test_two_folders_of_the_same_name_keep_apart(notes, tmp_path, monkeypatch):
@@ -253,7 +254,7 @@ def test_errors_before_anything_is_done(notes, docs):
         notes.update()
     with pytest.raises(InputError, match="no path was given"):
         notes.index()
-    with pytest.raises(InputError, match="no such file or folder: dogs. Did you mean docs"):
+    with pytest.raises(InputError, match=r"no such file or folder: dogs\. Did you mean docs"):
         notes.index("docs", "dogs")
     with pytest.raises(SettingsError, match="unknown format 'word'"):
         notes.index("docs", format="word")
