@@ -1,4 +1,4 @@
-"""HTML: Markdown of what people wrote, without menus; hostile pages end soon and keep their text."""
+"""HTML as Markdown, without menus; hostile pages end soon and keep their text."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ def _main(root: Any) -> str:
     if not menus:
         return whole.text()
     rest = _Markdown(root, menus).text()
-    found = _found(root)
+    found = _found(root) if rest else None
     if found is not None:
         text = _Markdown(found).text()
         if _n_letters(text) >= _MAIN_SHARE_MIN * _n_letters(rest):

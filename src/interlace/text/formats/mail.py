@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from email import policy
@@ -23,6 +24,7 @@ from interlace.types import Document, Skipped
 
 _POLICY: Final = policy.default.clone(message_factory=EmailMessage)
 _BLOCK_BYTES: Final = 2**20
+_QUOTED: Final = re.compile(rb">+From ")
 #: Larger mails of a mailbox would fill the memory.
 _MAIL_BYTES_MAX: Final = 2**26
 
@@ -93,7 +95,7 @@ def _mails(stream: IO[bytes], name: str) -> Iterator[bytes | None]:
             n_bytes += len(line)
             if n_bytes <= _MAIL_BYTES_MAX:
                 # Mailboxes quote lines of a mail that begin so.
-                mail.append(line[1:] if line.lstrip(b">").startswith(b"From ") else line)
+                mail.append(line[1:] if _QUOTED.match(line) else line)
         elif not is_empty:
             raise InputError(f"no mailbox, its first line is not 'From …': {name}.")
         was_empty = is_empty
@@ -245,19 +247,26 @@ def _date(text: str) -> str:
 
 def _header(part: Message, name: str) -> str:
     """Return a header in one line, decoded as far as it can be."""
-    try:
-        text = str(part.get(name, ""))
-    except Exception:  # noqa: BLE001 (as above)
-        raw = next((value for key, value in part.raw_items() if key.lower() == name), "")
+    raw = next((str(value) for key, value in part.raw_items() if key.lower() == name), "")
+    if any("\ud800" <= character <= "\udfff" for character in raw):
+        # Bytes that are no ASCII, which no mail should have there and many have.
+        data = raw.encode("utf-8", "surrogateescape")
         try:
-            text = str(make_header(decode_header(str(raw))))
-        except Exception:  # noqa: BLE001
-            text = str(raw)
-    # Bytes that are no ASCII come as surrogates.
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        data = text.encode("utf-8", "surrogateescape")
-        try:
-            text = data.decode()
+            raw = data.decode()
         except UnicodeDecodeError:
-            text = data.decode("cp1252", "replace")
-    return " ".join(text.split())
+            raw = data.decode("cp1252", "replace")
+        text = _words(raw)
+    else:
+        try:
+            text = str(part.get(name, ""))
+        except Exception:  # noqa: BLE001 (as above)
+            text = _words(raw)
+    text = text.encode("utf-8", "replace").decode()
+    return " ".join(text.replace("\0", "").split())
+
+
+def _words(raw: str) -> str:
+    try:
+        return str(make_header(decode_header(raw)))
+    except Exception:  # noqa: BLE001 (as above)
+        return raw
