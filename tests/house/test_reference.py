@@ -240,7 +240,7 @@ def limits() -> dict[str, str]:
             f"{constant('text.passages._WINDOW_A_TOKEN')} for each token"
         ),
         "spreadsheet": f"{constant('text.formats.xlsx._CHARACTERS_MAX'):,} characters;",
-        "plain text read at once": f"{constant('text.formats.plain.PART'):,} characters",
+        "plain text read at once": f"{constant('text.formats.plain.PART_CHARACTERS'):,} characters",
         "depth of metadata": f"{constant('text.records._DEPTH_MAX')} levels",
         "whole numbers in metadata": f"{constant('text.records._INT_BITS_MAX'):,} bits",
         "looked at to tell text from binary data, where the name tells nothing": (

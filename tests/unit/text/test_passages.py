@@ -41,7 +41,7 @@ def test_a_text_that_fits_is_one_passage_whole():
     [
         ("aa bb. cc dd\n\nee ff. gg hh", ["aa bb. cc dd", "ee ff. gg hh"]),
         ("aa bb. cc\ndd ee. ff gg hh", ["aa bb. cc", "dd ee. ff gg hh"]),
-        ("aa bb cc. dd ee ff gg", ["aa bb cc.", "dd ee ff gg"]),
+        ("Aa bb cc. Dd ee ff gg", ["Aa bb cc.", "Dd ee ff gg"]),
         ("aa bb cc dd ee ff gg hh", ["aa bb cc dd ee ff", "gg hh"]),
         ("abcabcabcabcabcabcabcabc", ["abc" * 6, "abc" * 2]),
         ("山水。火土木金。日月星空", ["山水。火土木金。", "日月星空"]),
