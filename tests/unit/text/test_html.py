@@ -72,6 +72,13 @@ def test_menus_go_but_only_from_files():
     assert text(menu) == "- Home"  # better than nothing
 
 
+def test_nothing_is_said_about_odd_pages(caplog, capfd):
+    text("<nav>m</nav><p>x")
+    text("<nav>m</nav>" + "<table><td>" * 50 + "x")
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
 def test_metadata_is_what_the_page_declares():
     assert page(
         "<html lang=de><title>Der  Bau</title><meta name=author content=Kafka>"

@@ -299,7 +299,8 @@ def _found(root: Any) -> Any:
     if len(html) > _MAIN_CHARACTERS_MAX:
         return None
     logger = logging.getLogger("trafilatura")
-    was_disabled, logger.disabled = logger.disabled, True
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         found = trafilatura.bare_extraction(
             html,
@@ -314,7 +315,7 @@ def _found(root: Any) -> Any:
     except Exception:  # noqa: BLE001 (it raises what it likes on broken pages)
         return None
     finally:
-        logger.disabled = was_disabled
+        logger.setLevel(level)
     return None if found is None else found.body
 
 
