@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlace.errors import SettingsError
 from interlace.text import Splitting, split
-from interlace.types import Document
+from interlace.text import passages as module
+from interlace.text.syntaxes import grammar
+from interlace.types import Document, Passage
 
 
 def words(text: str) -> np.ndarray:
@@ -47,7 +50,7 @@ def test_a_text_that_fits_is_one_passage_whole():
         ("山水。火土木金。日月星空", ["山水。火土木金。", "日月星空"]),
     ],
 )
-def test_the_strongest_border_of_the_second_half_wins(text, expected):
+def test_the_strongest_border_that_fits_wins(text, expected):
     def spans(text):
         if text.isascii():
             return words(text)
@@ -104,3 +107,128 @@ def test_borders_are_found_in_linear_time():
 def test_settings_are_checked():
     with pytest.raises(SettingsError, match="tokens_max is 0"):
         Splitting(tokens_max=0)
+    for overlap in (-1, 5):
+        with pytest.raises(SettingsError, match=f"overlap is {overlap}.*between 0 and 4"):
+            Splitting(tokens_max=10, overlap=overlap)
+    with pytest.raises(SettingsError, match="between 0 and 0"):
+        Splitting(overlap=1)
+    assert Splitting(tokens_max=10, overlap=4).overlap == 4
+
+
+def cut(text: str, limit: int = 6, *, overlap: int = 0, **place: object) -> list[Passage]:
+    splitting = Splitting(tokens_max=limit, overlap=overlap)
+    return split(Document(text, "d", **place), splitting, words)
+
+
+def test_a_passage_repeats_at_most_the_overlap():
+    text = " ".join(f"w{i}" for i in range(100))
+    passages = cut(text, 10, overlap=4)
+    assert passages[0].start == 0
+    assert passages[-1].end == len(text)
+    for before, after in pairwise(passages):
+        assert before.start < after.start < before.end < after.end
+        assert 0 < len(words(text[after.start : before.end])) <= 4
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_passage_has_the_line_where_it_begins(end):
+    lines = [f"line {i} is here." for i in range(1, 41)]
+    passages = cut(end + end.join(lines), 12, line=7)
+    assert len(passages) > 10
+    for passage in passages[1:]:
+        first = int(re.search(r"\d+", passage.text)[0])
+        assert passage.line == 7 + first
+    assert passages[0].line == 8
+    assert {passage.line for passage in cut(end.join(lines), 12)} == {None}
+
+
+def test_a_passage_has_the_page_where_it_begins():
+    pages = [f"Page {i} says much about it. And more of the same." for i in range(1, 9)]
+    text = "\f".join(pages)
+    for passage in cut(text, 12):
+        assert passage.page == text.count("\f", 0, passage.start) + 1
+    assert cut("\f".join(["a", "", "b"]), 1)[1].page == 3
+    assert {p.page for p in cut(text, 12, syntax="python")} == {None}
+    assert {p.page for p in cut(text.replace("\f", "\n\n"), 12)} == {None}
+    assert {p.page for p in cut(text, 12, syntax="markdown")} == set(range(1, 9))
+
+
+def test_a_passage_stands_under_the_heading_it_begins_with():
+    text = "intro goes here\n\n# One\n\naa bb cc dd ee\n\n## Two\n\nff gg hh ii jj\n"
+    passages = cut(text, 8, syntax="markdown")
+    assert [(p.text.split("\n")[0], p.headings) for p in passages] == [
+        ("intro goes here", ()),
+        ("# One", ("One",)),
+        ("## Two", ("One", "Two")),
+    ]
+
+
+def test_code_is_cut_between_definitions():
+    if grammar("python") is None:
+        pytest.skip("its grammar is not installed")
+    body = "    a = 1\n    b = 2\n    return a\n"
+    text = "".join(f"def f{i}():\n{body}\n\n" for i in range(8))
+    passages = cut(text, 20, syntax="python")
+    assert [p.headings for p in passages] == [(f"f{i}",) for i in range(8)]
+    assert all(p.text.startswith("def ") for p in passages)
+
+
+@pytest.mark.parametrize("syntax", [None, "markdown", "python", "sql", "rst"])
+@given(
+    text=st.text(alphabet="ab #=-\n\r\f\0\x1c\x85é世😀\u0301א.(){}:`", max_size=120),
+    limit=st.integers(1, 12),
+    data=st.data(),
+)
+@settings(deadline=None)
+def test_passages_are_slices_that_fit_and_cover_the_text(syntax, text, limit, data):
+    overlap = data.draw(st.integers(0, (limit - 1) // 2))
+    passages = cut(text, limit, overlap=overlap, syntax=syntax, line=1)
+    assert passages
+    covered = 0
+    for number, passage in enumerate(passages):
+        assert passage.number == number
+        assert passage.text == text[passage.start : passage.end]
+        assert len(words(passage.text)) <= limit or len(passage.text) == 1
+        assert not passage.text.isspace() or len(passages) == 1
+        before = text[: passage.start]
+        ends = before.count("\n") + before.count("\r") - before.count("\r\n")
+        assert passage.line == 1 + ends
+        assert text[covered : passage.start].strip() == ""
+        covered = max(covered, passage.end)
+    assert text[covered:].strip() == ""
+
+
+def test_a_long_text_is_cut_in_windows_without_a_seam(monkeypatch):
+    rng = np.random.default_rng(0)
+    sentences = ("Some words make this one. " * int(n) for n in rng.integers(1, 9, 400))
+    text = "\n\n".join(sentences)
+    whole = [(p.start, p.end) for p in cut(text, 40)]
+    monkeypatch.setattr(module, "_WINDOW", 5_000)
+    monkeypatch.setattr(module, "_WINDOW_A_TOKEN", 64)
+    assert [(p.start, p.end) for p in cut(text, 40)] == whole
+    with_overlap = cut(text, 40, overlap=10)
+    assert with_overlap[-1].end == len(text.rstrip())
+
+
+def test_the_last_sentence_of_ten_thousand_words_is_in_the_last_passage():
+    text = "The sea is calm today, they say. " * 1_500 + "The keeper hid the emerald."
+    assert "The keeper hid the emerald." in cut(text, 50)[-1].text
+
+
+def test_words_without_end_make_passages_with_an_end():
+    def one_a_word(text):
+        return np.array([m.span() for m in re.finditer(r"\S+", text)], np.int32).reshape(-1, 2)
+
+    text = "x" * 200_000
+    document = Document(text + " y", "d")
+    passages = split(document, Splitting(tokens_max=1), one_a_word)
+    assert "".join(p.text for p in passages) == text + "y"
+    assert len(passages) > 2
+
+
+def test_what_the_tokenizer_raises_is_raised():
+    def broken(text):
+        raise KeyError("tokenizer")
+
+    with pytest.raises(KeyError, match="tokenizer"):
+        split(Document("some words to be cut", "d"), Splitting(tokens_max=2), broken)
