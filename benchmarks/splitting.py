@@ -55,8 +55,9 @@ def seconds(call: Callable[[], Any], repeats: int = REPEATS) -> float:
     return min(times)
 
 
-def own_way(document: Document, tokenizer: str, tokens_max: int) -> Callable[[], Any]:
+def own_way(document: Document, tokens_max: int) -> Callable[[], Any]:
     """The splitter with the tokenizer given to it: it counts each piece that it tries anew."""
+    tokenizer = str(Path(interlace.__file__).parent / "models" / "mini" / "tokenizer.json")
     if document.syntax == "markdown":
         splitter: Any = MarkdownSplitter.from_huggingface_tokenizer_file(tokenizer, tokens_max)
     elif document.syntax == "python":
@@ -70,7 +71,7 @@ def own_way(document: Document, tokenizer: str, tokens_max: int) -> Callable[[],
     return lambda: splitter.chunk_indices(document.text)
 
 
-def speed(data: Path, tokenizer: str | None) -> None:
+def speed(data: Path) -> None:
     """Tokens a second of one thread."""
     encoder = interlace.Encoder.load("mini")
     splitting = text.Splitting(tokens_max=encoder.document_length)
@@ -78,9 +79,7 @@ def speed(data: Path, tokenizer: str | None) -> None:
         n_tokens = len(encoder.spans(document.text))
         passages = text.split(document, splitting, encoder.spans)
         ours = seconds(lambda one=document: text.split(one, splitting, encoder.spans))
-        theirs = None
-        if tokenizer is not None:
-            theirs = seconds(own_way(document, tokenizer, encoder.document_length), 1)
+        theirs = seconds(own_way(document, encoder.document_length), 1)
         pieces = [passage.text for passage in passages]
         sizes = encoder.count(pieces)
         record(
@@ -91,7 +90,7 @@ def speed(data: Path, tokenizer: str | None) -> None:
             n_passages=len(passages),
             tokens_a_passage=round(statistics.fmean(sizes), 1),
             tokens_per_s=round(n_tokens / ours),
-            own_way_tokens_per_s=theirs and round(n_tokens / theirs),
+            own_way_tokens_per_s=round(n_tokens / theirs),
             tokenize_tokens_per_s=round(
                 n_tokens / seconds(lambda some=pieces: encoder.count(some))
             ),
@@ -128,13 +127,12 @@ def found(data: Path, collections: list[str], overlaps: list[int]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--tokenizer", help="tokenizer.json of mini, for the splitter's own way")
     parser.add_argument("--only", choices=("speed", "quality"))
     parser.add_argument("--collections", default="scifact,medquad")
     parser.add_argument("--overlaps", default="0,32,64")
     args = parser.parse_args()
     if args.only in (None, "speed"):
-        speed(args.data, args.tokenizer)
+        speed(args.data)
     if args.only in (None, "quality"):
         overlaps = [int(one) for one in args.overlaps.split(",")]
         found(args.data, args.collections.split(","), overlaps)
