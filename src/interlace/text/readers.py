@@ -63,7 +63,7 @@ class Format(NamedTuple):
 _TEXT = (".txt", ".text", ".log", ".org", ".adoc", ".tex")
 _MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
-_HTML = ("lxml", "trafilatura", "markdownify")
+_HTML = ("lxml", "trafilatura")
 
 #: Format -> how it is read. A new format is one file and one line.
 FORMATS: Final = {
@@ -78,8 +78,8 @@ FORMATS: Final = {
     "tsv": Format("delimited:read_tsv", "TSV", (".tsv", ".tab")),
     "parquet": Format("parquet:read", "Parquet", (".parquet",), ("pyarrow",)),
     "notebook": Format("notebook:read", "Jupyter notebook", (".ipynb",)),
-    "email": Format("mail:read", "e-mail", (".eml",), is_folder=True),
-    "mbox": Format("mail:read_mbox", "mailbox", (".mbox", ".mbx"), is_folder=True),
+    "email": Format("mail:read", "e-mail", (".eml",), ("lxml",), is_folder=True),
+    "mbox": Format("mail:read_mbox", "mailbox", (".mbox", ".mbx"), ("lxml",), is_folder=True),
     "gzip": Format("archives:read_gzip", "gzip", (".gz",), is_layer=True),
     "bzip2": Format("archives:read_bzip2", "bzip2", (".bz2",), is_layer=True),
     "xz": Format("archives:read_xz", "xz", (".xz", ".lzma"), is_layer=True),
