@@ -8,15 +8,17 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock
-from markdown_it.token import Token
 
 from interlace.extras import need
 from interlace.text.syntaxes import grammar
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.token import Token
 
 #: A trail has so many headings, the outermost, each of so many characters.
 _DEPTH_MAX: Final = 8
@@ -160,6 +162,8 @@ def _markdown(text: str) -> Iterator[tuple[int, int, str]]:
 
 @functools.cache
 def _markdown_parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # a fifth of what a search takes to start
+
     parser = MarkdownIt("commonmark")
     parser.block.ruler.before("code", "keep_headings", _before_block)
     return parser
