@@ -210,6 +210,16 @@ def _line_starts(text: str) -> list[int]:
 
 
 # --- reStructuredText ----------------------------------------------------------------------------
+#: Ends a line to docutils and to nobody else.
+_NO_LINE_END: Final = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029]")
+
+#: It is told never to give up, and fails within all the same on the odd text, or one nested too
+#: deeply. Such a text is indexed without headings rather than not at all.
+_DOCUTILS_ERRORS: Final = (
+    AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+
+
 def _rst(text: str) -> Iterator[tuple[int, int, str]]:
     if len(text) > _RST_CHARS_MAX or find_spec("docutils") is None:
         return
@@ -220,7 +230,7 @@ def _rst(text: str) -> Iterator[tuple[int, int, str]]:
 
     try:
         tree = core.publish_doctree(
-            "\n".join(re.split(r"\r\n|\n|\r", text)),
+            _NO_LINE_END.sub(" ", re.sub(r"\r\n|\r", "\n", text)),
             settings_overrides={
                 "report_level": 5,  # tells nothing
                 "halt_level": 6,  # and never gives up
@@ -232,7 +242,7 @@ def _rst(text: str) -> Iterator[tuple[int, int, str]]:
                 "_disable_config": True,
             },
         )
-    except RecursionError:  # nested too deeply for docutils, so for readers too
+    except _DOCUTILS_ERRORS:
         return
     starts = _line_starts(text)
     for section in tree.findall(nodes.section):

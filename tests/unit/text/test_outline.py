@@ -131,6 +131,14 @@ def test_rst_section_titles(end, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_rst_lines_end_where_lines_end():
+    pytest.importorskip("docutils")
+    text = "a \x85 \u2028 \x1c \f b\n\nOne\n===\n\nbelow\n\nTwo\n===\n\nlast"
+    assert trail(text, "rst", "a ") == ()
+    assert trail(text, "rst", "One") == ("One",)
+    assert trail(text, "rst", "last") == ("Two",)
+
+
 def test_rst_without_docutils_has_no_headings(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda _: None)
     assert trail(RST, "rst", "under below") == ()
@@ -198,7 +206,10 @@ def test_only_the_outermost_headings_are_kept():
     assert trail(text, "cpp", "mark") == tuple(f"A{i}" for i in range(8))
 
 
-@given(st.text(alphabet="# =-\n\r`>é😀\0ab", max_size=80), st.sampled_from(["markdown", "rst"]))
+@given(
+    st.text(alphabet="# =-\n\r`>é😀\0\f\x1c\x85\u2028ab", max_size=80),
+    st.sampled_from(["markdown", "rst"]),
+)
 def test_any_text_has_a_trail_everywhere(text, syntax):
     found = outline(text, syntax)
     for at in range(len(text) + 1):
