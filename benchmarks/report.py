@@ -203,7 +203,36 @@ def small() -> str:
                 f"{found['tokens_per_s']:,} tokens/s; a query {found['query']['p50_ms']:.1f} ms",
             ]
         )
+    rows += files()
     return "**The rest**:\n\n" + table(["", ""], rows)
+
+
+def files() -> list[list[str]]:
+    """Reading and cutting beside encoding; folders of many files, and one large file."""
+    newest = {(line["what"], line.get("kind")): line for line in lines("reading")}
+    stages, folder = newest["stages", None], newest["folder", None]
+    first, again, one = folder["first"], folder["unchanged"], folder["one_changed"]
+    rows = [
+        [
+            "reading and cutting the messy files on one thread, against encoding them on "
+            f"{stages['n_threads']}",
+            f"{stages['times_encoding']:.0f} times as fast",
+        ],
+        [
+            f"index a folder of {folder['n_files']:,} files ({first['n_tokens']:,} tokens)",
+            f"{first['seconds']:.0f} s; {first['peak_mb']} MB at the peak, {first['before_mb']} before",
+        ],
+        [
+            "again, unchanged; again, one file changed",
+            f"{again['seconds']:.1f} s; {one['seconds']:.1f} s",
+        ],
+    ]
+    for kind in ("txt", "jsonl"):
+        if line := newest.get(("one file", kind)):
+            size = f"{line['n_bytes'] / 10**9:.1f} GB of .{kind}"
+            peak = f"{line['peak_mb']} MB at the peak, {line['before_mb']} before"
+            rows.append([f"read and cut {size} ({line['n_passages']:,} passages)", peak])
+    return rows
 
 
 if __name__ == "__main__":
