@@ -220,7 +220,8 @@ def files() -> list[list[str]]:
         ],
         [
             f"index a folder of {folder['n_files']:,} files ({first['n_tokens']:,} tokens)",
-            f"{first['seconds']:.0f} s; {first['peak_mb']} MB at the peak, {first['before_mb']} before",
+            f"{first['seconds']:.0f} s; {first['peak_mb']} MB at the peak, "
+            f"{first['before_mb']} before",
         ],
         [
             "again, unchanged; again, one file changed",
