@@ -55,8 +55,8 @@ class Skipped:
     why : str
         The cause and, where there is one, the remedy.
     failed : bool
-        True when a whole file or folder could not be read: what was read of it earlier stays.
-        False when it was left out on purpose or is empty, and for a part of a file.
+        True when a whole file or folder, or a file in an archive, could not be read: what was read
+        of it earlier stays. False when it was left out on purpose or is empty, and for a record.
     """
 
     where: str

@@ -199,9 +199,14 @@ class Changes:
     def _refresh_metadata(self, unchanged: Sequence[Entry]) -> None:
         """The text is the same, so there is nothing to encode; but its metadata may be others.
 
-        A record without metadata leaves them as they are: adding a text again changes nothing.
+        A record without metadata leaves them as they are: adding a text again changes nothing. What
+        comes from a file has those of the file.
         """
-        telling = [entry for entry in unchanged if entry.document.metadata]
+        telling = [
+            entry
+            for entry in unchanged
+            if entry.document.metadata or entry.document.file is not None
+        ]
         for some in (telling[i : i + 256] for i in range(0, len(telling), 256)):
             stored = self._store.snapshot().documents([entry.id for entry in some])
             for entry in some:

@@ -395,8 +395,11 @@ class Collection:
             Without the package ``watchfiles``.
         """
         watching = watch(self.sources(), self.path, stop)
+        next(watching, None)  # what changes from here on is heard of, also during the first update
         yield self.update(progress=progress)
         for changed in watching:
+            if not changed:
+                continue
             self.refresh()
             report = IndexReport()
             plan = plan_update(self._store.snapshot(), report.skip, changed)
@@ -422,12 +425,11 @@ class Collection:
             For a path that is no source; the message lists those that are.
         """
         self.refresh()
-        snapshot = self._store.snapshot()
-        source = source_at(snapshot, path)
+        source = source_at(self._store.snapshot(), path)
         assert source.number is not None
         with self.writer() as changes:
             n_documents = 0
-            for name in snapshot.files(source.number):
+            for name in changes.writer.files(source.number):
                 n_documents += changes.delete(changes.writer.ids_of_file(name))
             changes.writer.forget_source(source.number)
         return n_documents

@@ -12,18 +12,20 @@ from typing import Final
 from interlace import text
 from interlace.collection.batches import (
     BATCH_BYTES,
-    BATCH_TOKENS,
     Entry,
     Seen,
     entry_of,
     hash_of,
 )
 from interlace.collection.changes import AddReport, Changes
-from interlace.collection.planning import Plan, Source, Task, options_of
+from interlace.collection.planning import PARTLY, UNFINISHED, Plan, Source, Task, options_of
 from interlace.errors import InputError, InterlaceError
 from interlace.progress import Progress, silent
 from interlace.store import Known
 from interlace.types import Document, Skipped
+
+#: What ends a batch: some three seconds of encoding on two cores, all that an interruption costs.
+BATCH_TOKENS: Final = 100_000
 
 #: Skipped files and records that a report names; it counts all.
 _NAMED: Final = 1_000
@@ -75,7 +77,7 @@ def carry_out(
     writer: Callable[[Callable[[int, int], None]], Changes],
     progress: Progress = silent,
 ) -> IndexReport:
-    """Do what a plan says, in commits of some 250,000 tokens.
+    """Do what a plan says, in commits of some 100,000 tokens.
 
     What a file gave, what it gives no more, and its fingerprint go in with its last commit: when
     the work is cut off, the file counts as changed the next time, and what is stored of it is not
@@ -110,9 +112,9 @@ def carry_out(
     try:
         with writer(heard) as changes:
             run.begin(changes)
-        for batch, finished in run.batches():
+        for batch in run.batches():
             with writer(heard) as changes:
-                run.store(changes, batch, finished)
+                run.store(changes, batch)
         if plan.gone:
             with writer(heard) as changes:
                 run.end(changes)
@@ -124,11 +126,44 @@ def carry_out(
 
 @dataclass(slots=True)
 class _FileRead:
-    """A file on its way in: the ids that it gave, and whether all of it could be read."""
+    """A file on its way in.
+
+    Attributes
+    ----------
+    task : Task
+    ids : set of int
+        Hashes of the ids that it gave.
+    failed : list of str
+        What of it could not be read: its own name, or those of files in it.
+    is_whole : bool
+        Whether nothing of it was skipped.
+    """
 
     task: Task
     ids: set[int] = field(default_factory=set)
-    failed: bool = False
+    failed: list[str] = field(default_factory=list)
+    is_whole: bool = True
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Entries for one commit, the file of each by its position, and the files that end here."""
+
+    entries: list[Entry] = field(default_factory=list)
+    files: dict[int, _FileRead] = field(default_factory=dict)
+    finished: list[_FileRead] = field(default_factory=list)
+    n_bytes: int = 0
+    n_tokens: int = 0
+
+    def add(self, entry: Entry, file: _FileRead) -> None:
+        self.entries.append(entry)
+        self.files[entry.position] = file
+        self.n_bytes += entry.n_bytes
+        self.n_tokens += entry.n_tokens
+
+    @property
+    def is_full(self) -> bool:
+        return self.n_bytes >= BATCH_BYTES or self.n_tokens >= BATCH_TOKENS
 
 
 class _Run:
@@ -156,27 +191,22 @@ class _Run:
         """End a source that lies in another one, which has its files from now on."""
         assert inner.number is not None
         for name, fingerprint in changes.writer.files(inner.number).items():
-            if name in self._plan.unchanged:
-                changes.writer.set_file(name, number, fingerprint)
+            changes.writer.set_file(name, number, fingerprint)
         changes.writer.forget_source(inner.number)
 
-    def batches(self) -> Iterator[tuple[list[Entry], list[_FileRead]]]:
+    def batches(self) -> Iterator[_Batch]:
         """Read files: entries for one commit, and the files that end with them."""
-        batch: list[Entry] = []
-        finished: list[_FileRead] = []
-        n_bytes = n_tokens = 0
+        batch = _Batch()
         for file in map(_FileRead, self._plan.tasks):
             for entry in self._read(file):
-                batch.append(entry)
-                n_bytes += entry.n_bytes
-                n_tokens += entry.n_tokens
-                if n_bytes >= BATCH_BYTES or n_tokens >= BATCH_TOKENS:
-                    yield batch, finished
-                    batch, finished, n_bytes, n_tokens = [], [], 0, 0
+                batch.add(entry, file)
+                if batch.is_full:
+                    yield batch
+                    batch = _Batch()
             self._workload.finish(file.task)
-            finished.append(file)
-        if finished:
-            yield batch, finished
+            batch.finished.append(file)
+        if batch.finished:
+            yield batch
 
     def _read(self, file: _FileRead) -> Iterator[Entry]:
         task, reading = file.task, file.task.source.reading
@@ -184,46 +214,80 @@ class _Run:
         found = text.read_file(task.found, format=reading.format, fields=reading.fields)
         for one in found:
             if isinstance(one, Skipped):
-                self._report.skip(one)
-                file.failed |= one.failed
+                self._skip(file, one)
                 continue
             self._workload.read(task, len(one.text))
             is_prose |= one.syntax is not None and text.lacks_grammar(one.syntax)
             try:
                 entry = entry_of(next(self._positions), text.checked(one, _where(one)))
             except InputError as error:
-                self._report.skip(Skipped(_where(one), str(error)))
+                self._skip(file, Skipped(_where(one), str(error)))
                 continue
             file.ids.add(hash_of(entry.id))
             yield entry
         self._report.n_files_as_prose += is_prose
 
-    def store(self, changes: Changes, batch: list[Entry], finished: list[_FileRead]) -> None:
+    def _skip(self, file: _FileRead, skipped: Skipped) -> None:
+        self._report.skip(skipped)
+        file.is_whole = False
+        if skipped.failed:
+            file.failed.append(skipped.where)
+
+    def store(self, changes: Changes, batch: _Batch) -> None:
         """Store a batch, and what its files end with."""
-        new = self._seen.new(batch, repeated=self._refuse_repeated)
+
+        def refuse(entry: Entry, why: str) -> None:
+            skipped = Skipped(_where(entry.document), f"{why}; give it another")
+            self._skip(batch.files[entry.position], skipped)
+
+        def repeated(entry: Entry) -> None:
+            # The same row again in a table whose rows have no ids is one document.
+            if not str(entry.id).endswith(text.identify(entry.document.text)):
+                refuse(entry, f"its id {entry.id!r} came before")
+
+        new = self._seen.new(batch.entries, repeated=repeated)
         known = changes.writer.known([entry.id for entry in new.entries])
-        mine = [entry for entry in new.entries if not self._is_taken(entry, known.get(entry.id))]
+        mine = []
+        for entry in new.entries:
+            if (owner := self._owner(entry, known.get(entry.id))) is None:
+                mine.append(entry)
+            else:
+                refuse(entry, f"its id {entry.id!r} is that of a document in {owner}")
+        for file in batch.files.values():
+            if file.task.before is None:  # what is stored of it must be found if it ends here
+                self._note(changes, file, UNFINISHED)
         self._report += changes.take(new._replace(entries=mine), "replace")
-        for file in finished:
+        for file in batch.finished:
             self._finish(changes, file)
 
     def _finish(self, changes: Changes, file: _FileRead) -> None:
-        name = file.task.found.name
+        task, name = file.task, file.task.found.name
         self._settled.add(name)
-        if file.failed:
+        if name in file.failed:
             return
-        stale = [id_ for id_ in changes.writer.ids_of_file(name) if hash_of(id_) not in file.ids]
+        kept = {id_ for where in file.failed for id_ in changes.writer.ids_of_file(where)}
+        stale = [
+            id_
+            for id_ in changes.writer.ids_of_file(name)
+            if hash_of(id_) not in file.ids and id_ not in kept
+        ]
         self._report.removed += changes.delete(stale)
-        if not file.ids:  # it is named as skipped each time, so it must not count as read
-            if not file.task.is_new:
+        if not file.ids and not kept:  # it is named as skipped each time, so it is not known
+            if task.before is not None:
                 changes.writer.forget_file(name)
                 self._report.n_files_removed += 1
             return
-        changes.writer.set_file(name, self._numbers[file.task.source.label], file.task.fingerprint)
-        if file.task.is_new:
+        self._note(changes, file, task.fingerprint + ("" if file.is_whole else PARTLY))
+        if task.is_new:
             self._report.n_files_new += 1
+        elif task.is_same:
+            self._report.n_files_unchanged += 1
         else:
             self._report.n_files_changed += 1
+
+    def _note(self, changes: Changes, file: _FileRead, fingerprint: str) -> None:
+        source = self._numbers[file.task.source.label]
+        changes.writer.set_file(file.task.found.name, source, fingerprint)
 
     def end(self, changes: Changes) -> None:
         """Remove what is gone; last, so that a record that moved to another file is not encoded
@@ -234,21 +298,11 @@ class _Run:
             changes.writer.forget_file(name)
             self._report.n_files_removed += 1
 
-    def _is_taken(self, entry: Entry, known: Known | None) -> bool:
-        """Whether another file, which is as it should be by now, has a document of this id."""
+    def _owner(self, entry: Entry, known: Known | None) -> str | None:
+        """Another file that has a document of this id, if it is as it should be by now."""
         if known is None or known.file is None or known.file == entry.document.file:
-            return False
-        if self._settled.isdisjoint(_with_parents(known.file)):
-            return False
-        self._refuse(entry, f"its id {entry.id!r} is that of a document in {known.file}")
-        return True
-
-    def _refuse_repeated(self, entry: Entry) -> None:
-        if not str(entry.id).endswith(text.identify(entry.document.text)):  # else the same row
-            self._refuse(entry, f"its id {entry.id!r} came before")
-
-    def _refuse(self, entry: Entry, why: str) -> None:
-        self._report.skip(Skipped(_where(entry.document), f"{why}; give it another"))
+            return None
+        return None if self._settled.isdisjoint(_with_parents(known.file)) else known.file
 
 
 def _where(document: Document) -> str:

@@ -79,14 +79,41 @@ class Source:
     number: int | None = None
 
 
+#: Stands for the fingerprint of a file that has not been read to its end.
+UNFINISHED: Final = "unfinished"
+
+#: Ends the fingerprint of a file of which something was skipped: it is looked at each time, so that
+#: it is named each time, and taken in when what was in its way is gone.
+PARTLY: Final = " partly"
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A file that is new or has changed."""
+    """A file to read.
+
+    Attributes
+    ----------
+    source : Source
+    found : Found
+    fingerprint : str
+    before : str or None
+        The fingerprint that is stored; None for a file that is not known.
+    """
 
     source: Source
     found: text.Found
     fingerprint: str
-    is_new: bool
+    before: str | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing or only a part was read of it."""
+        return self.before in (None, UNFINISHED)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether it is as it was, and only looked at again."""
+        return self.before == self.fingerprint + PARTLY
 
 
 @dataclass(slots=True)
@@ -144,17 +171,15 @@ def plan_paths(
         raise InputError("nothing to index: no path was given. Name a file or a folder.")
     known = stored_sources(snapshot)
     plan = Plan()
-    for given in paths:
-        path = Path(os.path.abspath(given))  # noqa: PTH100 (resolve would follow links)
-        if not os.path.lexists(path):
-            raise InputError(text.no_such_path(given))
-        source = _source_of(path, _label(given), known + plan.sources, reading)
-        inside = [one for one in known if one != source and path in one.path.parents]
-        plan.absorbed += [one for one in inside if one not in plan.absorbed]
+    for path, label in _outermost(paths):
+        source = _source_of(path, label, known + plan.sources, reading)
         if source not in plan.sources:
             plan.sources.append(source)
-        stored = [source, *inside]
-        _look(plan, snapshot, source, path, stored, skipped, None)
+        # Sources inside that are read the same way end; others keep what is theirs.
+        inside = [one for one in known if path in one.path.parents and one.reading == reading]
+        plan.absorbed += inside
+        others = [one for one in known if one not in inside]
+        _look(plan, snapshot, source, path, inside, others, skipped, None)
     return plan
 
 
@@ -168,11 +193,22 @@ def plan_update(
     touched = None if changed is None else {Path(os.path.abspath(path)) for path in changed}  # noqa: PTH100
     for source in plan.sources:
         if os.path.lexists(source.path):
-            _look(plan, snapshot, source, source.path, [source], skipped, touched)
+            _look(plan, snapshot, source, source.path, [], plan.sources, skipped, touched)
         else:
             plan.unchanged |= set(_files(snapshot, [source]))
             skipped(Skipped(source.label, _GONE))
     return plan
+
+
+def _outermost(paths: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, str]]:
+    """Absolute paths and labels, each once, without those that lie in another one."""
+    given: dict[Path, str] = {}
+    for one in paths:
+        path = Path(os.path.abspath(one))  # noqa: PTH100 (resolve would follow links)
+        if not os.path.lexists(path):
+            raise InputError(text.no_such_path(one))
+        given.setdefault(path, _label(one))
+    return [(path, label) for path, label in given.items() if given.keys().isdisjoint(path.parents)]
 
 
 def source_at(snapshot: Snapshot, path: str | os.PathLike[str]) -> Source:
@@ -228,16 +264,29 @@ def _is_in(name: str, label: str) -> bool:
 
 
 def _source_of(path: Path, label: str, known: Sequence[Source], reading: Reading) -> Source:
-    """The source that a path is, or lies in if that one is read the same way; else a new one."""
+    """The source that a path is, or lies in if that one is read the same way; else a new one.
+
+    No two files may have one name. So a source inside another one is named after it, and one whose
+    label would say that it lies in another one, or the other way round, goes by its whole path.
+    """
     for one in known:
         if one.path == path:
             return Source(one.path, one.label, reading, one.number)
-    for one in known:
-        if one.path in path.parents and one.reading == reading:
-            return one
-    if any(one.label == label for one in known):
+    around = [one for one in known if one.path in path.parents]
+    if around:
+        outer = max(around, key=lambda one: len(one.path.parts))
+        if outer.reading == reading:
+            return outer
+        return Source(path, _named_in(outer, path), reading)
+    if any(_is_in(label, one.label) or _is_in(one.label, label) for one in known
+           if path not in one.path.parents):  # fmt: skip
         label = path.as_posix()
     return Source(path, label, reading)
+
+
+def _named_in(source: Source, path: Path) -> str:
+    """The name of what lies in a source."""
+    return str(PurePosixPath(source.label, text.shown(path.relative_to(source.path))))
 
 
 def _look(
@@ -245,20 +294,23 @@ def _look(
     snapshot: Snapshot,
     source: Source,
     path: Path,
-    stored_in: Sequence[Source],
+    inside: Sequence[Source],
+    others: Sequence[Source],
     skipped: Callable[[Skipped], None],
     touched: set[Path] | None,
 ) -> None:
-    """Compare the files under a path with those that were read."""
-    label = source.label
-    if path != source.path:
-        label = str(PurePosixPath(label, text.shown(path.relative_to(source.path))))
+    """Compare the files under a path with those that were read.
+
+    What sources ``inside`` have read counts as the source's own; what lies in one of the ``others``
+    below the path is that one's.
+    """
+    label = source.label if path == source.path else _named_in(source, path)
     reading = source.reading
-    stored = {
-        name: fingerprint
-        for name, fingerprint in _files(snapshot, stored_in).items()
-        if path == source.path or _is_in(name, label)
-    }
+    apart = {one.path for one in others if path in one.path.parents}
+    stored = _files(snapshot, inside)
+    for name, fingerprint in _files(snapshot, [source]).items():
+        if path == source.path or _is_in(name, label):
+            stored[name] = fingerprint
     seen: set[str] = set()
     failed: set[str] = set()
     for found in text.find(path, label, hidden=reading.hidden, ignore=reading.ignore):
@@ -267,7 +319,10 @@ def _look(
             if found.failed:
                 failed.add(found.where)
             continue
+        if found.path in apart or not apart.isdisjoint(found.path.parents):
+            continue
         if found.name in seen:
+            skipped(Skipped(found.name, "its name is shown like that of another file; rename it"))
             continue
         seen.add(found.name)
         before = stored.get(found.name)
@@ -283,7 +338,7 @@ def _look(
         if fingerprint == before:
             plan.unchanged.add(found.name)
         else:
-            plan.tasks.append(Task(source, found, fingerprint, before is None))
+            plan.tasks.append(Task(source, found, fingerprint, before))
     for name in stored:
         if name in seen:
             continue

@@ -14,9 +14,14 @@ from interlace.extras import need
 #: Changes that come within this time are taken over together.
 _TOGETHER_MS: Final = 1_000
 
+#: After this time without a change the iterator gives no paths.
+_IDLE_MS: Final = 500
+
 
 def watch(sources: Sequence[Source], own: Path, stop: Event | None) -> Iterator[set[Path]]:
-    """Return an iterator over the paths that have changed, some at a time.
+    """Return an iterator over the paths that have changed, some at a time, none now and then.
+
+    The first that it gives, changes or none, says that it has begun to watch.
 
     Parameters
     ----------
@@ -45,6 +50,8 @@ def watch(sources: Sequence[Source], own: Path, stop: Event | None) -> Iterator[
         watch_filter=concerns,
         stop_event=stop,
         debounce=_TOGETHER_MS,
+        rust_timeout=_IDLE_MS,
+        yield_on_timeout=True,
         recursive=any(one.path.is_dir() for one in sources),
     )
     return ({Path(path) for _, path in some} for some in changes)

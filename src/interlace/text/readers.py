@@ -358,10 +358,10 @@ class _Reading:
         except UnpacksTooMuch as error:
             if depth:
                 raise
-            yield Skipped(label, str(error))
+            yield Skipped(label, str(error), failed=True)
         except Exception as error:  # noqa: BLE001 (libraries raise what they like on broken files)
             why = why_not(error, label, FORMATS[format_name].title)
-            yield Skipped(label, why, failed=depth == 0)
+            yield Skipped(label, why, failed=True)
         else:
             if one is None:
                 yield Skipped(label, "nothing in it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -323,3 +324,111 @@ def test_watch_takes_over_changes_and_sees_none_of_its_own(notes, docs):
     assert [report.added for report in reports] == [0, 1]
     notes.refresh()
     assert "docs/new.txt" in notes
+
+
+def write_rows(path, *ids):
+    path.write_text("".join(json.dumps({"id": i, "text": f"Row {i}."}) + "\n" for i in ids))
+
+
+def test_a_damaged_packed_file_or_member_keeps_what_was_read(notes, docs):
+    rows = "".join(json.dumps({"id": i, "text": f"Row {i} of many."}) + "\n" for i in range(50))
+    (docs / "a.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
+    with zipfile.ZipFile(docs / "z.zip", "w") as archive:
+        archive.writestr("x.md", "A text that stays as it is in the archive.")
+        archive.writestr("y.md", "Another text.")
+    notes.index("docs")
+    n = len(notes)
+    packed = (docs / "a.jsonl.gz").read_bytes()
+    (docs / "a.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    (docs / "z.zip").write_bytes((docs / "z.zip").read_bytes().replace(b"stays", b"slays", 1))
+    report = notes.update()
+    assert {one.where for one in report.skipped} == {"docs/a.jsonl.gz", "docs/z.zip/x.md"}
+    assert report.removed == 0
+    assert len(notes) == n
+
+
+def test_sources_whose_names_would_meet_keep_apart(notes, tmp_path, monkeypatch, encoded):
+    for parent in ("x", "y"):
+        (tmp_path / parent / "docs").mkdir(parents=True)
+        (tmp_path / parent / "docs" / "a.md").write_text(f"The text of {parent}.")
+    monkeypatch.chdir(tmp_path / "x")
+    notes.index(".")
+    monkeypatch.chdir(tmp_path / "y")
+    notes.index("docs")
+    assert len(notes) == 2
+    del encoded[:]
+    assert not notes.update().has_changed
+    assert not encoded
+
+
+def test_the_innermost_source_has_a_file(notes, docs):
+    (docs / "t.csv").write_text("title,text\nfoo,hello world\n")
+    notes.index("docs")
+    notes.index("docs/t.csv", text_fields=("title",))
+    for _ in range(3):
+        assert not notes.update().has_changed
+    texts = {document.text for document in notes.get(notes.ids())}
+    assert "foo" in texts
+    assert "hello world" not in texts
+    assert len(notes) == 4
+
+
+@pytest.mark.parametrize(
+    "paths", [("docs", "docs"), ("docs", "docs/sky.md"), ("docs/sky.md", "docs")]
+)
+def test_a_path_that_comes_twice_is_one(notes, docs, paths):
+    report = notes.index(*paths)
+    assert counts(report) == (3, 0, 0, 0)
+    assert not report.skipped
+    assert [source.label for source in notes.sources()] == ["docs"]
+    assert counts(notes.update()) == (0, 0, 3, 0)
+
+
+def test_what_is_stored_of_an_unfinished_file_goes_with_it(notes, docs, monkeypatch):
+    write_rows(docs / "many.jsonl", *range(100))
+    monkeypatch.setattr("interlace.collection.folders.BATCH_TOKENS", 20)
+
+    def stop(stage, done, total):
+        if stage == "read" and len(notes._store.snapshot().ids_of_file("docs/many.jsonl")) > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        notes.index("docs", progress=stop)
+    notes.refresh()
+    assert len(notes) > 20
+    (docs / "many.jsonl").unlink()
+    report = notes.update()
+    assert report.removed > 20
+    assert len(notes) == 3
+
+
+def test_a_record_that_was_in_the_way_of_another_lets_it_in_when_it_goes(notes, docs):
+    write_rows(docs / "a.jsonl", "X")
+    write_rows(docs / "b.jsonl", "X", "Y")
+    notes.index("docs")
+    assert [one.where for one in notes.update().skipped] == ["docs/b.jsonl, line 1"]
+    (docs / "a.jsonl").unlink()
+    notes.update()
+    assert {"X", "Y"} <= set(notes.ids())
+    assert notes.search("Row X", k=1)[0].file == "docs/b.jsonl"
+    assert counts(notes.update()) == (0, 0, 4, 0)
+
+
+def test_metadata_are_those_of_the_file(notes, docs):
+    rows = docs / "rows.jsonl"
+    rows.write_text('{"id": 1, "text": "x y", "tag": "secret"}\n')
+    notes.index("docs")
+    rows.write_text('{"id": 1, "text": "x y"}\n')
+    notes.update()
+    assert notes.get([1])[0].metadata == {}
+
+
+def test_a_source_inside_that_had_another_name_goes_when_it_is_taken_over(notes, docs, monkeypatch):
+    monkeypatch.chdir(docs)
+    notes.index("deep/er")
+    monkeypatch.chdir(docs.parent)
+    notes.index("docs")
+    assert [source.label for source in notes.sources()] == ["docs"]
+    assert len(notes) == 3
+    assert notes.forget("docs") == 3
+    assert len(notes) == 0

@@ -340,7 +340,7 @@ def test_what_is_wrong_with_a_file_in_a_file_stops_nothing(reader):
     reader(members("a.txt", "b.pdf", "c.txt"), "zip")
     reader(broken, "pdf")
     write("x.zip")
-    assert read_all("x.zip")[1] == Skipped("x.zip/b.pdf", "cannot be read as PDF (bad)")
+    assert read_all("x.zip")[1] == Skipped("x.zip/b.pdf", "cannot be read as PDF (bad)", True)
     assert outcome("x.zip")[::2] == ["x.zip/a.txt", "x.zip/c.txt"]
 
 
@@ -384,7 +384,7 @@ def test_what_unpacks_to_too_much_is_cut_off(reader):
     reader(through, "zip")
     write("a.gz")
     assert read_all("a.gz") == [
-        Skipped("a.gz", "unpacks to too much, over 200 times its size; unpack it yourself")
+        Skipped("a.gz", "unpacks to too much, over 200 times its size; unpack it yourself", True)
     ]
 
 
