@@ -11,7 +11,7 @@ from email.header import decode_header, make_header
 from email.message import EmailMessage, Message
 from email.parser import BytesParser
 from email.utils import parsedate_to_datetime
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from interlace.errors import InputError
 from interlace.text.encodings import decode
@@ -22,7 +22,18 @@ from interlace.text.reasons import BLANK, EMPTY, why_not
 from interlace.text.records import Fields
 from interlace.types import Document, Skipped
 
-_POLICY: Final = policy.default.clone(message_factory=EmailMessage)
+#: Longer headers are cut: the library takes time and memory of the square of their length.
+_HEADER_LENGTH_MAX: Final = 4_096
+
+
+class _Policy(policy.EmailPolicy):
+    """What the library parses headers with, also those that it reads itself."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return super().header_fetch_parse(name, value[:_HEADER_LENGTH_MAX])
+
+
+_POLICY: Final = _Policy(message_factory=EmailMessage)
 _BLOCK_BYTES: Final = 2**20
 _QUOTED: Final = re.compile(rb">+From ")
 #: Larger mails of a mailbox would fill the memory.
@@ -248,6 +259,7 @@ def _date(text: str) -> str:
 def _header(part: Message, name: str) -> str:
     """Return a header in one line, decoded as far as it can be."""
     raw = next((str(value) for key, value in part.raw_items() if key.lower() == name), "")
+    raw = raw[:_HEADER_LENGTH_MAX]
     if any("\ud800" <= character <= "\udfff" for character in raw):
         # Bytes that are no ASCII, which no mail should have there and many have.
         data = raw.encode("utf-8", "surrogateescape")
