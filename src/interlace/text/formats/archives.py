@@ -6,16 +6,27 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, Final
 
 from interlace.errors import InputError
 from interlace.text.formats import Member
 from interlace.text.records import Fields
+from interlace.text.streams import Budget
 from interlace.types import Skipped
+
+#: Long names and other headers of a tar, which are read whole.
+_HEADER_BYTES_MAX: Final = 2**20
+
+_GZIP: Final = b"\x1f\x8b\x08"
+_BZIP2: Final = re.compile(rb"BZh[1-9]1AY&SY")
+_XZ: Final = (b"\xfd7zXZ\0", b"\x5d\0\0")
+_MAGIC_BYTES: Final = 10
 
 
 def read_gzip(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Member]:
@@ -74,14 +85,45 @@ def read_tar(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Member]:
         When it is no tar, or damaged.
     """
     try:
-        with tarfile.open(fileobj=stream, mode="r|*") as archive:
+        with tarfile.open(fileobj=_unpacked(stream), mode="r|", tarinfo=_TarInfo) as archive:
             for info in archive:
                 if info.isreg() and not _is_clutter(info.name):
                     member = archive.extractfile(info)
                     assert member is not None
                     yield Member(info.name, member)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise InputError(f"damaged, or no tar ({error}): {name}.") from None
+
+
+class _TarInfo(tarfile.TarInfo):
+    """A header of a tar; one that would fill the memory is damage."""
+
+    def _proc_gnulong(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        self._check_size()
+        return super()._proc_gnulong(archive)  # type: ignore[misc,no-any-return]
+
+    def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        self._check_size()
+        return super()._proc_pax(archive)  # type: ignore[misc,no-any-return]
+
+    def _check_size(self) -> None:
+        if self.size > _HEADER_BYTES_MAX:
+            # A HeaderError behind the first file would pass for the end of the archive.
+            raise tarfile.ReadError(f"a header of over {_HEADER_BYTES_MAX >> 20} MiB")
+
+
+def _unpacked(stream: IO[bytes]) -> IO[bytes]:
+    """Return the tar in a stream, packed or not, which cannot unpack without end."""
+    budget = Budget()
+    packed = budget.packed(stream)
+    first = packed.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]
+    if first.startswith(_GZIP):
+        return budget.unpacked(gzip.GzipFile(fileobj=packed))  # type: ignore[arg-type]
+    if _BZIP2.match(first):
+        return budget.unpacked(bz2.BZ2File(packed))
+    if first.startswith(_XZ):
+        return budget.unpacked(lzma.LZMAFile(packed))
+    return packed
 
 
 def _without_suffix(name: str) -> str:
