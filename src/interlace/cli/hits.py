@@ -25,15 +25,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 import interlace
+from interlace.cli import output
 from interlace.collection import Snippet, snippet
 from interlace.types import Explanation, Hit, Hits
 
@@ -41,6 +43,10 @@ from interlace.types import Explanation, Hit, Hits
 WIDTH: Final = 240
 
 _N_LINES: Final = 3
+#: Columns of the place in a table.
+_PLACE_WIDTH: Final = 36
+#: In fewer columns a heading says nothing.
+_HEADING_LEAST: Final = 8
 _MARKED: Final = "bold"
 
 Cut = Callable[[int], Snippet]
@@ -125,43 +131,83 @@ def for_people(some: Iterable[Shown], *, full: bool = False) -> Group:
 
 
 def _block(one: Shown, full: bool) -> Group:
-    head = Text.assemble(
-        (f"{one.hit.rank:>3}  ", "dim"), (f"{one.hit.mean_score:.3f}  ", "bold green"), _place(one)
-    )
-    head.no_wrap, head.overflow = True, "ellipsis"
-    return Group(head, Padding(_Whole(one) if full else _Piece(one), (0, 0, 1, 5)))
+    return Group(_Head(one), Padding(_Whole(one) if full else _Piece(one), (0, 0, 1, 5)))
 
 
-def _place(one: Shown) -> Text:
-    """Where it is: file and line or page, or the document's id; and the headings above."""
+class _Head:
+    """The line above a hit's text: rank, score and as much of the place as there is room for."""
+
+    def __init__(self, one: Shown) -> None:
+        self._one = one
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        hit = self._one.hit
+        head = Text.assemble((f"{hit.rank:>3}  ", "dim"), (f"{hit.mean_score:.3f}  ", "bold green"))
+        head.append_text(_place(self._one, max(1, options.max_width - head.cell_len)))
+        head.no_wrap, head.overflow = True, "ellipsis"
+        yield head
+
+
+def _place(one: Shown, room: int) -> Text:
+    """Where it is: file and line or page, or the document's id; and the headings above.
+
+    Where there is no room for all, the end of the path and the last headings stay.
+    """
     hit = one.hit
-    parts: list[tuple[str, str]] = []
+    path = _clean(str(hit.id) if hit.file is None else _from_here(hit.file))
+    after: list[tuple[str, str]] = []
     if hit.file is None:
-        parts.append((_clean(str(hit.id)), "bold cyan"))
         if hit.passage:
-            parts.append((f"  passage {hit.passage}", "dim"))
+            after.append((f"  passage {hit.passage}", "dim"))
     else:
-        parts.append((_clean(hit.file), "bold cyan"))
         if one.line is not None:
-            parts.append((f":{one.line}", "cyan"))
+            after.append((f":{one.line}", "cyan"))
         if hit.page is not None:
-            parts.append((f" p. {hit.page}", "cyan"))
+            after.append((f" p. {hit.page}", "cyan"))
         if not _is_whole_file(hit):
-            parts.append((f"  {_clean(str(hit.id))}", "bold"))
-    if hit.headings:
-        parts.append((f"  {' › '.join(map(_clean, hit.headings))}", "dim"))
-    return Text.assemble(*parts)
+            after.append((f"  {_clean(str(hit.id))}", "bold"))
+    headings = [_clean(heading) for heading in hit.headings]
+    rest = Text.assemble(*after)
+    least = min(cell_len(f"  … › {headings[-1]}"), room // 3) if headings else 0
+    path = _end_of(path, max(1, room - least - rest.cell_len))
+    place = Text.assemble((path, "bold cyan"), rest)
+    return place.append(_last_of(headings, room - place.cell_len), "dim")
+
+
+def _from_here(file: str) -> str:
+    return output.short(Path(file)) if Path(file).is_absolute() else file
+
+
+def _end_of(path: str, room: int) -> str:
+    """A path, cut on the left to fit: at a slash if one is near."""
+    if cell_len(path) <= room:
+        return path
+    while path and cell_len(path) >= room:
+        path = path[1:]
+    _, slash, name = path.partition("/")
+    return f"…/{name}" if slash and name else f"…{path}"
+
+
+def _last_of(headings: list[str], room: int) -> str:
+    """Headings behind a place, without the first ones where there is no room for them."""
+    for first in range(len(headings)):
+        shown = "  " + " › ".join(["…"] * bool(first) + headings[first:])
+        if cell_len(shown) <= room:
+            return shown
+    if not headings or room < _HEADING_LEAST:
+        return ""
+    return f"  {set_cell_size(headings[-1], room - 3).rstrip()}…"
 
 
 def table(hits: Iterable[Hit]) -> Table:
     """Lay hits out a line each, as much of the passage as fits."""
     some = list(hits)
-    places = [_place(Shown(hit)) for hit in some]
+    places = [_place(Shown(hit), _PLACE_WIDTH) for hit in some]
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
     grid.add_column(style="dim", width=3)
     grid.add_column(style="bold green", width=5)
-    widest = max((len(place) for place in places), default=0)
-    grid.add_column(no_wrap=True, overflow="ellipsis", width=min(widest, 36))
+    widest = max((place.cell_len for place in places), default=0)
+    grid.add_column(no_wrap=True, overflow="ellipsis", width=widest)
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for hit, place in zip(some, places, strict=True):
         text = " ".join(_clean(hit.text[:800]).split())

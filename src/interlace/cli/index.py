@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from time import perf_counter
@@ -11,9 +12,10 @@ from typing import Annotated, Any
 import typer
 
 import interlace
+from interlace import files as disk
 from interlace.cli import bars, options, places, reports, settings, update
 from interlace.collection import IndexReport
-from interlace.errors import InputError, SettingsError
+from interlace.errors import InputError, InterlaceError, SettingsError
 from interlace.extras import need
 
 
@@ -113,7 +115,7 @@ def command(
         )
     started = perf_counter()
     report = IndexReport()
-    with _collection(place, chosen, asked) as collection:
+    with _kept_if_filled(place), _collection(place, chosen, asked) as collection:
         with update.interruptible(collection), bars.metering("indexing", silent=json) as meter:
             if paths:
                 report = collection.index(
@@ -172,6 +174,38 @@ def _add(report: IndexReport, added: Any) -> None:
         have, more = getattr(report, field.name), getattr(added, field.name)
         if type(have) is type(more):
             setattr(report, field.name, have + more)
+
+
+@contextmanager
+def _kept_if_filled(path: Path) -> Iterator[None]:
+    """Remove a collection again that was made in here, when an error left it empty."""
+    was_there, was_folder = places.is_collection(path), path.is_dir()
+    try:
+        yield
+    except InterlaceError:
+        if not was_there and places.is_collection(path) and _is_empty(path):
+            _remove_inside(path)
+            if not was_folder:
+                disk.remove_folder(path)
+        raise
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        with interlace.open(path) as collection:
+            return not len(collection)
+    except InterlaceError:
+        return False  # what cannot be read may hold something
+
+
+def _remove_inside(folder: Path) -> None:
+    for name in disk.names(folder):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            _remove_inside(path)
+            disk.remove_folder(path)
+        else:
+            disk.remove(path)
 
 
 def _collection(

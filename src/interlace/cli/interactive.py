@@ -140,7 +140,9 @@ def _prompt() -> str:
 
 
 def _obey(asking: Asking, line: str, is_person: bool) -> None:
-    if line.startswith(":"):
+    if is_person and line in ("help", "?"):
+        _help()
+    elif line.startswith(":"):
         word, _, argument = line[1:].partition(" ")
         _command(asking, word, argument.strip())
     elif line.isdecimal() and line.isascii():

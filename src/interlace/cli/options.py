@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from interlace.cli import places
+from interlace.cli import output, places
+from interlace.collection import Collection
+from interlace.errors import InputError
 
 #: As Python writes an int of at most 64 bits: 007, --5 and twenty digits are names.
 _WHOLE_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -147,8 +149,21 @@ AsJson: TypeAlias = Annotated[
 ]
 
 
-def typed_ids(known: Container[object], ids: list[str] | None) -> list[str | int] | None:
-    """Take ids from the command line: a whole number means an int unless a str is stored so."""
+def typed_ids(known: Collection, ids: list[str] | None) -> list[str | int] | None:
+    """Take ids from the command line: a whole number means an int unless a str is stored so.
+
+    Raises
+    ------
+    InputError
+        For an id that no document has.
+    """
     if ids is None:
         return None
-    return [int(id_) if id_ not in known and _WHOLE_NUMBER.fullmatch(id_) else id_ for id_ in ids]
+    typed = [int(id_) if id_ not in known and _WHOLE_NUMBER.fullmatch(id_) else id_ for id_ in ids]
+    for id_ in typed:
+        if id_ not in known:
+            raise InputError(
+                f"no such document: id {id_!r}. `interlace search {output.short(known.path)} …` "
+                "shows ids."
+            )
+    return typed

@@ -40,7 +40,12 @@ def complain(error: BaseException) -> None:
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
         message = f"{error.strerror}{where}. {_remedy(error)}"
-    to_side().print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    aside(Text.assemble(("error: ", "bold red"), message))
+
+
+def aside(text: Text) -> None:
+    """Print on standard error: broken between words on a terminal, else on one line."""
+    to_side().print(text, soft_wrap=not sys.stderr.isatty())
 
 
 def _remedy(error: OSError) -> str:
@@ -54,7 +59,7 @@ def _remedy(error: OSError) -> str:
 def note(*lines: str) -> None:
     """Print remarks on standard error."""
     for line in lines:
-        to_side().print(Text.assemble(("note: ", "yellow"), line), soft_wrap=True)
+        aside(Text.assemble(("note: ", "yellow"), line))
 
 
 def facts(rows: Mapping[str, Any]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -20,6 +21,11 @@ from interlace.types import Skipped
 #: Names shown for one reason, and reasons shown.
 _N_NAMES: Final = 3
 _N_REASONS: Final = 8
+
+#: What differs between reasons of one kind.
+_QUOTED: Final = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
+_BRACKETS: Final = re.compile(r" ?\([^()]*\)")
+_NUMBER: Final = re.compile(r"(?<![\w.])-?\d+(?:[.,]\d+)*\b")
 
 
 def as_json(
@@ -64,8 +70,9 @@ def show(
 
 def show_change(report: IndexReport, skipped: Iterable[Skipped]) -> None:
     """Print one line about files that have just changed, and what of them was not read."""
-    parts = [*_files(report), *_documents(report)] or ["nothing to do"]
-    line = Text.assemble((strftime("%H:%M:%S  "), "dim"), ", ".join(parts))
+    labelled = {"files": ", ".join(_files(report)), "documents": ", ".join(_documents(report))}
+    parts = [f"{label} {figures}" for label, figures in labelled.items() if figures]
+    line = Text.assemble((strftime("%H:%M:%S  "), "dim"), "; ".join(parts) or "nothing to do")
     output.to_people().print(line, soft_wrap=True)
     for one in skipped:
         output.note(f"{'not read' if one.failed else 'left out'}: {one}")
@@ -150,7 +157,7 @@ def show_skipped(report: IndexReport, *, everything: bool = False) -> None:
     if everything:
         for one in report.skipped:
             line = Text.assemble(("not read: ", "yellow"), one.where, (f": {one.why}", "dim"))
-            side.print(line, soft_wrap=True)
+            output.aside(line)
         if report.n_skipped > len(report.skipped):
             output.note(f"and {report.n_skipped - len(report.skipped):,} more.")
         return
@@ -177,7 +184,7 @@ def _by_reason(some: Iterable[Skipped]) -> Table:
     table.add_column(style="dim", overflow="fold")
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
     for kind, members in ordered[:_N_REASONS]:
-        why = members[0].why if len(members) == 1 else kind
+        why = members[0].why if len({one.why for one in members}) == 1 else kind
         names = ", ".join(one.where for one in members[:_N_NAMES])
         more = ", …" if len(members) > _N_NAMES else ""
         table.add_row(f"{len(members):,}", why, names + more)
@@ -187,5 +194,13 @@ def _by_reason(some: Iterable[Skipped]) -> Table:
 
 
 def _kind(why: str) -> str:
-    """A reason without what is special to one file: what stands before a colon or in brackets."""
-    return why.partition(": ")[0].partition(" (")[0] if "no reader" not in why else why
+    """A reason without what is special to one file.
+
+    That is what is in quotes or brackets, numbers, and what stands after a colon.
+    """
+    if "no reader" in why:
+        return why
+    kind = _QUOTED.sub("…", why)
+    while (shorter := _BRACKETS.sub("", kind)) != kind:  # from the innermost
+        kind = shorter
+    return _NUMBER.sub("…", kind.partition(": ")[0].partition(" (")[0])

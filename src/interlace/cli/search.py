@@ -8,6 +8,7 @@ import typer
 
 import interlace
 from interlace.cli import interactive, options, settings
+from interlace.errors import SettingsError
 
 
 def command(
@@ -50,6 +51,8 @@ def command(
 
     A hit's score is the mean cosine of the query's tokens: 1 is a perfect match.
     """
+    if snippets and not json:
+        raise SettingsError("--snippets is for machines, so it needs --json. Add it.")
     chosen = settings.load(k=k, effort=effort, n_threads=n_threads)
     with interlace.open(path, n_threads=chosen.n_threads) as collection:
         asking = interactive.Asking(

@@ -172,7 +172,7 @@ def test_watching_says_what_changed_until_it_is_interrupted(run, tmp_path, monke
     monkeypatch.setattr(interlace.Collection, "watch", watch)
     ran = run("index", "docs", "--to", "x.lace", "--watch")
     assert ran.code == 0
-    assert re.search(r"\d\d:\d\d:\d\d  1 new, 1 unchanged, 1 added", ran.out)
+    assert re.search(r"\d\d:\d\d:\d\d  files 1 new, 1 unchanged; documents 1 added", ran.out)
     assert "watching 1 source" in ran.err
     assert ran.err.count("left out: docs/c.mp3") == 1
     (docs / "b.txt").unlink()

@@ -128,3 +128,42 @@ def test_fields_for_machines():
         "text": "The moon.", "metadata": {"x": [1]},
         "snippet": {"text": "The moon.", "start": 5, "end": 14, "marks": ((4, 8),)},
     }  # fmt: skip
+
+
+LONG = "docs/reference/of/everything/that/ever/was/mustache CHANGELOG.md"
+
+
+@pytest.mark.parametrize(
+    ("width", "fields", "place"),
+    [
+        (60, {"id": LONG, "file": LONG}, "…/that/ever/was/mustache CHANGELOG.md:146"),
+        (40, {"id": LONG, "file": LONG}, "…/mustache CHANGELOG.md:146"),
+        (28, {"id": LONG, "file": LONG}, "…HANGELOG.md:146"),
+        (40, {"id": "a.md", "file": "a.md", "headings": ("First of all", "Then", "Last")},
+         "a.md:146  … › Then › Last"),
+        (40, {"id": "a.md", "file": "a.md", "headings": ("A", "A heading of great length, too")},
+         "a.md:146  A heading of grea…"),
+    ],
+)  # fmt: skip
+def test_a_narrow_terminal_keeps_the_end_of_the_path_and_the_line(width, fields, place):
+    first = printed([hits.Shown(hit("Words.", line=146, **fields))], width=width).splitlines()[0]
+    assert cell_len(first.rstrip()) <= width
+    assert first.rstrip() == f"  1  0.500  {place}"
+
+
+@pytest.mark.parametrize("width", range(16, 130, 3))
+@pytest.mark.parametrize("path", [LONG, "/" + "月" * 70 + ".md", "a" * 90])
+def test_a_place_has_its_line_and_fits_whatever_the_width(path, width):
+    fields = {"id": path, "file": path, "line": 14, "headings": ("月亮" * 9, "奶酪" * 9)}
+    first = printed([hits.Shown(hit("Words.", **fields))], width=width).splitlines()[0]
+    assert cell_len(first.rstrip()) <= width
+    assert width < 17 or ":14" in first
+
+
+def test_a_path_below_the_working_directory_is_shown_from_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    below = str(tmp_path / "docs" / "a.md")
+    assert "  docs/a.md:3" in printed([hits.Shown(hit("Words.", id=below, file=below, line=3))])
+    assert "  /far/a.md:3" in printed(
+        [hits.Shown(hit("Words.", id="/far/a.md", file="/far/a.md", line=3))]
+    )

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 import interlace
+from interlace.errors import InputError
 
 
 @pytest.fixture
@@ -211,3 +212,42 @@ def test_the_real_command(place):
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.strip() == "error: no such file or folder: dosc. Did you mean docs/?"
+
+
+def test_nothing_to_index_leaves_no_new_collection_behind(place, run_here):
+    for source in ("empty", "songs"):
+        assert run_here("index", source, "--to", "x.lace").code == 2
+        assert not (place / "x.lace").exists()
+    (place / "x.lace").mkdir()
+    assert run_here("index", "empty", "--to", "x.lace").code == 2
+    assert list((place / "x.lace").iterdir()) == []  # the folder is the user's
+
+
+def test_nothing_to_index_keeps_a_collection_that_was_there(place, run_here, encoder):
+    interlace.create("bare.lace", model=encoder).close()
+    for collection, n in (("bare.lace", 0), ("notes.lace", 1)):
+        assert run_here("index", "empty", "--to", collection).code == 2
+        assert run_here("info", collection, "--json").records[0]["n_documents"] == n
+
+
+def test_an_error_keeps_what_was_stored_before_it(place, run_here, monkeypatch):
+    def stops(self, *_, **__):
+        self.add(["one"])
+        raise InputError("the second is wrong")
+
+    monkeypatch.setattr(interlace.Collection, "index", stops)
+    assert run_here("index", "docs", "--to", "x.lace").code == 2
+    assert run_here("info", "x.lace", "--json").records[0]["n_documents"] == 1
+
+
+def test_an_id_that_is_not_there_says_where_ids_are_shown(place, run_here):
+    for words in (["search", "notes.lace", "x", "--ids"], ["explain", "notes.lace", "x", "--id"]):
+        for id_ in ("moon", "9", "9" * 19):
+            ran = run_here(*words, id_)
+            assert ran.code == 2
+            assert "`interlace search notes.lace …` shows ids." in ran.err
+
+
+def test_snippets_need_json(place, run_here):
+    ran = run_here("search", "notes.lace", "x", "--snippets")
+    assert (ran.code, "it needs --json" in ran.err) == (2, True)
