@@ -250,7 +250,7 @@ def _of_record(record: object, fields: Fields, where: str) -> Document:
     if not names and not text:
         raise InputError(f"no text: {where}. Add the key 'text' (it may be an empty string).")
     id_ = None if id_ is None or id_ == "" else id_
-    return checked(Document(text, id_, {**_jsonable(rest), **own}), where)
+    return checked(Document(text, id_, _jsonable({**rest, **own})), where)
 
 
 def _id_field(record: Mapping[str, Any], fields: Fields, where: str) -> str | None:
@@ -289,14 +289,20 @@ def _rendered(value: object, depth: int = 0) -> str:
     return str(value)
 
 
-def _jsonable(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that JSON has no kind for as text: dates of Parquet, say."""
-    return {str(name): _plain_or_text(value) for name, value in record.items()}
+def _jsonable(record: Mapping[Any, Any], depth: int = 1) -> dict[str, Any]:
+    """Values that JSON has no kind for as text, not-a-number as null: those of Parquet, say."""
+    return {str(name): _plain_or_text(value, depth) for name, value in record.items()}
 
 
-def _plain_or_text(value: Any) -> Any:
-    if isinstance(value, (str, bool, int, float, Mapping, list)) or value is None:
+def _plain_or_text(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, (str, bool, int)) or depth > _DEPTH_MAX:
         return value
+    if isinstance(value, float):
+        return None if math.isnan(value) else value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return _jsonable(value, depth + 1)
+    if isinstance(value, (list, tuple)):
+        return [_plain_or_text(item, depth + 1) for item in value]
     if isinstance(value, bytes):
         return value.hex()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

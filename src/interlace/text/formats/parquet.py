@@ -8,6 +8,7 @@ from typing import IO, Final
 
 from interlace.errors import InputError
 from interlace.extras import need
+from interlace.text.reasons import EMPTY
 from interlace.text.records import Fields, read_record
 from interlace.types import Document, Skipped
 
@@ -26,8 +27,12 @@ def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Sk
     """
     parquet = need("pyarrow.parquet", extra="documents")
     arrow = need("pyarrow", extra="documents")
+    data = stream.read()
+    if not data:
+        yield Skipped(name, EMPTY)
+        return
     try:
-        table = parquet.ParquetFile(io.BytesIO(stream.read()))
+        table = parquet.ParquetFile(io.BytesIO(data))
     except arrow.ArrowInvalid as error:
         raise InputError(f"no Parquet, or damaged ({error}): {name}.") from None
     number = 0
