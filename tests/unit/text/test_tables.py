@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlace.errors import InputError
-from interlace.text.formats import delimited, json_file, jsonl, parquet
+from interlace.text.formats import delimited, json_file, jsonl, parquet, plain
 from interlace.text.records import Fields, identify
 from interlace.types import Document, Skipped
 
@@ -194,6 +194,15 @@ def test_what_is_no_table_is_a_text(shared_data):
     data = file(shared_data, "tables/zone1970.tab")
     assert texts(delimited.read_tsv, data) == [data.decode()]
     assert texts(delimited.read_tsv, b"just\nlines\n") == ["just\nlines\n"]
+
+
+def test_a_huge_text_that_is_no_table_comes_in_parts(monkeypatch):
+    monkeypatch.setattr(plain, "PART_CHARACTERS", 1_000)
+    data = "".join(f"line {n}\n" for n in range(1_000))
+    documents = read(delimited.read_tsv, data.encode())
+    assert "".join(one.text for one in documents) == data
+    assert [one.line for one in documents] == [int(one.text.split()[1]) + 1 for one in documents]
+    assert max(len(one.text) for one in documents) <= 1_000
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ from itertools import chain, islice
 from typing import IO, Final
 
 from interlace.text.encodings import lines
+from interlace.text.formats.plain import documents
 from interlace.text.records import Fields, read_record
 from interlace.types import Document, Skipped
 
@@ -66,8 +67,7 @@ def read_tsv(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document 
     n_comments = next((i for i, (_, line) in enumerate(sample) if not line.startswith("#")), 0)
     rows = [_columns(line) for _, line in sample[n_comments:] if line.strip()]
     if rows and not _is_table(rows):
-        whole = "".join(line for _, line in chain(sample, source))
-        yield Document(whole, line=1)
+        yield from documents((line for _, line in chain(sample, source)), name)
         return
     body = chain(sample[n_comments:], source)
     if rows and len(rows[0]) == 2 and not _has_text(rows[0]) and not (fields.id or fields.text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Final
 
 from interlace.text.encodings import blocks
@@ -26,27 +26,30 @@ def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Sk
     InputError
         When it is no text.
     """
-    yield from _read(stream, name, None)
+    yield from documents(blocks(stream, name), name)
 
 
 def read_markdown(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Skipped]:
     """Yield a Markdown text as it stands."""
-    yield from _read(stream, name, "markdown")
+    yield from documents(blocks(stream, name), name, "markdown")
 
 
 def read_rst(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Skipped]:
     """Yield a reStructuredText as it stands."""
-    yield from _read(stream, name, "rst")
+    yield from documents(blocks(stream, name), name, "rst")
 
 
 def read_code(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Skipped]:
     """Yield source code as it stands; its name tells the language."""
-    yield from _read(stream, name, syntax_of(name))
+    yield from documents(blocks(stream, name), name, syntax_of(name))
 
 
-def _read(stream: IO[bytes], name: str, syntax: str | None) -> Iterator[Document | Skipped]:
+def documents(
+    pieces: Iterable[str], name: str, syntax: str | None = None
+) -> Iterator[Document | Skipped]:
+    """Yield a text, given piece by piece, as a document, or a huge one as several."""
     line, n_characters, is_blank = 1, 0, True
-    for part in _parts(stream, name):
+    for part in _parts(pieces):
         n_characters += len(part)
         if not part.isspace():
             is_blank = False
@@ -56,12 +59,12 @@ def _read(stream: IO[bytes], name: str, syntax: str | None) -> Iterator[Document
         yield Skipped(name, BLANK if n_characters else EMPTY)
 
 
-def _parts(stream: IO[bytes], name: str) -> Iterator[str]:
+def _parts(pieces: Iterable[str]) -> Iterator[str]:
     waiting: list[str] = []
     n_characters = 0
-    for block in blocks(stream, name):
-        waiting.append(block)
-        n_characters += len(block)
+    for piece in pieces:
+        waiting.append(piece)
+        n_characters += len(piece)
         if n_characters > PART_CHARACTERS:
             text = "".join(waiting)
             while len(text) > PART_CHARACTERS:
