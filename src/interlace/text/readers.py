@@ -330,7 +330,7 @@ class _Reading:
             yield Skipped(label, why)
             return
         n_unnamed = 0
-        for one in self._contents(stream, label, format_name or "text", depth):
+        for one in self._contents(stream, label, format_name or "text", depth, name):
             if isinstance(one, Document) and one.id is None:
                 n_unnamed += 1
                 yield replace(one, id=label if n_unnamed == 1 else f"{label}#{n_unnamed}")
@@ -343,12 +343,14 @@ class _Reading:
                 yield one
 
     def _contents(
-        self, stream: IO[bytes], label: str, format_name: str, depth: int
+        self, stream: IO[bytes], label: str, format_name: str, depth: int, name: str = ""
     ) -> Iterator[Document | Skipped]:
         one = None
         names: Counter[str] = Counter()
+        # All layers of a packed file have one label; what is in them is told by what they drop.
+        called = name if FORMATS[format_name].is_layer and name else label
         try:
-            for one in _reader(format_name)(stream, label, self._fields):
+            for one in _reader(format_name)(stream, called, self._fields):
                 if isinstance(one, Member):
                     yield from self._member(one, label, format_name, depth + 1, names)
                 elif isinstance(one, Document):

@@ -623,3 +623,9 @@ def test_reading_is_lazy_and_closes_what_it_opened(monkeypatch):
     assert len(opened) == 1
     documents.close()
     gc.collect()  # a file left open is a warning, and so an error
+
+
+def test_a_file_packed_twice_is_read():
+    path = write("x.txt.gz.gz", gzip.compress(gzip.compress(b"packed twice")))
+    (document,) = text.read(path)
+    assert (document.text, document.file) == ("packed twice", str(path))
