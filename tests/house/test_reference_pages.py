@@ -248,8 +248,8 @@ def limits() -> dict[str, str]:
         ),
         "files in files in files": f"{constant('text.readers._DEPTH_MAX')} deep",
         "what a file may unpack to": (
-            f"{constant('text.streams._UNPACKED_BYTES_FREE') // 2**20} MiB, and "
-            f"{constant('text.streams._UNPACKED_FACTOR')} bytes"
+            f"{constant('text.streams.UNPACKED_BYTES_FREE') // 2**20} MiB, and "
+            f"{constant('text.streams.UNPACKED_FACTOR')} bytes"
         ),
         "ignore file": f"its first {constant('text.folders._IGNORE_BYTES_MAX'):,} bytes",
         "changes taken over together by `--watch`": (
@@ -275,8 +275,12 @@ def limits() -> dict[str, str]:
             f"{constant('store.compaction.DEAD_SHARE_MAX') * 100:.0f} %"
         ),
         "text kept, and read, together": f"{constant('store.rows.PART'):,} characters",
-        "one commit of `add` and `index`": (
+        "one commit of `add`": (
             f"{constant('collection.batches.BATCH_TOKENS'):,} tokens, or "
+            f"{constant('collection.batches.BATCH_BYTES') // 2**20} MiB"
+        ),
+        "one commit of `index` and `update`": (
+            f"{constant('collection.folders.BATCH_TOKENS'):,} tokens, or "
             f"{constant('collection.batches.BATCH_BYTES') // 2**20} MiB"
         ),
         "memory for what a write buffers": f"{default(create, 'memory_bytes_max') // 2**20} MiB",

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import PurePosixPath
 from typing import Final
 
 from interlace import text
@@ -18,7 +17,15 @@ from interlace.collection.batches import (
     hash_of,
 )
 from interlace.collection.changes import AddReport, Changes
-from interlace.collection.planning import PARTLY, UNFINISHED, Plan, Source, Task, options_of
+from interlace.collection.planning import (
+    PARTLY,
+    UNFINISHED,
+    Plan,
+    Source,
+    Task,
+    options_of,
+    with_parents,
+)
 from interlace.errors import InputError, InterlaceError
 from interlace.progress import Progress, silent
 from interlace.store import Known
@@ -302,17 +309,12 @@ class _Run:
         """Another file that has a document of this id, if it is as it should be by now."""
         if known is None or known.file is None or known.file == entry.document.file:
             return None
-        return None if self._settled.isdisjoint(_with_parents(known.file)) else known.file
+        return None if self._settled.isdisjoint(with_parents(known.file)) else known.file
 
 
 def _where(document: Document) -> str:
     line = "" if document.line is None else f", line {document.line}"
     return f"{document.file}{line}"
-
-
-def _with_parents(name: str) -> list[str]:
-    """A file's name, and those of the archives and folders that it lies in."""
-    return [name, *map(str, PurePosixPath(name).parents)]
 
 
 class _Workload:

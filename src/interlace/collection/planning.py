@@ -342,7 +342,7 @@ def _look(
     for name in stored:
         if name in seen:
             continue
-        if failed.isdisjoint(_with_parents(name)):
+        if failed.isdisjoint(with_parents(name)):
             plan.gone.append(name)
         else:  # nobody could look
             plan.unchanged.add(name)
@@ -356,7 +356,8 @@ def _files(snapshot: Snapshot, sources: Iterable[Source]) -> dict[str, str]:
     return stored
 
 
-def _with_parents(name: str) -> list[str]:
+def with_parents(name: str) -> list[str]:
+    """A file's name, and those of the archives and folders that it lies in."""
     return [name, *map(str, PurePosixPath(name).parents)]
 
 

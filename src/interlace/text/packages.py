@@ -14,9 +14,7 @@ from urllib.parse import unquote
 from interlace.errors import InputError
 from interlace.extras import need
 from interlace.text.about import about
-
-_UNPACKED_BYTES_FREE: Final = 64 * 2**20
-_UNPACKED_FACTOR: Final = 200
+from interlace.text.streams import UNPACKED_BYTES_FREE, UNPACKED_FACTOR
 
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: Old office formats, which share a container with the encrypted new ones.
@@ -67,9 +65,9 @@ class Package:
             is_encrypted = any(part.flag_bits & 1 for part in parts.infolist())
         if is_encrypted:
             raise InputError(f"encrypted: {name}. Save a copy without password.")
-        if sum(self._sizes.values()) > _UNPACKED_BYTES_FREE + _UNPACKED_FACTOR * len(self.data):
+        if sum(self._sizes.values()) > UNPACKED_BYTES_FREE + UNPACKED_FACTOR * len(self.data):
             raise InputError(
-                f"unpacks to too much, over {_UNPACKED_FACTOR} times its size: {name}. "
+                f"unpacks to too much, over {UNPACKED_FACTOR} times its size: {name}. "
                 "Unpack it yourself."
             )
 

@@ -14,8 +14,8 @@ from interlace.errors import InputError
 _BUFFER_BYTES: Final = 2**16
 
 #: What may be unpacked: so much, and so many bytes for each byte of the file.
-_UNPACKED_BYTES_FREE: Final = 64 * 2**20
-_UNPACKED_FACTOR: Final = 200
+UNPACKED_BYTES_FREE: Final = 64 * 2**20
+UNPACKED_FACTOR: Final = 200
 
 
 class UnpacksTooMuch(InputError):
@@ -26,7 +26,7 @@ class Budget:
     """How much may be unpacked; it grows with what was read, so that a stream has one too."""
 
     def __init__(self) -> None:
-        self._n_left = _UNPACKED_BYTES_FREE
+        self._n_left = UNPACKED_BYTES_FREE
 
     def packed(self, stream: IO[bytes]) -> io.BufferedReader:
         """Return the stream, each byte read of which allows for more."""
@@ -37,13 +37,13 @@ class Budget:
         return io.BufferedReader(_Metered(stream, self._spend), _BUFFER_BYTES)
 
     def _earn(self, n_bytes: int) -> None:
-        self._n_left += n_bytes * _UNPACKED_FACTOR
+        self._n_left += n_bytes * UNPACKED_FACTOR
 
     def _spend(self, n_bytes: int) -> None:
         self._n_left -= n_bytes
         if self._n_left < 0:
             raise UnpacksTooMuch(
-                f"unpacks to too much, over {_UNPACKED_FACTOR} times its size; unpack it yourself"
+                f"unpacks to too much, over {UNPACKED_FACTOR} times its size; unpack it yourself"
             )
 
 
