@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 from interlace.files import Written
 from interlace.types import Id
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The format that this version writes: docs/reference/format.md."""
 
-OLDEST_READABLE: Final = 2
+OLDEST_READABLE: Final = 3
 
 PART: Final = 65_536
 """Characters of a text that are kept, and read, together."""

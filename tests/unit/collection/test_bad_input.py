@@ -384,7 +384,7 @@ def test_a_newer_format_is_left_alone(kept, encoder):
             database.execute(f"PRAGMA user_version = {number}")
 
     set_format(99)
-    with pytest.raises(FormatTooNew, match=r"format 99.*reads formats 2 to 2.*Upgrade"):
+    with pytest.raises(FormatTooNew, match=r"format 99.*reads formats 3 to 3.*Upgrade"):
         interlace.open(kept, encoder)
     with pytest.raises(CollectionError):
         interlace.create(kept, encoder)
