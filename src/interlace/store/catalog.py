@@ -115,14 +115,17 @@ class Catalog(Database):
             name, self._parsed(description), tuple(Written(*chunk) for chunk in chunks)
         )
 
-    def dead_passages(self, commit: int) -> _Numbers:
+    def dead_passages(self, commit: int, *, after: int = -1) -> _Numbers:
         """Insertion numbers of passages that died by a commit, ascending: the tombstones.
+
+        With ``after``, only of those that died after an earlier one.
 
         Sorted here: asked for an order, SQLite reads the whole table in it instead of the index.
         """
         rows = self._rows(
-            "SELECT number FROM passages INDEXED BY passages_dead WHERE died <= :commit",
-            {"commit": commit},
+            "SELECT number FROM passages INDEXED BY passages_dead"
+            " WHERE died > :after AND died <= :commit",
+            {"after": after, "commit": commit},
         )
         return np.sort(np.array([number for (number,) in rows], np.int64))
 

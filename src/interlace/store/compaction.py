@@ -11,8 +11,9 @@ from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import SegmentRow
-from interlace.store.segment import FRESH, SETTLED, Numbers
+from interlace.store.segment import FRESH, SETTLED
 from interlace.store.settling import held
+from interlace.store.tombstones import Tombstones
 from interlace.store.transaction import Transaction
 from interlace.store.writing import write_fresh, write_settled
 
@@ -123,8 +124,10 @@ def merge_fresh(folder: Folder, transaction: Transaction) -> None:
     rows = [row for row in catalog.segments(number) if row.kind == FRESH]
     if len(rows) <= FRESH_MAX and not transaction.n_died:
         return
-    dead = catalog.dead_passages(number)
-    sizes = _sizes(folder, rows, dead)
+    before = [folder.segment(row) for row in catalog.segments(number - 1)]
+    known = folder.tombstones(catalog, number - 1, before)
+    tombstones = known.at(catalog, number, [folder.segment(row) for row in rows])
+    sizes, dead = _sizes(rows, tombstones), tombstones.numbers
     merged = choose_fresh(sizes, folder.settings.buffer_tokens_max)
     alone = [[i] for i in range(len(sizes)) if i not in merged and sizes[i].is_mostly_dead]
     for group in [merged, *alone] if merged else alone:
@@ -151,9 +154,11 @@ def compact(
     """
     with folder.shape_lock(wait_seconds), folder.swept(catalog):
         number = catalog.newest().number
-        dead = catalog.dead_passages(number)
-        rows = [row for row in catalog.segments(number) if row.kind == SETTLED]
-        chosen = choose_settled(_sizes(folder, rows, dead), thorough=thorough)
+        rows = catalog.segments(number)
+        tombstones = folder.tombstones(catalog, number, [folder.segment(row) for row in rows])
+        dead = tombstones.numbers
+        rows = [row for row in rows if row.kind == SETTLED]
+        chosen = choose_settled(_sizes(rows, tombstones), thorough=thorough)
         groups = [[rows[i] for i in group] for group in chosen]
         if not groups:
             return CompactReport()
@@ -177,7 +182,5 @@ def compact(
         return CompactReport(len(merged), len(written), n_dropped)
 
 
-def _sizes(folder: Folder, rows: Sequence[SegmentRow], dead: Numbers) -> list[Size]:
-    return [
-        Size(row.n_passages, row.n_tokens, len(folder.segment(row).ordinals(dead))) for row in rows
-    ]
+def _sizes(rows: Sequence[SegmentRow], tombstones: Tombstones) -> list[Size]:
+    return [Size(row.n_passages, row.n_tokens, tombstones.of[row.name].n) for row in rows]

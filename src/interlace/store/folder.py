@@ -14,7 +14,7 @@ waiting), write, gate, a commit's.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,8 +28,16 @@ from interlace.files import Lock
 from interlace.kernels import Handle, packed_width
 from interlace.store.catalog import Catalog
 from interlace.store.rows import GenerationRow, SegmentRow
-from interlace.store.segment import CODEC, SEGMENTS, Segment, open_chunks, open_segment
+from interlace.store.segment import (
+    CODEC,
+    SEGMENTS,
+    Numbers,
+    Segment,
+    open_chunks,
+    open_segment,
+)
 from interlace.store.settings import Settings
+from interlace.store.tombstones import NONE, Tombstones
 
 READERS = "readers"
 WRITE_LOCK, SHAPE_LOCK, GATE = "write.lock", "shape.lock", "gate"
@@ -60,6 +68,8 @@ class Folder:
         self._segments: dict[str, Segment] = {}
         self._handles: dict[str, tuple[Handle, Handle]] = {}
         self._codec: tuple[GenerationRow, Generation, Handle] | None = None
+        self._tombstones = NONE
+        self._settled: tuple[tuple[str, ...], tuple[Numbers, Numbers]] | None = None
 
     # --- locks -----------------------------------------------------------------------------------
     def write_lock(self, wait_seconds: float | None = None) -> Lock:
@@ -204,6 +214,30 @@ class Folder:
                 self._handles[segment.row.name] = known
             return known[1]
 
+    def tombstones(self, catalog: Catalog, commit: int, segments: Sequence[Segment]) -> Tombstones:
+        """What is dead at a commit, in all the segments that it sees.
+
+        Worked out from the last commit that was asked for, unless that is a later one. Without a
+        lock: two threads may work out the same.
+        """
+        known = self._tombstones
+        if known.commit > commit:
+            return NONE.at(catalog, commit, segments)
+        found = known.at(catalog, commit, segments).without_forgotten(segments)
+        self._tombstones = found
+        return found
+
+    def numbers(self, segments: Sequence[Segment]) -> tuple[Numbers, Numbers]:
+        """Insertion numbers of all passages of some settled segments, and of their documents.
+
+        Joined when those are replaced, not with every commit.
+        """
+        names = tuple(segment.row.name for segment in segments)
+        known = self._settled
+        if known is None or known[0] != names:
+            known = self._settled = (names, joined_numbers(segments))
+        return known[1]
+
     def forget(self, gone: Iterable[str]) -> None:
         """Let go of opened segments that newer snapshots do not need."""
         with self._opening:
@@ -215,6 +249,14 @@ class Folder:
         """Names of the segments that are opened."""
         with self._opening:
             return set(self._segments)
+
+
+def joined_numbers(segments: Sequence[Segment]) -> tuple[Numbers, Numbers]:
+    """Insertion numbers of the passages of segments, and of their documents."""
+    nothing = [np.empty(0, np.int64)]
+    passages = np.concatenate([segment.passages for segment in segments] or nothing)
+    documents = np.concatenate([segment.documents for segment in segments] or nothing)
+    return passages, documents
 
 
 def missing(path: object) -> Corrupt:

@@ -98,9 +98,12 @@ class Segment:
 
     def ordinals(self, numbers: Numbers) -> Numbers:
         """Ordinals of those of these insertion numbers that are here, ascending."""
+        if not len(self.passages):
+            return np.empty(0, np.int64)
+        first, last = np.searchsorted(numbers, (self.passages[0], self.passages[-1] + 1))
+        numbers = numbers[first:last]  # most are far from here, and not worth a search each
         at = np.searchsorted(self.passages, numbers)
-        at = at[at < len(self.passages)]
-        found: Numbers = at[self.passages[at] == numbers[: len(at)]]
+        found: Numbers = at[self.passages[at] == numbers]
         return found
 
     def part(self, first: int, last: int, names: Sequence[str] = ()) -> Part:

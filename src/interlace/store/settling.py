@@ -65,8 +65,9 @@ def settle(
         number = catalog.newest().number
         rows = catalog.segments(number)
         fresh = [row for row in rows if row.kind == FRESH]
-        dead = catalog.dead_passages(number)
-        segments = [folder.segment(row) for row in fresh]
+        opened = {row.name: folder.segment(row) for row in rows}
+        dead = folder.tombstones(catalog, number, list(opened.values())).numbers
+        segments = [opened[row.name] for row in fresh]
         parts = Parts(segments, dead)
         generation = catalog.generation(number)
         if not parts.n_tokens and (generation is None or not fresh):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,40 @@ from interlace.errors import Corrupt
 from interlace.files import Lock
 from interlace.kernels import Handle, Kernels, Residuals, unrotate
 from interlace.store.catalog import Catalog
-from interlace.store.folder import Folder, bitmap, missing
+from interlace.store.folder import Folder, joined_numbers, missing
 from interlace.store.rows import Commit, SourceRow, StoredPassage
 from interlace.store.segment import FRESH, Numbers, Segment
 from interlace.store.storable import check_id
+from interlace.store.tombstones import alive
 from interlace.types import Document, Id
+
+
+class Column:
+    """A number for each row: ``column[rows]``, or all of them as ``numpy.asarray(column)``.
+
+    Fresh rows and settled ones stay apart: joining them would cost every commit the whole column.
+    """
+
+    def __init__(self, fresh: Numbers, settled: Numbers) -> None:
+        self._fresh, self._settled = fresh, settled
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._settled)
+
+    def __getitem__(self, rows: npt.NDArray[np.integer]) -> Numbers:
+        n_fresh = len(self._fresh)
+        if not n_fresh or not len(self._settled):
+            only: Numbers = (self._fresh if n_fresh else self._settled)[rows]
+            return only
+        is_fresh = rows < n_fresh
+        found: Numbers = self._settled.take(rows.astype(np.int64) - n_fresh, mode="clip")
+        found[is_fresh] = self._fresh[rows[is_fresh]]
+        return found
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        return np.concatenate([self._fresh, self._settled], dtype=dtype)
 
 
 class Snapshot:
@@ -37,8 +66,8 @@ class Snapshot:
         What settled segments refer to; None before anything is settled.
     alive : (ceil(n_rows / 8),) uint8, or None
         Bit ``row & 7`` of byte ``row >> 3``; None when no row is dead.
-    passage_of_row, document_of_row : (n_rows,) int64
-        Insertion numbers.
+    passage_of_row, document_of_row : Column
+        Insertion numbers: ``(n_rows,)`` int64.
     n_alive, n_passages : int
         Live passages.
     n_documents, n_tokens : int
@@ -69,27 +98,20 @@ class Snapshot:
         self._bases = np.append(0, np.cumsum([row.n_passages for row in rows])).astype(np.int64)
         self.n_rows = int(self._bases[-1])
         self.n_fresh_rows = int(self._bases[self.n_fresh_segments])
-        empty = [np.empty(0, np.int64)]
-        self.passage_of_row: Numbers = np.concatenate([s.passages for s in self.opened] or empty)
-        self.document_of_row: Numbers = np.concatenate([s.documents for s in self.opened] or empty)
+        fresh = joined_numbers(self.opened[: self.n_fresh_segments])
+        settled = folder.numbers(self.opened[self.n_fresh_segments :])
+        self.passage_of_row, self.document_of_row = map(Column, fresh, settled)
+        dead = folder.tombstones(catalog, commit.number, self.opened)
+        self.alive = alive(self.opened, dead)
+        self.n_alive = self.n_rows - sum(one.n for one in dead.of.values())
         self.n_tokens = sum(row.n_tokens for row in rows)
-        self.alive = self._tombstones(catalog.dead_passages(commit.number))
+        self.n_tokens -= sum(one.n_tokens for one in dead.of.values())
         self.n_documents, self.n_passages = commit.n_documents, commit.n_passages
         if self.n_alive != self.n_passages:
             raise Corrupt(
                 f"catalog and segments disagree: {folder.path}: expected {self.n_passages} live "
                 f"passages, found {self.n_alive}. Run `interlace verify`."
             )
-
-    def _tombstones(self, dead: Numbers) -> npt.NDArray[np.uint8] | None:
-        alive = np.ones(self.n_rows, bool)
-        for base, segment in zip(self._bases.tolist(), self.opened, strict=False):
-            ordinals = segment.ordinals(dead)
-            alive[base + ordinals] = False
-            lengths = segment.offsets[ordinals + 1] - segment.offsets[ordinals]
-            self.n_tokens -= int(lengths.sum())
-        self.n_alive = int(np.count_nonzero(alive))
-        return None if self.n_alive == self.n_rows else bitmap(alive)
 
     # --- what rows stand for ---------------------------------------------------------------------
     def passages(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> list[StoredPassage]:
