@@ -48,6 +48,7 @@ from interlace.threads import n_cores
 from interlace.types import Document, Explanation, FloatMatrix, Hit, Hits, Id
 
 _BITS: Final = (1, 2, 4)
+_REFRESH: Final = ("auto", "manual")
 
 
 def create(
@@ -61,6 +62,7 @@ def create(
     passage_overlap: int = 0,
     memory_bytes_max: int = 512 * 2**20,
     settle: str = "auto",
+    refresh: str = "auto",
     lock_wait_seconds: float = 10.0,
     n_threads: int | None = None,
 ) -> Collection:
@@ -89,6 +91,9 @@ def create(
         through; from 1 MiB.
     settle
         ``"auto"`` compresses when there is enough to compress; ``"manual"`` only in ``settle()``.
+    refresh
+        ``"auto"``: every read sees what any process has committed by then. ``"manual"``: only
+        what this object has committed, or had when ``refresh()`` was last called.
     lock_wait_seconds
         How long a write waits for another writer before it raises ``Locked``.
     n_threads
@@ -103,6 +108,7 @@ def create(
     CheckpointError
         When the model cannot be loaded.
     """
+    _check_refresh(refresh)
     if isinstance(bits, bool) or not isinstance(bits, int) or bits not in _BITS:
         raise SettingsError(f"bits is {bits!r}. Allowed are 1, 2 and 4.")
     if model is None:
@@ -130,7 +136,7 @@ def create(
     opened = store.create(
         path, settings, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
     )
-    return Collection(opened, given, n_threads)
+    return Collection(opened, given, n_threads, refresh)
 
 
 def open(  # noqa: A001
@@ -138,6 +144,7 @@ def open(  # noqa: A001
     model: Any = None,
     *,
     settle: str = "auto",
+    refresh: str = "auto",
     lock_wait_seconds: float = 10.0,
     n_threads: int | None = None,
 ) -> Collection:
@@ -150,7 +157,7 @@ def open(  # noqa: A001
     model
         The collection's model where its name alone does not load it: a folder, an ``Encoder``,
         an object with ``encode_query`` and ``encode_document``.
-    settle, lock_wait_seconds, n_threads
+    settle, refresh, lock_wait_seconds, n_threads
         As for ``create``.
 
     Raises
@@ -160,11 +167,13 @@ def open(  # noqa: A001
     FormatTooNew, FormatTooOld
         When another version of interlace wrote it.
     """
+    _check_refresh(refresh)
     opened = store.open(
         path, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
     )
     try:
-        return Collection(opened, None if model is None else speaker(model, n_threads), n_threads)
+        given = None if model is None else speaker(model, n_threads)
+        return Collection(opened, given, n_threads, refresh)
     except BaseException:
         opened.close()
         raise
@@ -173,8 +182,9 @@ def open(  # noqa: A001
 class Collection:
     """Documents on disk, and the model that reads them; made by ``create`` and ``open``.
 
-    Reads see the newest commit that this object has made, or that ``refresh`` or a write has found.
-    One object serves many threads.
+    Every read sees one commit, whole: the newest of any process; with ``refresh="manual"`` the newest
+    that this object has made, or that ``refresh()`` or a write has found. One object serves many
+    threads, and the children of a fork.
 
     Attributes
     ----------
@@ -183,9 +193,13 @@ class Collection:
     """
 
     def __init__(
-        self, opened: store.Store, given: Speaker | None = None, n_threads: int | None = None
+        self,
+        opened: store.Store,
+        given: Speaker | None = None,
+        n_threads: int | None = None,
+        refresh: str = "auto",
     ) -> None:
-        self._store = opened
+        self._store, self._refreshes = opened, refresh == "auto"
         self._n_threads = n_threads or n_cores()
         self._model = Model(opened.settings.model, opened.settings.dim, given, self._n_threads)
         self._splitting = text.Splitting(**opened.settings.passages)
@@ -352,7 +366,7 @@ class Collection:
         )
         self.refresh()
         report = IndexReport()
-        plan = plan_paths(self._store.snapshot(), paths, reading, report.skip)
+        plan = plan_paths(self._snapshot(), paths, reading, report.skip)
         return self._carry_out(plan, report, progress)
 
     def update(self, *, progress: Progress = silent) -> IndexReport:
@@ -367,7 +381,7 @@ class Collection:
             When no file or folder was ever indexed.
         """
         self.refresh()
-        snapshot = self._store.snapshot()
+        snapshot = self._snapshot()
         refuse_no_sources(snapshot, self.path)
         report = IndexReport()
         return self._carry_out(plan_update(snapshot, report.skip), report, progress)
@@ -402,14 +416,14 @@ class Collection:
                 continue
             self.refresh()
             report = IndexReport()
-            plan = plan_update(self._store.snapshot(), report.skip, changed)
+            plan = plan_update(self._snapshot(), report.skip, changed)
             self._carry_out(plan, report, progress)
             if report.has_changed or plan.tasks or plan.gone:
                 yield report
 
     def sources(self) -> list[Source]:
         """The files and folders that were indexed, which ``update`` looks at."""
-        return stored_sources(self._store.snapshot())
+        return stored_sources(self._snapshot())
 
     def forget(self, path: str | os.PathLike[str]) -> int:
         """Remove the documents of an indexed file or folder, and follow it no more.
@@ -425,7 +439,7 @@ class Collection:
             For a path that is no source; the message lists those that are.
         """
         self.refresh()
-        source = source_at(self._store.snapshot(), path)
+        source = source_at(self._snapshot(), path)
         assert source.number is not None
         with self.writer() as changes:
             n_documents = 0
@@ -492,7 +506,7 @@ class Collection:
             When the model at hand is not the collection's.
         """
         check_k(k)
-        snapshot = self._store.snapshot()
+        snapshot = self._snapshot()
         matrix, notes = self._query(query, embeddings)
         allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
         return _hits(snapshot, matrix, notes, k, effort, by, allowed, self._n_threads)
@@ -513,7 +527,7 @@ class Collection:
         """
         check_k(k)
         store.plan_for(effort, by)  # wrong words are refused also where there is no query
-        snapshot = self._store.snapshot()
+        snapshot = self._snapshot()
         asked = self._queries(queries, embeddings)
         allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
 
@@ -545,7 +559,7 @@ class Collection:
         InputError
             When the passage is not in the collection any more.
         """
-        return explain(self._store.snapshot(), self._model, query, hit, embeddings)
+        return explain(self._snapshot(), self._model, query, hit, embeddings)
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -559,17 +573,17 @@ class Collection:
         """
         check_missing(missing)
         wanted = text.checked_ids(ids)
-        found = self._store.snapshot().documents(wanted)
+        found = self._snapshot().documents(wanted)
         if missing == "error":
             refuse_unknown([id_ for id_ in wanted if id_ not in found])
         return [found[id_] for id_ in wanted if id_ in found]
 
     def ids(self) -> Iterator[Id]:
         """The ids of all documents, in the order of insertion."""
-        return self._store.snapshot().ids()
+        return self._snapshot().ids()
 
     def __len__(self) -> int:
-        return self._store.snapshot().n_documents
+        return self._snapshot().n_documents
 
     def __bool__(self) -> bool:
         return True  # an empty collection is still one
@@ -579,10 +593,13 @@ class Collection:
             (checked,) = text.checked_ids([id_])
         except InputError:
             return False
-        return self._store.snapshot().contains(checked)
+        return self._snapshot().contains(checked)
 
     def refresh(self) -> bool:
-        """See what others have committed since; True if that was anything."""
+        """See what others have committed since; True if that was anything.
+
+        Needed only with ``refresh="manual"``.
+        """
         return self._store.refresh()
 
     # --- keeping -------------------------------------------------------------------------------
@@ -631,6 +648,12 @@ class Collection:
 
     def __repr__(self) -> str:
         return f"<Collection {self.path}>"
+
+    def _snapshot(self) -> store.Snapshot:
+        """The commit that a read sees."""
+        if self._refreshes:
+            self._store.refresh()
+        return self._store.snapshot()
 
     # --- queries -------------------------------------------------------------------------------
 
@@ -707,6 +730,11 @@ def _bitmap(snapshot: store.Snapshot, ids: Sequence[Id]) -> npt.NDArray[np.uint8
     allowed = np.zeros(snapshot.n_rows, np.bool_)
     allowed[rows] = True
     return np.packbits(allowed, bitorder="little")
+
+
+def _check_refresh(refresh: object) -> None:
+    if refresh not in _REFRESH:
+        raise SettingsError(f"unknown refresh: {refresh!r}. Choose one of {', '.join(_REFRESH)}.")
 
 
 def _passage_tokens(wanted: int | None, tokens_max: int | None) -> int | None:

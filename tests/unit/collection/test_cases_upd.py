@@ -305,16 +305,6 @@ def test_commits_are_cut_by_what_they_hold(notes, monkeypatch):
     assert list(notes.ids()) == ["d0", "d1", "d2", "d3"]
 
 
-def test_a_second_handle_sees_a_commit_after_refresh(notes, encoder):
-    notes.add(documents(0, 2))
-    with interlace.open(notes.path, encoder) as other:
-        notes.add(documents(2, 3))
-        assert len(other) == 2
-        assert other.refresh()
-        assert len(other) == 3
-        assert not other.refresh()
-
-
 def test_c41_many_threads_get_the_answers_of_one(notes):
     notes.add(documents(0, 60))
     queries = [f"{THINGS[i % 10]} " * (1 + i % 7) for i in range(64)]
