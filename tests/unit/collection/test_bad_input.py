@@ -388,7 +388,7 @@ def test_a_newer_format_is_left_alone(kept, encoder):
         interlace.open(kept, encoder)
     with pytest.raises(CollectionError):
         interlace.create(kept, encoder)
-    set_format(2)
+    set_format(3)
     assert state(kept, encoder) == before
 
 
