@@ -182,9 +182,9 @@ def open(  # noqa: A001
 class Collection:
     """Documents on disk, and the model that reads them; made by ``create`` and ``open``.
 
-    Every read sees one commit, whole: the newest of any process; with ``refresh="manual"`` the newest
-    that this object has made, or that ``refresh()`` or a write has found. One object serves many
-    threads, and the children of a fork.
+    Every read sees one commit, whole: the newest of any process; with ``refresh="manual"`` the
+    newest that this object has made, or that ``refresh()`` or a write has found. One object serves
+    many threads, and the children of a fork.
 
     Attributes
     ----------

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import interlace
+from interlace import store
 from interlace.errors import CollectionError, NotACollection, SettingsError
 
 RNG = np.random.default_rng(3)
@@ -109,7 +110,7 @@ def test_a_newer_format_is_refused_with_the_readable_range(notes, encoder):
     notes.close()
     with sqlite3.connect(notes.path / "catalog.sqlite") as database:
         (version,) = database.execute("PRAGMA user_version").fetchone()
-        assert version == 2
+        assert version == store.FORMAT
         database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(interlace.errors.FormatTooNew, match="99"):

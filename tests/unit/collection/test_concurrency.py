@@ -61,7 +61,7 @@ shared: interlace.Collection
 
 
 def start_worker(path: Path | None) -> None:
-    global shared  # noqa: PLW0603 (a pool's workers have no other place)
+    global shared
     if path is not None:
         shared = interlace.open(path, lock_wait_seconds=120)
 
@@ -80,7 +80,7 @@ def work(number: int) -> list[str]:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_pool_of_processes_reads_and_writes(filled, method):
     """With fork, workers go on with the parent's collection, its loaded model included."""
-    global shared  # noqa: PLW0603
+    global shared
     shared = filled
     filled.search_many(["an otter", "a lynx"])  # the model is loaded, its threads have run
     path = None if method == "fork" else filled.path
@@ -103,7 +103,7 @@ def run_all(work: list[Callable[[], None]]) -> None:
     def guarded(one: Callable[[], None]) -> None:
         try:
             one()
-        except BaseException as error:  # noqa: BLE001 (raised below)
+        except BaseException as error:
             raised.append(error)
 
     threads = [threading.Thread(target=guarded, args=(one,)) for one in work]
@@ -279,4 +279,3 @@ def test_a_server_that_forks_its_workers_is_quiet(filled, tmp_path):
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert json.loads(run.stdout) == [[0, 0], 41]
-
