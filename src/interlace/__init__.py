@@ -11,7 +11,14 @@ from interlace.types import Document, Hit, Hits
 from interlace.version import VERSION
 
 if TYPE_CHECKING:
-    from interlace.collection import Collection, create, maxsim, open, rerank  # noqa: A004
+    from interlace.collection import (
+        Collection,
+        create,
+        maxsim,
+        open,  # noqa: A004
+        rerank,
+        restore,
+    )
     from interlace.models import Encoder
     from interlace.text import read
 
@@ -29,6 +36,7 @@ __all__ = [
     "open",
     "read",
     "rerank",
+    "restore",
 ]
 
 #: Public name -> the room it lives in, entered on first use: importing interlace loads no more.
@@ -40,6 +48,7 @@ _ROOMS = {
     "open": "interlace.collection",
     "read": "interlace.text",
     "rerank": "interlace.collection",
+    "restore": "interlace.collection",
 }
 
 

@@ -1,4 +1,4 @@
-"""The only place that writes, syncs, unlinks, locks, maps and checksums files.
+"""The only place that writes, copies, syncs, unlinks, locks, maps and checksums files.
 
 Array files are written once and never changed, in the safetensors format, so that anything can read
 them: eight bytes of header length, a JSON header, then raw little-endian arrays without gaps. The
@@ -11,6 +11,7 @@ The catalog's own reading and writing is SQLite's; everything else goes through 
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import mmap
@@ -267,6 +268,66 @@ def _corrupt(path: Path, expected: str, found: str) -> Corrupt:
     )
 
 
+# --- whole files ---------------------------------------------------------------------------------
+def copy(source: Path, target: Path) -> None:
+    """Copy a file's bytes into a new file and sync it; the folder is the caller's to sync.
+
+    The file system copies by itself where it can. Never a link: damage would be in both.
+
+    Raises
+    ------
+    CollectionError
+        When one cannot be read or the other not be written; nothing is left of the copy.
+    FileNotFoundError
+        When there is no such source.
+    """
+    with _reading(source), source.open("rb", buffering=0) as old:
+        n_bytes = os.fstat(old.fileno()).st_size
+        with _writing(target, n_bytes):
+            new = target.open("xb", buffering=0)
+        try:
+            with new:
+                n_copied = _copied_by_system(old.fileno(), new.fileno(), n_bytes)
+                old.seek(n_copied)
+                new.seek(n_copied)
+                while content := old.read(_READ_AT_ONCE):
+                    with _writing(target, n_bytes):
+                        _write_all(new, content)
+                with _writing(target, n_bytes):
+                    sync_file(new.fileno())
+        except BaseException:
+            remove(target)
+            raise
+
+
+def _copied_by_system(old: int, new: int, n_bytes: int) -> int:
+    """Bytes that the system has copied; the caller copies the rest, and hears why if it cannot."""
+    done = 0
+    if hasattr(os, "copy_file_range"):
+        with suppress(OSError):  # not between these two file systems, or not on this kernel
+            while n := os.copy_file_range(old, new, n_bytes - done, done, done):
+                done += n
+    return done
+
+
+def _write_all(file: io.FileIO, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file or folder another name in its file system; a file of that name is replaced.
+
+    Raises
+    ------
+    CollectionError
+        When it cannot be done, a folder that is not empty having the name, say.
+    """
+    with _writing(target):
+        source.replace(target)
+
+
 # --- folders -------------------------------------------------------------------------------------
 def make_folder(path: Path) -> None:
     """Make a folder and its parents; one that is there already is welcome."""
@@ -297,6 +358,11 @@ def remove_folder(path: Path) -> None:
     """Remove an empty folder; one that is not empty stays."""
     with suppress(OSError):
         path.rmdir()
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all that is in it, as far as that can be done."""
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def size(path: Path) -> int:

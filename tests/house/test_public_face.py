@@ -22,6 +22,7 @@ PUBLIC = [
     "open",
     "read",
     "rerank",
+    "restore",
 ]
 HEAVY = ["onnxruntime", "tokenizers", "safetensors", "huggingface_hub", "sqlite3", "typer", "rich"]
 

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from interlace.cli import (
+    backup,
     compact,
     demo,
     encode,
@@ -18,6 +19,7 @@ from interlace.cli import (
     info,
     places,
     rerank,
+    restore,
     search,
     sources,
     update,
@@ -144,7 +146,7 @@ def options(
 _GROUPS: Final = {
     "Find": (index, search, explain),
     "Follow files": (update, sources, forget),
-    "Look after a collection": (info, verify, compact),
+    "Look after a collection": (info, verify, compact, backup, restore),
     "Without a collection": (demo, rerank, encode),
 }
 

@@ -23,8 +23,8 @@ class Meter:
     """Listens to work, and draws a bar if there is one to draw.
 
     It understands the stages ``"read"`` (characters; the total is an estimate that moves),
-    ``"files"`` and ``"tokens"`` of an index, and ``"encode"`` and ``"store"`` (documents) of an
-    add. The bar never goes back: an estimate that grows makes it wait.
+    ``"files"`` and ``"tokens"`` of an index, ``"encode"`` and ``"store"`` (documents) of an add,
+    and ``"copy"`` (bytes). The bar never goes back: an estimate that grows makes it wait.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Meter:
         if self._began is None:
             self._began = monotonic()
         self._figures[stage] = (done, total)
-        if stage in ("read", "encode") and total:
+        if stage in ("read", "encode", "copy") and total:
             self._share = max(self._share, min(done / total, 1.0))
         self._bar.update(
             self._task,
@@ -70,6 +70,9 @@ class Meter:
                 yield f"{done / seconds:,.0f} a second"
         if "read" in self._figures:
             yield f"{self._figures['read'][0] / 1e6:,.1f} MB"
+        if "copy" in self._figures:
+            done, total = self._figures["copy"]
+            yield f"{output.bytes_shown(done)} of {output.bytes_shown(total or done)}"
         if "tokens" in self._figures and is_warm:
             yield f"{self._figures['tokens'][0] / seconds:,.0f} tokens/s"
         if is_warm and self._share:

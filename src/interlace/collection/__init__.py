@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlace.collection.changes import AddReport, Changes
-from interlace.collection.collection import Collection, create, open  # noqa: A004
+from interlace.collection.collection import Collection, create, open, restore  # noqa: A004
 from interlace.collection.folders import IndexReport
 from interlace.collection.reranking import maxsim, rerank
 from interlace.collection.snippets import Snippet, snippet
@@ -19,6 +19,7 @@ __all__ = [
     "maxsim",
     "open",
     "rerank",
+    "restore",
     "snippet",
     "verify_folder",
 ]

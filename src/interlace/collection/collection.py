@@ -179,6 +179,39 @@ def open(  # noqa: A001
         raise
 
 
+def restore(
+    backup: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    model: Any = None,
+    *,
+    progress: Progress = silent,
+) -> Collection:
+    """Copy a backup to a new folder, and open it.
+
+    Every byte of the backup is compared with its checksum first. The backup stays as it is.
+
+    Parameters
+    ----------
+    backup
+        What ``Collection.backup`` made, or the folder of any collection.
+    path
+        A new or empty folder.
+    model
+        As for ``open``.
+    progress
+        Told ``("verify", files, of how many)``, then ``("copy", bytes, of how many)``.
+
+    Raises
+    ------
+    Corrupt
+        When a file of the backup is damaged; nothing is restored then.
+    CollectionError
+        When there is something at ``path``, or it cannot be written.
+    """
+    store.restore(backup, path, progress)
+    return open(path, model)
+
+
 class Collection:
     """Documents on disk, and the model that reads them; made by ``create`` and ``open``.
 
@@ -615,6 +648,39 @@ class Collection:
     def verify(self, progress: Progress = silent) -> store.VerifyReport:
         """Read every file of the collection and check it against its checksum and the catalog."""
         return self._store.verify(progress)
+
+    def backup(
+        self, path: str | os.PathLike[str], *, progress: Progress = silent
+    ) -> store.BackupReport:
+        """Copy the newest commit to another folder, while others read and write.
+
+        The copy is itself a collection: ``open`` and every command take it. Each file is compared
+        with its checksum, so no damage is copied. A backup is there whole or not at all, whenever
+        the power fails.
+
+        Parameters
+        ----------
+        path
+            A new or empty folder; or an earlier backup of this collection that was not changed,
+            which is brought up to date: only files that it lacks are copied.
+        progress
+            Told ``("copy", bytes, of how many)``.
+
+        Returns
+        -------
+        BackupReport
+            Which commit it holds, and how much was copied.
+
+        Raises
+        ------
+        CollectionError
+            When there is something else at ``path``, or it cannot be written.
+        Corrupt
+            When a file of this collection is damaged; the message names it.
+        Locked
+            When the earlier backup is open somewhere, or another process is writing it.
+        """
+        return self._store.backup(path, progress)
 
     def info(self) -> dict[str, Any]:
         """What the collection is and holds: counts, bytes by part, model, settings."""

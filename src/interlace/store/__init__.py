@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from interlace.store.backup import BackupReport
 from interlace.store.compaction import CompactReport
 from interlace.store.rows import FORMAT, OLDEST_READABLE, Known, SourceRow, StoredPassage
 from interlace.store.search import EFFORTS, Effort, Found, plan_for, search
 from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot
-from interlace.store.store import Store, attach, create, open, verify_folder  # noqa: A004
+from interlace.store.store import Store, attach, create, open, restore, verify_folder  # noqa: A004
 from interlace.store.verify import VerifyReport
 from interlace.store.writer import Writer
 
@@ -16,6 +17,7 @@ __all__ = [
     "EFFORTS",
     "FORMAT",
     "OLDEST_READABLE",
+    "BackupReport",
     "CompactReport",
     "Effort",
     "Found",
@@ -32,6 +34,7 @@ __all__ = [
     "create",
     "open",
     "plan_for",
+    "restore",
     "search",
     "verify_folder",
 ]

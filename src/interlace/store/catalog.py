@@ -23,6 +23,7 @@ from interlace.store.rows import (
     DocumentRow,
     GenerationRow,
     Known,
+    Origin,
     PassageRow,
     SegmentRow,
     SourceRow,
@@ -85,6 +86,20 @@ class Catalog(Database):
         """A commit; None when it is purged, or never was."""
         rows = self._rows("SELECT * FROM commits WHERE number = :number", {"number": number})
         return Commit(*rows[0]) if rows else None
+
+    def origin(self) -> Origin:
+        """Which collection this is, and what it is a backup of."""
+        rows = self._rows("SELECT collection, backup FROM origin")
+        if len(rows) != 1:
+            raise Corrupt(
+                f"the catalog is damaged: {self.path}: expected one origin, found {len(rows)}. "
+                "Restore the folder from a copy, or index the documents again."
+            )
+        return Origin(*rows[0])
+
+    def mark_backup(self, commit: int | None) -> None:
+        """Note that this is a backup of a commit, or none."""
+        self._change("UPDATE origin SET backup = :commit", {"commit": commit})
 
     def segments(self, commit: int) -> list[SegmentRow]:
         """The segments that a commit sees: fresh ones first, then by age."""

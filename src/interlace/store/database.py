@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ _LOG_BYTES_MAX = 1 << 24
 
 _SCHEMA = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE origin (collection TEXT NOT NULL, backup INTEGER);
 CREATE TABLE commits (
     number INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -199,6 +201,21 @@ class Database:
             with _translated(self.path):
                 self._sqlite.close()
 
+    def copy_into(self, path: Path) -> None:
+        """Copy the whole database as it is at one moment, while others write to it.
+
+        What ``path`` held is replaced in one transaction: whoever reads there meanwhile, and
+        whoever finds it after a crash, sees the one or the other.
+        """
+        with self._connection() as connection, _translated(path):
+            target = sqlite3.connect(path, timeout=self._wait_seconds, isolation_level=None)
+            try:
+                target.execute("PRAGMA synchronous = FULL")
+                target.execute("PRAGMA fullfsync = ON")
+                connection.backup(target)
+            finally:
+                target.close()
+
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """The connection, for one short use.
@@ -277,6 +294,7 @@ def create(folder: Path, settings: str) -> None:
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("INSERT INTO settings VALUES ('settings', ?)", (settings,))
+            connection.execute("INSERT INTO origin VALUES (?, NULL)", (uuid.uuid4().hex,))
             first = Commit(0, "create", now(), 0, 0, 0, 0)
             connection.execute("INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)", first)
             connection.execute("COMMIT")

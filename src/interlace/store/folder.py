@@ -114,17 +114,12 @@ class Folder:
         A folder that cannot be written has no place for locks: the reader goes without.
         """
         readers = self.path / READERS
-        if not files.is_writable(readers):
-            return catalog.newest().number if number is None else number, None
-        gate = files.lock(readers / GATE, shared=True, wait_seconds=self.lock_wait_seconds)
-        if gate is None:
-            raise Locked(
-                f"a writer is purging: {self.path}. Waited {self.lock_wait_seconds:g} s; try again."
-            )
-        with gate:
+        with self.unpurged() as locks:
             if number is None:
                 number = catalog.newest().number
-            elif catalog.at(number) is None:
+            if not locks:
+                return number, None
+            if catalog.at(number) is None:
                 raise CollectionError(
                     f"snapshot {number} is gone: {self.path}: a child process took it up too "
                     "late. Take a new one from the store."
@@ -133,6 +128,22 @@ class Folder:
             if lock is None:
                 raise Locked(f"commit {number} is locked by another program: {readers}.")
             return number, lock
+
+    @contextmanager
+    def unpurged(self) -> Iterator[bool]:
+        """Inside the gate, shared: nothing is purged. False where there is no place for locks."""
+        if not files.is_writable(self.path / READERS):
+            yield False
+            return
+        gate = files.lock(
+            self.path / READERS / GATE, shared=True, wait_seconds=self.lock_wait_seconds
+        )
+        if gate is None:
+            raise Locked(
+                f"a writer is purging: {self.path}. Waited {self.lock_wait_seconds:g} s; try again."
+            )
+        with gate:
+            yield True
 
     def close_gate(self) -> Lock | None:
         """Keep new readers out while a purge is decided and committed; None when they are busy."""

@@ -29,6 +29,16 @@ class Commit(NamedTuple):
     next_passage: int
 
 
+class Origin(NamedTuple):
+    """Which collection a catalog belongs to: its backups have the same ``collection``.
+
+    ``backup`` is the commit that a backup was made of; None in a collection that is none.
+    """
+
+    collection: str
+    backup: int | None
+
+
 class SegmentRow(NamedTuple):
     """What the catalog knows of a segment; its file is ``segments/<name>.<kind>``."""
 

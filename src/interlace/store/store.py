@@ -12,7 +12,8 @@ from typing import Any, Self
 from interlace import files
 from interlace.errors import CollectionError, Corrupt, InterlaceError, Locked, SettingsError
 from interlace.progress import Progress, silent
-from interlace.store import attaching, compaction, database, settling, verify
+from interlace.store import attaching, backup, compaction, database, settling, verify
+from interlace.store.backup import BackupReport
 from interlace.store.catalog import Catalog
 from interlace.store.compaction import CompactReport
 from interlace.store.folder import READERS, WRITE_LOCK, Folder
@@ -204,6 +205,23 @@ class Store:
         """Read every byte, compare every checksum and every reference, and list what is wrong."""
         return verify.verify(self._folder, self._catalog, progress)
 
+    def backup(self, path: str | os.PathLike[str], progress: Progress = silent) -> BackupReport:
+        """Copy the newest commit to another folder, while others read and write.
+
+        A folder that holds an earlier backup of this collection, which nobody has written to, is
+        brought up to date: only files that it lacks are copied.
+
+        Raises
+        ------
+        CollectionError
+            When the target holds anything else, or cannot be written.
+        Corrupt
+            When a file of this collection is damaged; the message names it.
+        Locked
+            When the backup is open, or made by another process.
+        """
+        return backup.backup(self._folder, Path(path), progress)
+
     def info(self) -> dict[str, Any]:
         """Counts, and bytes by part."""
         commit = self._catalog.newest()
@@ -381,6 +399,32 @@ def verify_folder(path: str | os.PathLike[str], progress: Progress = silent) -> 
     folder, catalog = _open(Path(path).absolute(), None, 10.0)
     try:
         return verify.verify(folder, catalog, progress)
+    finally:
+        catalog.close()
+
+
+def restore(
+    source: str | os.PathLike[str], path: str | os.PathLike[str], progress: Progress = silent
+) -> None:
+    """Copy a backup, or any collection, to a new folder, when every checksum in it is right.
+
+    Raises
+    ------
+    NotACollection, FormatTooNew, FormatTooOld
+    Corrupt
+        When anything in the backup is damaged; nothing is left at the target.
+    CollectionError
+        When there is something at the target, or it cannot be written.
+    """
+    folder, catalog = _open(Path(source).absolute(), None, 10.0)
+    try:
+        problems = verify.verify(folder, catalog, progress).problems
+        if problems:
+            raise Corrupt(
+                f"the backup is damaged, and was not restored: {folder.path}: {problems[0]} "
+                f"`interlace verify` lists all {len(problems)}."
+            )
+        backup.copy_out(folder, Path(path), is_backup=False, progress=progress)
     finally:
         catalog.close()
 
