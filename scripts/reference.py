@@ -36,7 +36,12 @@ MET: Final = {
     "Changing": ("collection.Changes", "collection.AddReport", "collection.IndexReport"),
     "Files": ("collection.planning.Source", "collection.planning.Reading", "types.Skipped"),
     "Finding": ("types.Passage", "types.Explanation", "types.Match", "types.Encoded"),
-    "Keeping": ("store.SettleReport", "store.CompactReport", "store.VerifyReport"),
+    "Keeping": (
+        "store.SettleReport",
+        "store.CompactReport",
+        "store.VerifyReport",
+        "store.BackupReport",
+    ),
 }
 
 #: What to do about each error, in general; its message says it for the case at hand.
