@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from interlace import text
 from interlace.collection.batches import Batch, Entry, batches, entries
-from interlace.collection.model import Model
+from interlace.collection.model import Models
 from interlace.errors import CollectionError, InputError
 from interlace.progress import Progress, silent
 from interlace.store import Known, Store, Writer
@@ -85,15 +85,13 @@ class Changes:
     def __init__(
         self,
         opened: Store,
-        model: Model,
-        splitting: text.Splitting,
+        models: Models,
         progress: Progress = silent,
         heard: Callable[[int, int], None] = lambda _, __: None,
     ) -> None:
         self._store = opened
         self._entered: Writer | None = None
-        self._model = model
-        self._splitting = splitting
+        self._models = models
         self._progress = progress
         self._heard = heard
         self._touched: set[Id] = set()
@@ -102,6 +100,9 @@ class Changes:
         self._entered = self._store.write()
         try:
             self._store.refresh()  # with the lock held, what is newest now stays so
+            settings = self._entered.settings
+            self._model = self._models.at(settings)
+            self._splitting = text.Splitting(**settings.passages)
         except BaseException:
             self._entered.abandon()
             raise
@@ -137,7 +138,8 @@ class Changes:
         """Add documents, as ``Collection.add`` does, to this commit."""
         check_on_conflict(on_conflict)
         report = AddReport()
-        for batch in batches(entries(records, embeddings, token_ids, self._model.dim)):
+        dim = self.writer.settings.dim
+        for batch in batches(entries(records, embeddings, token_ids, dim)):
             report += self.take(batch, on_conflict)
         return report
 

@@ -29,7 +29,7 @@ from interlace.collection.changes import (
 from interlace.collection.explain import explain
 from interlace.collection.folders import IndexReport, carry_out
 from interlace.collection.matrices import matrix_from
-from interlace.collection.model import Model, Speaker, speaker
+from interlace.collection.model import Model, Models, Speaker, speaker
 from interlace.collection.planning import (
     Plan,
     Reading,
@@ -136,7 +136,7 @@ def create(
     opened = store.create(
         path, settings, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
     )
-    return Collection(opened, given, n_threads, refresh)
+    return Collection(opened, given, n_threads, refresh, insists=not _is_name(model))
 
 
 def open(  # noqa: A001
@@ -231,12 +231,18 @@ class Collection:
         given: Speaker | None = None,
         n_threads: int | None = None,
         refresh: str = "auto",
+        *,
+        insists: bool = True,
     ) -> None:
         self._store, self._refreshes = opened, refresh == "auto"
         self._n_threads = n_threads or n_cores()
-        self._model = Model(opened.settings.model, opened.settings.dim, given, self._n_threads)
-        self._splitting = text.Splitting(**opened.settings.passages)
+        self._models = Models(given, insists=insists, n_threads=self._n_threads)
         self.path = Path(opened.path)
+
+    @property
+    def _model(self) -> Model:
+        """The model of the commit that is read."""
+        return self._models.at(self._store.snapshot().settings)
 
     # --- changing ------------------------------------------------------------------------------
 
@@ -289,8 +295,9 @@ class Collection:
         total = len(records) if isinstance(records, Sized) else None
         report = AddReport()
         committed = 0
+        dim = self._store.settings.dim
         try:
-            for batch in batches(entries(records, embeddings, token_ids, self._model.dim)):
+            for batch in batches(entries(records, embeddings, token_ids, dim)):
                 with self.writer(progress=_offset(progress, committed, total)) as changes:
                     done = changes.take(batch, on_conflict)
                 report += done
@@ -318,7 +325,7 @@ class Collection:
         Locked
             When another writer holds the collection too long.
         """
-        return Changes(self._store, self._model, self._splitting, progress)
+        return Changes(self._store, self._models, progress)
 
     def delete(self, ids: Iterable[Id], *, missing: Missing = "ignore") -> int:
         """Delete documents; returns how many there were.
@@ -491,7 +498,7 @@ class Collection:
 
     def _carry_out(self, plan: Plan, report: IndexReport, progress: Progress) -> IndexReport:
         def writer(heard: Callable[[int, int], None]) -> Changes:
-            return Changes(self._store, self._model, self._splitting, heard=heard)
+            return Changes(self._store, self._models, heard=heard)
 
         return carry_out(plan, report, writer, progress)
 
@@ -540,7 +547,7 @@ class Collection:
         """
         check_k(k)
         snapshot = self._snapshot()
-        matrix, notes = self._query(query, embeddings)
+        matrix, notes = self._query(snapshot, query, embeddings)
         allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
         return _hits(snapshot, matrix, notes, k, effort, by, allowed, self._n_threads)
 
@@ -561,7 +568,7 @@ class Collection:
         check_k(k)
         store.plan_for(effort, by)  # wrong words are refused also where there is no query
         snapshot = self._snapshot()
-        asked = self._queries(queries, embeddings)
+        asked = self._queries(snapshot, queries, embeddings)
         allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
 
         def one(query: tuple[FloatMatrix, tuple[str, ...]]) -> Hits:
@@ -592,7 +599,8 @@ class Collection:
         InputError
             When the passage is not in the collection any more.
         """
-        return explain(self._snapshot(), self._model, query, hit, embeddings)
+        snapshot = self._snapshot()
+        return explain(snapshot, self._models.at(snapshot.settings), query, hit, embeddings)
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -685,14 +693,15 @@ class Collection:
     def info(self) -> dict[str, Any]:
         """What the collection is and holds: counts, bytes by part, model, settings."""
         settings = self._store.settings
+        splitting = text.Splitting(**settings.passages)
         return {
             **self._store.info(),
             "model": dict(settings.model) if settings.model else None,
             "dim": settings.dim,
             "codec": settings.codec,
             "seed": settings.seed,
-            "passage_tokens": self._splitting.tokens_max,
-            "passage_overlap": self._splitting.overlap,
+            "passage_tokens": splitting.tokens_max,
+            "passage_overlap": splitting.overlap,
             "last_settle_error": self._store.last_settle_error
             and str(self._store.last_settle_error),
         }
@@ -723,32 +732,37 @@ class Collection:
 
     # --- queries -------------------------------------------------------------------------------
 
-    def _query(self, query: str | None, embeddings: Any) -> tuple[FloatMatrix, tuple[str, ...]]:
+    def _query(
+        self, snapshot: store.Snapshot, query: str | None, embeddings: Any
+    ) -> tuple[FloatMatrix, tuple[str, ...]]:
         if (query is None) == (embeddings is None):
             raise InputError("a search needs a query or embeddings, one of the two.")
         if embeddings is not None:
-            return self._queries(None, [embeddings])[0]
+            return self._queries(snapshot, None, [embeddings])[0]
         if not isinstance(query, str):
             raise InputError(
                 f"a query must be a str, not {type(query).__name__}. For several, search_many."
             )
-        return self._queries([query], None)[0]
+        return self._queries(snapshot, [query], None)[0]
 
     def _queries(
-        self, queries: Sequence[str] | None, embeddings: Iterable[Any] | None
+        self,
+        snapshot: store.Snapshot,
+        queries: Sequence[str] | None,
+        embeddings: Iterable[Any] | None,
     ) -> list[tuple[FloatMatrix, tuple[str, ...]]]:
         if (queries is None) == (embeddings is None):
             raise InputError("a search needs queries or embeddings, one of the two.")
         check_iterable(queries if embeddings is None else embeddings, "queries")
         if embeddings is not None:
-            dim = self._model.dim
+            dim = snapshot.settings.dim
             return [
                 (matrix_from(matrix, dim, f"query {i}"), ()) for i, matrix in enumerate(embeddings)
             ]
         assert queries is not None
         if isinstance(queries, str):
             raise InputError(f"queries must be a list: got {queries!r} alone. Use search.")
-        return self._model.queries(list(queries))
+        return self._models.at(snapshot.settings).queries(list(queries))
 
 
 def _hits(
@@ -787,6 +801,11 @@ def _hits(
         )
     )
     return Hits(hits, found.proven, found.profile, notes)
+
+
+def _is_name(model: Any) -> bool:
+    """Whether a model is given by the name or folder that it is loaded from."""
+    return isinstance(model, str | os.PathLike)
 
 
 def _bitmap(snapshot: store.Snapshot, ids: Sequence[Id]) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,7 @@ import numpy as np
 from interlace.collection.matrices import matrix_from
 from interlace.errors import CheckpointError, CollectionError, InputError, ModelMismatch
 from interlace.models import Encoder
+from interlace.store import Settings
 from interlace.text import checked
 from interlace.types import Document, Encoded, FloatMatrix, IntArray
 
@@ -166,7 +167,10 @@ class Model:
     dim
         Width of the collection's embeddings.
     given
-        The model a user passed, or None: then the one of that name is loaded on first use.
+        Models a user passed: the one that fits is used.
+    insists
+        Whether it is an error when none of those fits; else the one of that name is loaded then,
+        on first use.
     n_threads
         For a model that is loaded here; by default one a core.
     """
@@ -175,13 +179,15 @@ class Model:
         self,
         identity: Mapping[str, Any] | None,
         dim: int,
-        given: Speaker | None = None,
+        given: Sequence[Speaker] = (),
+        *,
+        insists: bool = False,
         n_threads: int | None = None,
     ) -> None:
         self.identity = identity
         self._n_threads = n_threads
         self.dim = dim
-        self._given = given
+        self._given, self._insists = given, insists
         self._checked: Speaker | None = None
         self._last_query: tuple[str, Encoded] | None = None
         self._lock = threading.Lock()
@@ -258,8 +264,12 @@ class Model:
                 "Pass embeddings=… to add, search and explain."
             )
         name = self.identity["name"]
-        found = self._given
-        if found is None:
+        found = next((one for one in self._given if one.is_model(self.identity)), None)
+        if found is not None:
+            return found
+        if self._given and self._insists:
+            found = self._given[0]
+        else:
             if "fingerprint" not in self.identity:
                 raise CollectionError(
                     f"the collection's model cannot be loaded by name: {name}. "
@@ -271,9 +281,47 @@ class Model:
                 f"the collection was made with other weights or settings: model {name!r}, "
                 f"fingerprint {str(self.identity.get('fingerprint', 'unknown'))[:12]}, found "
                 f"{found.identity()['name']!r}, {str(found.identity().get('fingerprint'))[:12]}. "
-                "Pass that model to open, or index the documents again into a new collection."
+                "Open it with that model: interlace.open(path, model=…), or encode it with yours: "
+                "interlace.open(path).rebuild(model)."
             )
         return found
+
+
+class Models:
+    """The model of an open collection, at whichever commit: a rebuild puts another in its place.
+
+    Parameters
+    ----------
+    given
+        The model a user passed, if any.
+    insists
+        Whether it is an error when that is not the collection's. A name given to make a collection
+        is no more than a name: where somebody else rebuilds it, the other name is loaded.
+    n_threads
+        For models that are loaded here.
+    """
+
+    def __init__(self, given: Speaker | None, *, insists: bool, n_threads: int | None) -> None:
+        self._given = () if given is None else (given,)
+        self._insists, self._n_threads = insists, n_threads
+        self._met: list[Model] = []
+        self._lock = threading.Lock()
+
+    def at(self, settings: Settings) -> Model:
+        """The model of these settings, the same object for the same model."""
+        with self._lock:
+            for model in self._met:
+                if (model.identity, model.dim) == (settings.model, settings.dim):
+                    return model
+            model = Model(
+                settings.model,
+                settings.dim,
+                self._given,
+                insists=self._insists,
+                n_threads=self._n_threads,
+            )
+            self._met = [model, *self._met[:1]]  # searches of the commit before may be under way
+            return model
 
 
 def _by_name(name: str, revision: str | None, n_threads: int | None) -> Speaker:

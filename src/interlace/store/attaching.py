@@ -24,12 +24,13 @@ def adopt_codec(
     generation: GenerationRow | None,
 ) -> bool:
     """Take over the codec of another collection as one commit; whether anything was new."""
-    _check_same(folder, other)
-    if generation is None:
-        raise CollectionError(
-            f"nothing is settled yet: {other.path}. Settle it first: that trains its codec."
-        )
     with folder.shape_lock(), Transaction(folder, let_go) as transaction:
+        folder = folder.at(transaction.catalog, transaction.number)
+        _check_same(folder, other)
+        if generation is None:
+            raise CollectionError(
+                f"nothing is settled yet: {other.path}. Settle it first: that trains its codec."
+            )
         transaction.may_sweep = True
         folder.sweep(transaction.catalog)
         _copy_codec(folder, transaction, other, generation)
@@ -50,10 +51,11 @@ def attach(
 
     Codes are copied, never decoded; insertion numbers go on from the target's.
     """
-    _check_same(folder, other)
     generation = other_catalog.generation(number)
     dead = other_catalog.dead_passages(number)
     with folder.shape_lock(), Transaction(folder, let_go) as transaction:
+        folder = folder.at(transaction.catalog, transaction.number)
+        _check_same(folder, other)
         transaction.may_sweep = True
         folder.sweep(transaction.catalog)
         if generation is not None:
@@ -90,7 +92,7 @@ def _check_same(folder: Folder, other: Folder) -> None:
     if mine.model != theirs.model:
         raise ModelMismatch(
             f"the collections have different models: {folder.path} has {mine.model}, "
-            f"{other.path} has {theirs.model}. Index the documents again with one of them."
+            f"{other.path} has {theirs.model}. Rebuild one of them with the model of the other."
         )
 
 

@@ -68,9 +68,12 @@ class Catalog(Database):
     """The rows of a collection."""
 
     # --- what a reader asks ----------------------------------------------------------------------
-    def settings(self) -> dict[str, Any]:
-        """The settings, as JSON values."""
-        return self._parsed(self._value("SELECT value FROM settings WHERE name = 'settings'"))
+    def settings(self, commit: int | None = None) -> dict[str, Any]:
+        """The settings that a commit sees, or the newest ones, as JSON values."""
+        sees = "s.died IS NULL" if commit is None else _LIVE.format("s")
+        return self._parsed(
+            self._value(f"SELECT value FROM settings AS s WHERE {sees}", {"commit": commit})
+        )
 
     def newest(self) -> Commit:
         """The last commit."""
@@ -314,7 +317,7 @@ class Catalog(Database):
         rows = self._rows_by_id(
             "SELECT d.id, p.number FROM {asked} AS asked"
             f" CROSS JOIN documents AS d ON d.id = asked.value AND {_LIVE.format('d')}"
-            " LEFT JOIN passages AS p ON p.document = d.number",
+            f" LEFT JOIN passages AS p ON p.document = d.number AND {_LIVE.format('p')}",
             ids,
             commit,
         )
@@ -326,6 +329,7 @@ class Catalog(Database):
         number: int | None = self._value(
             "SELECT p.number FROM documents AS d"
             " JOIN passages AS p ON p.document = d.number AND p.ordinal = :ordinal"
+            f" AND {_LIVE.format('p')}"
             f" WHERE d.id = :id AND {_LIVE.format('d')}",
             {"id": id_, "ordinal": ordinal, "commit": commit},
         )
@@ -362,8 +366,9 @@ class Catalog(Database):
             for number, id_, content_hash, metadata, *place in rows:
                 passages = self._rows(
                     'SELECT number, document, ordinal, start, "end", line, page, headings'
-                    " FROM passages WHERE document = :number ORDER BY number",
-                    {"number": number},
+                    f" FROM passages AS p WHERE document = :number AND {_LIVE.format('p')}"
+                    " ORDER BY number",
+                    {"number": number, "commit": commit},
                 )
                 row = DocumentRow(number, id_, content_hash, self._text(number), metadata, *place)
                 yield StoredDocument(row, [PassageRow(*passage) for passage in passages])
@@ -427,6 +432,12 @@ class Catalog(Database):
         return [id_ for id_, file in rows if others.isdisjoint(_with_parents(file, len(name)))]
 
     # --- what a writer does ----------------------------------------------------------------------
+    def replace_settings(self, value: str, commit: int) -> None:
+        """Give the collection other settings from this commit on."""
+        values = {"value": value, "commit": commit}
+        self._change("UPDATE settings SET died = :commit WHERE died IS NULL", values)
+        self._change("INSERT INTO settings VALUES (:value, :commit, NULL)", values)
+
     def begin(self) -> Commit:
         """Begin the transaction of the next commit; the newest one."""
         self._change("BEGIN IMMEDIATE", {})
@@ -579,7 +590,9 @@ class Catalog(Database):
         self._change(
             "UPDATE metadata SET died = :died WHERE document = :number AND died IS NULL", values
         )
-        return self._change("UPDATE passages SET died = :died WHERE document = :number", values)
+        return self._change(
+            "UPDATE passages SET died = :died WHERE document = :number AND died IS NULL", values
+        )
 
     def replace_metadata(self, id_: Id, metadata: str, commit: int) -> bool:
         """Give a live document other metadata; False when it is not there."""
@@ -632,8 +645,13 @@ class Catalog(Database):
         """
         values = {"oldest": oldest}
         n_segments = self._change("DELETE FROM segments WHERE died <= :oldest", values)
+        n_generations = self._change("DELETE FROM generations WHERE died <= :oldest", values)
+        if n_generations:
+            self._change(
+                "DELETE FROM chunks WHERE generation NOT IN (SELECT name FROM generations)", {}
+            )
         self._change("DELETE FROM commits WHERE number < :oldest", values)
-        for table in ("metadata", "sources", "files"):
+        for table in ("settings", "metadata", "sources", "files"):
             self._change(f"DELETE FROM {table} WHERE died <= :oldest", values)
         self._change("DELETE FROM passages WHERE dropped <= :oldest", values)
         self._change(
@@ -642,7 +660,7 @@ class Catalog(Database):
             values,
         )
         self._change("DELETE FROM documents WHERE died <= :oldest", values)
-        return n_segments > 0
+        return n_segments + n_generations > 0
 
     def known_files(self) -> tuple[set[str], set[tuple[str, str]]]:
         """Every segment file, and every chunk as (generation, file name), that has a row."""

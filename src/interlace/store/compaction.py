@@ -154,6 +154,7 @@ def compact(
     """
     with folder.shape_lock(wait_seconds), folder.swept(catalog):
         number = catalog.newest().number
+        folder = folder.at(catalog, number)
         rows = catalog.segments(number)
         tombstones = folder.tombstones(catalog, number, [folder.segment(row) for row in rows])
         dead = tombstones.numbers

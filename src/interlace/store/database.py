@@ -33,7 +33,7 @@ _LOG_BYTES_MAX = 1 << 24
 """What the write-ahead log may keep of the disk once its content is in the database."""
 
 _SCHEMA = """
-CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE settings (value TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER);
 CREATE TABLE origin (collection TEXT NOT NULL, backup INTEGER);
 CREATE TABLE commits (
     number INTEGER PRIMARY KEY,
@@ -293,7 +293,7 @@ def create(folder: Path, settings: str) -> None:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-            connection.execute("INSERT INTO settings VALUES ('settings', ?)", (settings,))
+            connection.execute("INSERT INTO settings VALUES (?, 0, NULL)", (settings,))
             connection.execute("INSERT INTO origin VALUES (?, NULL)", (uuid.uuid4().hex,))
             first = Commit(0, "create", now(), 0, 0, 0, 0)
             connection.execute("INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)", first)

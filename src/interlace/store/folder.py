@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from interlace import codec, files, kernels
 from interlace.codec import Generation
-from interlace.errors import CollectionError, Corrupt, Locked
+from interlace.errors import CollectionError, Corrupt, Locked, SettingsError
 from interlace.files import Lock
 from interlace.kernels import Handle, packed_width
 from interlace.store.catalog import Catalog
@@ -44,7 +44,10 @@ WRITE_LOCK, SHAPE_LOCK, GATE = "write.lock", "shape.lock", "gate"
 
 
 class Folder:
-    """What every part of an open store needs.
+    """What every part of an open store needs, under one state of its settings.
+
+    Settings change only with a commit (a rebuild), and segments fit those that they were written
+    under. So whoever reads a commit, or holds a lock, goes on with the folder ``at`` that commit.
 
     Attributes
     ----------
@@ -70,6 +73,21 @@ class Folder:
         self._codec: tuple[GenerationRow, Generation, Handle] | None = None
         self._tombstones = NONE
         self._settled: tuple[tuple[str, ...], tuple[Numbers, Numbers]] | None = None
+
+    def at(self, catalog: Catalog, commit: int) -> Folder:
+        """The folder as a commit sees it: this one, unless its settings are others."""
+        return self.under(stored_settings(catalog, commit))
+
+    def under(self, settings: Settings) -> Folder:
+        """The folder under these settings; another shares no opened file with this one."""
+        if settings == self.settings:
+            return self
+        return Folder(
+            self.path,
+            settings,
+            n_threads=self.n_threads,
+            lock_wait_seconds=self.lock_wait_seconds,
+        )
 
     # --- locks -----------------------------------------------------------------------------------
     def write_lock(self, wait_seconds: float | None = None) -> Lock:
@@ -268,6 +286,23 @@ def joined_numbers(segments: Sequence[Segment]) -> tuple[Numbers, Numbers]:
     passages = np.concatenate([segment.passages for segment in segments] or nothing)
     documents = np.concatenate([segment.documents for segment in segments] or nothing)
     return passages, documents
+
+
+def stored_settings(catalog: Catalog, commit: int | None = None) -> Settings:
+    """The settings that a commit sees, or the newest ones.
+
+    Raises
+    ------
+    Corrupt
+        When the catalog holds none that can be.
+    """
+    try:
+        return Settings(**catalog.settings(commit))
+    except (TypeError, SettingsError) as error:
+        raise Corrupt(
+            f"the catalog is damaged: {catalog.path}: expected settings, found: {error} "
+            "Restore the folder from a copy, or index the documents again."
+        ) from error
 
 
 def missing(path: object) -> Corrupt:

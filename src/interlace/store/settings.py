@@ -1,4 +1,4 @@
-"""What a collection is made with; kept in its catalog and never changed."""
+"""What a collection is made with; kept in its catalog, and changed by a rebuild alone."""
 
 from __future__ import annotations
 

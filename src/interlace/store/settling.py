@@ -63,6 +63,7 @@ def settle(
     """
     with folder.shape_lock(wait_seconds), folder.swept(catalog):
         number = catalog.newest().number
+        folder = folder.at(catalog, number)
         rows = catalog.segments(number)
         fresh = [row for row in rows if row.kind == FRESH]
         opened = {row.name: folder.segment(row) for row in rows}

@@ -59,6 +59,8 @@ class Snapshot:
     ----------
     number : int
         The commit.
+    settings : Settings
+        As of that commit: a rebuild changes them.
     segments : tuple of Handle
         What the kernels search, fresh first.
     n_fresh_segments, n_fresh_rows, n_rows : int
@@ -80,7 +82,7 @@ class Snapshot:
     def __init__(self, folder: Folder, catalog: Catalog, commit: Commit, lock: Lock | None) -> None:
         self._folder, self._catalog, self._lock = folder, catalog, lock
         self._pid, self.closed = os.getpid(), False
-        self.number, self.commit = commit.number, commit
+        self.number, self.commit, self.settings = commit.number, commit, folder.settings
         self.kernels: Kernels = folder.kernels
         self.signs = folder.signs
         self.n_threads = folder.n_threads
@@ -211,6 +213,11 @@ class Snapshot:
             self._pid = os.getpid()
         return self._catalog
 
+    @property
+    def folder(self) -> Folder:
+        """The folder under the settings of this commit."""
+        return self._folder
+
     def close(self) -> None:
         """Give the commit back: what only it could see may be purged. Again is harmless.
 
@@ -231,19 +238,22 @@ def take(folder: Folder, catalog: Catalog) -> Snapshot:
     """The newest commit, with every file mapped.
 
     (1) A reader that cannot lock learns of commit 7. (2) A writer makes commit 8 and removes a file
-    that only 7 needed. (3) The reader finds it gone. So it starts again with the newest commit; a
-    file that the newest commit lacks is damage.
+    or a row that only 7 needed. (3) The reader finds it gone. So it starts again with the newest
+    commit; what the newest commit lacks is damage.
     """
     tried: int | None = None
     while True:
         number, lock = folder.hold(catalog)
-        commit = catalog.at(number)
         try:
+            commit = catalog.at(number)
             if commit is not None:
+                folder = folder.at(catalog, number)
                 snapshot = Snapshot(folder, catalog, commit, lock)
                 folder.forget(folder.opened() - {segment.row.name for segment in snapshot.opened})
                 return snapshot
-        except FileNotFoundError as error:
+        except (FileNotFoundError, Corrupt) as error:
             if lock is not None or tried == number:
+                if isinstance(error, Corrupt):
+                    raise
                 raise missing(error.filename) from error
         tried = number

@@ -16,7 +16,7 @@ from interlace.store import attaching, backup, compaction, database, settling, v
 from interlace.store.backup import BackupReport
 from interlace.store.catalog import Catalog
 from interlace.store.compaction import CompactReport
-from interlace.store.folder import READERS, WRITE_LOCK, Folder
+from interlace.store.folder import READERS, WRITE_LOCK, Folder, stored_settings
 from interlace.store.rows import FORMAT
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED
 from interlace.store.settings import Settings
@@ -38,13 +38,12 @@ class Store:
     Attributes
     ----------
     path : Path
-    settings : Settings
     last_settle_error : Exception or None
         Why the last settling on its own failed; the write that caused it has succeeded.
     """
 
     def __init__(self, folder: Folder, catalog: Catalog, *, settle: str) -> None:
-        self.path, self.settings = folder.path, folder.settings
+        self.path = folder.path
         self.last_settle_error: Exception | None = None
         self._folder, self._catalog, self._auto = folder, catalog, settle == "auto"
         self._lock = threading.RLock()
@@ -60,6 +59,7 @@ class Store:
         with self._lock:
             if self._snapshot is None or self._snapshot.closed:
                 self._snapshot = take(self._folder, self._catalog)
+                self._folder = self._snapshot.folder
             return self._snapshot
 
     def refresh(self) -> bool:
@@ -70,6 +70,11 @@ class Store:
                 return False
             self._snapshot = None
             return True
+
+    @property
+    def settings(self) -> Settings:
+        """The newest settings; what ``snapshot`` sees has its own."""
+        return stored_settings(self._catalog)
 
     @property
     def commit(self) -> int:
@@ -104,7 +109,7 @@ class Store:
 
     def _after_write(self, outcome: Outcome) -> None:
         """Settle when the commit passed the budget: in this thread, as a commit of its own."""
-        settings = self.settings
+        settings = self._folder.settings
         budget = settings.fresh_budget_tokens if outcome.has_codec else settings.first_budget_tokens
         if outcome.n_fresh_tokens > budget:
             self._on_its_own(lambda: self._settle(silent, 0.0))
@@ -180,8 +185,8 @@ class Store:
         CollectionError
             When the other has no codec yet, or this one another.
         """
-        generation = other.snapshot().generation
-        return attaching.adopt_codec(self._folder, self._let_go, other._folder, generation)
+        theirs = other.snapshot()
+        return attaching.adopt_codec(self._folder, self._let_go, theirs.folder, theirs.generation)
 
     def attach(self, source: Store) -> int:
         """Take over all live documents of a collection whose codec was taken from this one.
@@ -193,7 +198,7 @@ class Store:
         n_documents = attaching.attach(
             self._folder,
             self._let_go,
-            source._folder,
+            snapshot.folder,
             source._catalog,
             snapshot.number,
         )
@@ -434,16 +439,9 @@ def _open(path: Path, n_threads: int | None, lock_wait_seconds: float) -> tuple[
         raise database.not_a_collection(path)
     catalog = Catalog(path, wait_seconds=lock_wait_seconds)
     try:
-        try:
-            settings = Settings(**catalog.settings())
-        except (TypeError, SettingsError) as error:
-            raise Corrupt(
-                f"the catalog is damaged: {catalog.path}: expected settings, found: {error} "
-                "Restore the folder from a copy, or index the documents again."
-            ) from error
         folder = Folder(
             path,
-            settings,
+            stored_settings(catalog),
             n_threads=n_threads or n_cores(),
             lock_wait_seconds=lock_wait_seconds,
         )

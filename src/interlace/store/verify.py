@@ -52,6 +52,7 @@ def verify(folder: Folder, catalog: Catalog, progress: Progress = silent) -> Ver
     """Check the newest commit, holding it meanwhile."""
     number, lock = folder.hold(catalog)
     try:
+        folder = folder.at(catalog, number)
         problems = list(catalog.problems(number))
         n_files = n_bytes = 0
         n_leaves: int | None = None

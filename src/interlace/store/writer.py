@@ -21,6 +21,7 @@ from interlace.store.folder import Folder
 from interlace.store.parts import Parts, joined, with_ids
 from interlace.store.rows import DocumentRow, Known, PassageRow, SourceRow
 from interlace.store.segment import FRESH, SETTLED, Numbers, Part, in_memory
+from interlace.store.settings import Settings
 from interlace.store.settling import Coder
 from interlace.store.storable import (
     check_id,
@@ -82,10 +83,16 @@ class Writer:
         self._shape: Lock | None = None
         self._transaction = Transaction(folder, let_go, wait_seconds=wait_seconds)
         with self._whole():
+            self._folder = folder.at(self._transaction.catalog, self._transaction.number)
             self._shape = folder.try_shape_lock()
             self._transaction.may_sweep = self._shape is not None
             if self._shape is not None:
                 folder.sweep(self._transaction.catalog)
+
+    @property
+    def settings(self) -> Settings:
+        """Under which this writer writes; nobody changes them while it is open."""
+        return self._folder.settings
 
     # --- changes ---------------------------------------------------------------------------------
     def known(self, ids: Iterable[Id]) -> dict[Id, Known]:

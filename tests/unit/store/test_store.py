@@ -174,14 +174,14 @@ def test_reopen_gives_the_same(opened, folder):
     with opened.write() as writer:
         writer.delete(range(10, 20))
     matrix = record(50)[3][0].matrix
-    before = store.search(opened.snapshot(), matrix, 20)
+    before, made_with = store.search(opened.snapshot(), matrix, 20), opened.settings
     opened.close()
     with store.open(folder) as again:
         after = store.search(again.snapshot(), matrix, 20)
         np.testing.assert_array_equal(before.rows, after.rows)
         np.testing.assert_array_equal(before.scores, after.scores)
         assert again.snapshot().n_documents == 90
-        assert again.settings == opened.settings
+        assert again.settings == again.snapshot().settings == made_with
 
 
 def test_fresh_embeddings_are_nearly_exact(opened):
