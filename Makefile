@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 SOURCES := pyproject.toml $(wildcard CMakeLists.txt README.md LICENSE) \
 	$(shell find src native -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help install demo test test-slow lint sanitize check clean
+.PHONY: help install demo test test-slow lint sanitize fault-asan check clean
 
 help:
 	@echo "make install    the command, with readers for PDF, web pages and office files, in .venv"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-slow  run the tests that take minutes"
 	@echo "make lint       check style, formatting, types and who imports whom"
 	@echo "make sanitize   check the C++ kernels under the address and undefined-behaviour sanitizers"
+	@echo "make fault-asan damage every array, with the kernels under the sanitizers: INTERLACE_FLIPS=20"
 	@echo "make check      test, lint and sanitize"
 	@echo "make clean      remove .venv and everything that was built"
 
@@ -47,6 +48,12 @@ sanitize: $(VENV)/.installed-test
 		-DINTERLACE_CHECK=ON -DINTERLACE_SANITIZE=ON -DINTERLACE_WERROR=ON
 	$(BIN)/cmake --build build/check
 	build/check/check
+
+fault-asan: $(VENV)/.installed-test
+	$(BIN)/cmake -S . -B build/asan -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DINTERLACE_SANITIZE=ON
+	$(BIN)/cmake --build build/asan
+	$(BIN)/python tests/fault/sanitized.py build/asan
 
 check: test lint sanitize
 

@@ -17,6 +17,8 @@
 A message reads *what: where. remedy.* User mistakes raise one of these; ``assert`` is for ours.
 """
 
+from __future__ import annotations
+
 
 class InterlaceError(Exception):
     """Base of every error that interlace raises on purpose.
@@ -75,4 +77,24 @@ class ModelMismatch(CollectionError):
 
 
 class Corrupt(CollectionError):
-    """A file of the collection is damaged; the message names it, what was expected and found."""
+    """A file of the collection is damaged; the message names it, what was expected and found.
+
+    Attributes
+    ----------
+    file : str or None
+        The file of a segment or codec that is to blame, which ``repair`` can make again.
+    """
+
+    file: str | None = None
+
+    @classmethod
+    def at(
+        cls, file: object, expected: str, found: str, what: str = "a file is damaged"
+    ) -> Corrupt:
+        """Word the damage of a file, with its remedy."""
+        error = cls(
+            f"{what}: {file}: expected {expected}, found {found}. `interlace repair` makes it "
+            "again from the texts; `interlace verify` lists all damage."
+        )
+        error.file = str(file)
+        return error

@@ -227,7 +227,10 @@ def verify_arrays(path: Path, expected: Written) -> None:
         With the header or the first array whose bytes are not those that were written.
     """
     arrays, manifest = open_arrays(path, expected)
-    crcs = json.loads(manifest["crc32"])
+    try:
+        crcs = dict(json.loads(manifest["crc32"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _corrupt(path, "a checksum for each array", repr(error)) from error
     for name, array in arrays.items():
         content, crc = array.reshape(-1).view(np.uint8), 0
         for start in range(0, len(content), _READ_AT_ONCE):
@@ -261,11 +264,7 @@ def _map(path: Path, expected: Written | None) -> tuple[mmap.mmap, dict[str, Any
 
 
 def _corrupt(path: Path, expected: str, found: str) -> Corrupt:
-    return Corrupt(
-        f"a file is damaged: {path}: expected {expected}, found {found}. "
-        "Restore the file from a copy, or index the documents again; "
-        "`interlace verify` lists all damage."
-    )
+    return Corrupt.at(path, expected, found)
 
 
 # --- whole files ---------------------------------------------------------------------------------

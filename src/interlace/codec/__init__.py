@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from interlace.codec.checking import Fault, faults
 from interlace.codec.clustering import Tokens
 from interlace.codec.residual import Generation, rotation_signs
 from interlace.errors import SettingsError
 from interlace.kernels import Kernels
 from interlace.progress import Progress, silent
 
-__all__ = ["NAMES", "Generation", "Tokens", "check_name", "rotation_signs", "train"]
+__all__ = [
+    "NAMES",
+    "Fault",
+    "Generation",
+    "Tokens",
+    "check_name",
+    "faults",
+    "rotation_signs",
+    "train",
+]
 
 #: Registered codecs: the stored name and the bits a coordinate that it spends.
 NAMES: Final = {"residual1": 1, "residual2": 2, "residual4": 4}

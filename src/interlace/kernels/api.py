@@ -221,8 +221,4 @@ class Kernels(Protocol):
 
 def damaged(name: str, expected: str, found: str) -> Corrupt:
     """Word the error of arrays that no writer wrote; all tables raise the same."""
-    return Corrupt(
-        f"a segment is damaged: {name}: expected {expected}, found {found}. "
-        "Restore the folder from a copy, or index the documents again; "
-        "`interlace verify` lists all damage."
-    )
+    return Corrupt.at(name, expected, found)

@@ -43,6 +43,9 @@ LANES = 16
 
 _TOKENS_AT_ONCE = 32_768
 
+_quiet = np.errstate(over="ignore", invalid="ignore")
+"""Damaged scales may be anything. Whoever reads the scores notices."""
+
 
 # --- preparing vectors ---------------------------------------------------------------------------
 def rotate(matrix: F32, signs: I8) -> F32:
@@ -367,7 +370,9 @@ def load_settled(arrays: SettledArrays, codec: Codec, name: str) -> Settled:
 
 def _check_offsets(offsets: I64, n: int, name: str) -> None:
     """Offsets begin at 0, end at n and never fall; else a damaged file could lead anywhere."""
-    if not len(offsets) or offsets[0] != 0 or offsets[-1] != n or (np.diff(offsets) < 0).any():
+    # Compared, not subtracted: a difference of damaged offsets may wrap around.
+    rising = len(offsets) and (offsets[:-1] <= offsets[1:]).all()
+    if not rising or offsets[0] != 0 or offsets[-1] != n:
         ends = f"{offsets[0]} … {offsets[-1]}" if len(offsets) else "none"
         raise damaged(name, f"rising offsets 0 … {n}", ends)
 
@@ -482,6 +487,7 @@ def interact(probe: Probe, segments: Sequence[Segment], rows: U32, n: int) -> U3
     return rows[np.lexsort((rows, -sums.astype(np.int64)))[:n]]
 
 
+@_quiet
 def score(query: Quantised, segments: Sequence[Segment], rows: U32, n_threads: int = 1) -> F32:
     """MaxSim of the stored codes for some rows.
 
@@ -518,6 +524,7 @@ def scan(
     return scores
 
 
+@_quiet
 def similarities(query: Quantised, segments: Sequence[Segment], row: int) -> F32:
     """Each token of one row against each query token, ``(n_tokens, q_tokens)``.
 

@@ -60,6 +60,7 @@ def attach(
         folder.sweep(transaction.catalog)
         if generation is not None:
             _copy_codec(folder, transaction, other, generation)
+        other.check(other_catalog.segments(number))
         first_document, first_passage = transaction.next_document, transaction.next_passage
         n_documents = _copy_rows(transaction, other_catalog, number)
         for row in other_catalog.segments(number):
@@ -113,7 +114,9 @@ def _copy_codec(
             )
     else:
         transaction.catalog.add_generation(theirs.name, theirs.description, transaction.number)
-    for i, chunk in enumerate(open_chunks(other.path, theirs)[n_known:], n_known):
+    other.check_codec(theirs)
+    chunks = open_chunks(other.path, theirs, other.bits, other.settings.dim)
+    for i, chunk in enumerate(chunks[n_known:], n_known):
         written = write_chunk(folder.path, theirs.name, i, chunk)
         transaction.catalog.add_chunk(theirs.name, i, written, transaction.number)
 

@@ -58,6 +58,12 @@ _ORPHAN_ROWS = {
     "a passage has no document": "SELECT count(*) FROM passages AS p LEFT JOIN documents AS d"
     f" ON d.number = p.document AND {_LIVE.format('d')}"
     f" WHERE d.number IS NULL AND {_LIVE.format('p')}",
+    "an insertion number would be used again": "SELECT count(*) FROM passages AS p, commits AS c"
+    " WHERE c.number = :commit AND p.born <= :commit AND p.number >= c.next_passage",
+    "a codec lacks a chunk": "SELECT count(*) FROM (SELECT max(number) + 1 - count(*) AS n"
+    " FROM chunks WHERE born <= :commit GROUP BY generation) WHERE n <> 0",
+    "two codecs are alive": "SELECT max(count(*) - 1, 0) FROM generations AS g"
+    f" WHERE {_LIVE.format('g')}",
     "a file has no source": "SELECT count(*) FROM files AS f LEFT JOIN sources AS s"
     f" ON s.number = f.source AND {_LIVE.format('s')}"
     f" WHERE s.number IS NULL AND {_LIVE.format('f')}",
@@ -147,13 +153,14 @@ class Catalog(Database):
         )
         return np.sort(np.array([number for (number,) in rows], np.int64))
 
-    def live_passages(self, commit: int) -> _Numbers:
-        """Insertion numbers of live passages, ascending."""
+    def live_passages(self, commit: int) -> tuple[_Numbers, _Numbers]:
+        """Insertion numbers of live passages, ascending, and of their documents."""
         rows = self._rows(
-            f"SELECT number FROM passages AS p WHERE {_LIVE.format('p')} ORDER BY number",
+            f"SELECT number, document FROM passages AS p WHERE {_LIVE.format('p')} ORDER BY number",
             {"commit": commit},
         )
-        return np.array([number for (number,) in rows], np.int64)
+        numbers, documents = np.array(rows, np.int64).reshape(-1, 2).T.copy()
+        return numbers, documents
 
     def problems(self, commit: int) -> Iterator[str]:
         """What is wrong with the catalog itself, a sentence each."""

@@ -118,20 +118,23 @@ def is_due(n_settled_segments: int, n_held: int, n_alive: int) -> bool:
 def merge_fresh(folder: Folder, transaction: Transaction) -> None:
     """Keep the fresh segments few, and few of their passages dead, inside a writer's commit.
 
-    Needs the shape lock.
+    A damaged one stays as it is: the write must not fail for it. Needs the shape lock.
     """
     catalog, number = transaction.catalog, transaction.number
     rows = [row for row in catalog.segments(number) if row.kind == FRESH]
     if len(rows) <= FRESH_MAX and not transaction.n_died:
         return
-    before = [folder.segment(row) for row in catalog.segments(number - 1)]
-    known = folder.tombstones(catalog, number - 1, before)
-    tombstones = known.at(catalog, number, [folder.segment(row) for row in rows])
+    before = folder.mapped(catalog.segments(number - 1))
+    fresh = folder.mapped(rows)
+    rows = [segment.row for segment in fresh]
+    tombstones = folder.tombstones(catalog, number - 1, before).at(catalog, number, fresh)
     sizes, dead = _sizes(rows, tombstones), tombstones.numbers
     merged = choose_fresh(sizes, folder.settings.buffer_tokens_max)
     alone = [[i] for i in range(len(sizes)) if i not in merged and sizes[i].is_mostly_dead]
     for group in [merged, *alone] if merged else alone:
-        chosen = [rows[i] for i in group]
+        chosen = [rows[i] for i in group if folder.is_sound(rows[i])]
+        if not chosen:
+            continue
         segments = [folder.segment(row) for row in chosen]
         parts = Parts(segments, dead)
         if len(parts):
@@ -151,12 +154,20 @@ def compact(
     """Merge settled segments as one commit: copy codes, join lists, drop tombstones.
 
     The order of locks and writes is that of ``settling.settle``.
+
+    Raises
+    ------
+    Corrupt
+        When one of them is damaged; all stay as they are.
     """
     with folder.shape_lock(wait_seconds), folder.swept(catalog):
         number = catalog.newest().number
         folder = folder.at(catalog, number)
         rows = catalog.segments(number)
-        tombstones = folder.tombstones(catalog, number, [folder.segment(row) for row in rows])
+        opened = folder.mapped(rows)
+        if len(opened) < len(rows):
+            folder.check(rows)
+        tombstones = folder.tombstones(catalog, number, opened)
         dead = tombstones.numbers
         rows = [row for row in rows if row.kind == SETTLED]
         chosen = choose_settled(_sizes(rows, tombstones), thorough=thorough)
@@ -167,6 +178,7 @@ def compact(
         n_dropped = 0
         for done, group in enumerate(groups):
             progress("merge", done, len(groups))
+            folder.check(group)
             parts = Parts([folder.segment(row) for row in group], dead)
             n_dropped += sum(row.n_passages for row in group) - len(parts)
             if len(parts):

@@ -68,6 +68,9 @@ EFFORTS: Final[Mapping[str, Effort | None]] = {
 """The one knob for people. ``exhaustive`` scores every passage."""
 
 
+_COSINE_MAX: Final = 4.0
+"""Beyond what any codes and sound scales can give."""
+
 _WORTH_STAGES: Final = 2
 """Scoring all is quicker than four stages that would score more than one in so many, and proven."""
 
@@ -172,7 +175,8 @@ def _staged(
     kernels, segments = snapshot.kernels, snapshot.segments
     fresh = segments[: snapshot.n_fresh_segments]
     scores = kernels.scan(query, fresh, _head(allowed, snapshot.n_fresh_rows), n_threads)
-    fresh_rows = np.flatnonzero(scores > -np.inf).astype(np.uint32)
+    fresh_rows = _rows(_head(allowed, snapshot.n_fresh_rows), snapshot.n_fresh_rows)
+    _check(snapshot, query, fresh_rows, scores[fresh_rows])
     watch("scan", len(fresh_rows))
     if snapshot.codec is None:
         return fresh_rows, scores[fresh_rows]
@@ -183,6 +187,7 @@ def _staged(
     rows = kernels.interact(probe, segments, rows, plan.scored)
     watch("interact", len(rows))
     settled = kernels.score(query, segments, rows, n_threads)
+    _check(snapshot, query, rows, settled)
     watch("score", len(rows))
     return np.concatenate([fresh_rows, rows]), np.concatenate([scores[fresh_rows], settled])
 
@@ -198,12 +203,13 @@ def _everything(
     """Score every allowed passage on its stored codes; few among many are not looked for twice."""
     kernels, segments = snapshot.kernels, snapshot.segments
     if allowed is not None and n_allowed * 8 < snapshot.n_rows:
-        rows = _rows(allowed)
+        rows = _rows(allowed, snapshot.n_rows)
         scores = kernels.score(query, segments, rows, n_threads)
     else:
         scores = kernels.scan(query, segments, allowed, n_threads)
-        rows = np.flatnonzero(scores > -np.inf).astype(np.uint32)
-        scores = scores[rows]
+        rows = _rows(allowed, snapshot.n_rows)
+        scores = scores if allowed is None else scores[rows]
+    _check(snapshot, query, rows, scores)
     watch("scan", len(rows))
     return rows, scores
 
@@ -237,11 +243,23 @@ def _both(alive: Bitmap | None, allowed: Bitmap | None) -> Bitmap | None:
     return alive & allowed
 
 
-def _rows(bitmap: Bitmap) -> Rows:
-    """The rows of a thin bitmap: most of its bytes are zero."""
-    full = np.flatnonzero(bitmap)
-    at, bit = np.nonzero(np.unpackbits(bitmap[full, None], axis=1, bitorder="little"))
-    return (full[at] * 8 + bit).astype(np.uint32)
+def _check(snapshot: Snapshot, query: Quantised, rows: Rows, scores: Scores) -> None:
+    """Whatever the codes, a sum of cosines is near their number; only damage leads beyond it."""
+    bad = np.flatnonzero(~(np.abs(scores) <= _COSINE_MAX * len(query.scales)))
+    if len(bad):
+        raise snapshot.damage(int(rows[bad[0]]), "cosines", f"a score of {scores[bad[0]]}")
+
+
+def _rows(bitmap: Bitmap | None, n_rows: int) -> Rows:
+    """The rows of a bitmap over at least so many."""
+    if bitmap is None:
+        return np.arange(n_rows, dtype=np.uint32)
+    if int(np.count_nonzero(bitmap)) * 8 < len(bitmap):  # thin: most of its bytes are zero
+        full = np.flatnonzero(bitmap)
+        at, bit = np.nonzero(np.unpackbits(bitmap[full, None], axis=1, bitorder="little"))
+        rows = full[at] * 8 + bit
+        return rows[rows < n_rows].astype(np.uint32)
+    return np.flatnonzero(np.unpackbits(bitmap, count=n_rows, bitorder="little")).astype(np.uint32)
 
 
 def _head(bitmap: Bitmap | None, n_rows: int) -> Bitmap | None:

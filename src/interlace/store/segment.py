@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from interlace import files
+from interlace import codec, files
 from interlace.errors import Corrupt, FormatTooNew
 from interlace.files import Array, Arrays
 from interlace.kernels import BLOCK, FreshArrays, Handle, Kernels, SettledArrays
@@ -100,7 +100,8 @@ class Segment:
         """Ordinals of those of these insertion numbers that are here, ascending."""
         if not len(self.passages):
             return np.empty(0, np.int64)
-        first, last = np.searchsorted(numbers, (self.passages[0], self.passages[-1] + 1))
+        first = np.searchsorted(numbers, self.passages[0])
+        last = np.searchsorted(numbers, self.passages[-1], side="right")
         numbers = numbers[first:last]  # most are far from here, and not worth a search each
         at = np.searchsorted(self.passages, numbers)
         found: Numbers = at[self.passages[at] == numbers]
@@ -114,14 +115,14 @@ class Segment:
         tokens = {name: self.arrays[name][span] for name in names if name in self.arrays}
         return Part(self.passages[first:last], self.documents[first:last], np.diff(offsets), tokens)
 
-    def load(self, kernels: Kernels, codec: Handle | None) -> Handle:
+    def load(self, kernels: Kernels, codec_handle: Handle | None) -> Handle:
         """The segment as search calls take it."""
         arrays = self.arrays
         if self.row.kind == FRESH:
             fresh = FreshArrays(*(arrays[name] for name in FreshArrays._fields))
             return kernels.load_fresh(fresh, str(self.path))
         settled = SettledArrays(*(arrays[name] for name in SettledArrays._fields))
-        return kernels.load_settled(settled, codec, str(self.path))
+        return kernels.load_settled(settled, codec_handle, str(self.path))
 
 
 TOKEN_ARRAYS = {
@@ -177,17 +178,33 @@ def open_segment(folder: Path, row: SegmentRow, width: int, dim: int) -> Segment
                 f"{name} {np.dtype(dtype)} {shapes.get(name, '')}",
                 f"{array.dtype} {array.shape}",
             )
+    passages, documents = arrays["passages"], arrays["documents"]
+    if (passages[:-1] >= passages[1:]).any():
+        raise _corrupt(path, "ascending passages", "others")
+    if min(passages[:1].min(initial=0), documents.min(initial=0)) < 0:
+        raise _corrupt(path, "insertion numbers from 0", "a negative one")
     return Segment(row, path, arrays)
 
 
-def open_chunks(folder: Path, row: GenerationRow) -> list[Arrays]:
-    """Map the chunks of a codec."""
+def open_chunks(folder: Path, row: GenerationRow, bits: int, dim: int) -> list[Arrays]:
+    """Map the chunks of a codec, and check that training could have made them.
+
+    Raises
+    ------
+    Corrupt, FormatTooNew
+    FileNotFoundError
+        When a file is gone.
+    """
     chunks = []
     for number, written in enumerate(row.chunks):
         path = chunk_path(folder, row.name, number)
         arrays, manifest = files.open_arrays(path, written)
         _check_format(path, manifest)
         chunks.append(arrays)
+    for fault in codec.faults(row.description, chunks, bits, dim):
+        inside = folder / CODEC / row.name
+        at = inside if fault.chunk is None else chunk_path(folder, row.name, fault.chunk)
+        raise _corrupt(at, fault.expected, fault.found)
     return chunks
 
 
@@ -208,8 +225,4 @@ def _check_format(path: Path, manifest: Mapping[str, str]) -> None:
 
 
 def _corrupt(path: Path, expected: str, found: str) -> Corrupt:
-    return Corrupt(
-        f"a segment is damaged: {path}: expected {expected}, found {found}. "
-        "Restore the folder from a copy, or index the documents again; "
-        "`interlace verify` lists all damage."
-    )
+    return Corrupt.at(path, expected, found)

@@ -60,15 +60,20 @@ def settle(
     (3) One transaction adds the settled segments and retires the inputs. Documents that die between
     (1) and (3) need no care: tombstones name passages, wherever those are held. A failure in (2)
     leaves the fresh segments as they are, searchable.
+
+    Raises
+    ------
+    Corrupt
+        When a fresh segment or the codec is damaged; nothing has changed.
     """
     with folder.shape_lock(wait_seconds), folder.swept(catalog):
         number = catalog.newest().number
         folder = folder.at(catalog, number)
         rows = catalog.segments(number)
         fresh = [row for row in rows if row.kind == FRESH]
-        opened = {row.name: folder.segment(row) for row in rows}
-        dead = folder.tombstones(catalog, number, list(opened.values())).numbers
-        segments = [opened[row.name] for row in fresh]
+        folder.check(fresh)
+        segments = [folder.segment(row) for row in fresh]
+        dead = folder.tombstones(catalog, number, folder.mapped(rows)).numbers
         parts = Parts(segments, dead)
         generation = catalog.generation(number)
         if not parts.n_tokens and (generation is None or not fresh):
@@ -123,6 +128,7 @@ class Coder:
         self._name = "" if generation is None else generation.name
         self._generation: Generation | None = None
         if generation is not None:
+            folder.check_codec(generation)
             self._generation = folder.codec(generation)[0]
         self._complete, self._done = False, 0
         self.chunks: list[Written] = []

@@ -117,9 +117,25 @@ class Snapshot:
 
     # --- what rows stand for ---------------------------------------------------------------------
     def passages(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> list[StoredPassage]:
-        """The passages of some rows, in their order."""
-        numbers = self.passage_of_row[np.asarray(rows, np.int64)]
-        return self._mine.passages(numbers.tolist(), self.number)
+        """The passages of some rows, in their order.
+
+        Raises
+        ------
+        Corrupt
+            When the catalog does not know a row's passage, or as one of another document.
+        """
+        at = np.asarray(rows, np.int64)
+        found = self._mine.passages(self.passage_of_row[at].tolist(), self.number)
+        owners = self.document_of_row[at].tolist()
+        for row, owner, passage in zip(at.tolist(), owners, found, strict=True):
+            if passage.document_number != owner:
+                raise self.damage(row, f"document {passage.document_number}", str(owner))
+        return found
+
+    def damage(self, row: int, expected: str, found: str) -> Corrupt:
+        """The error for the segment of a row that shows to be damaged."""
+        owner = int(np.searchsorted(self._bases, row, side="right")) - 1
+        return Corrupt.at(self.opened[owner].path, expected, found)
 
     def rows_of(self, ids: Sequence[Id]) -> Numbers:
         """Rows of some documents' passages, in insertion order; unknown ids have none."""
@@ -183,6 +199,7 @@ class Snapshot:
         ------
         IndexError
             When there is no such row.
+        Corrupt
         """
         if not 0 <= row < self.n_rows:
             raise IndexError(f"row {row} of {self.n_rows}")
@@ -190,13 +207,19 @@ class Snapshot:
         ordinal = row - int(self._bases[owner])
         segment: Segment = self.opened[owner]
         tokens = segment.part(ordinal, ordinal + 1).tokens
-        if segment.row.kind == FRESH:
-            rotated = tokens["codes"] * tokens["scales"][:, None]
-        else:
-            assert self._decoder is not None
-            codes = Residuals(tokens["codes"], tokens["norms"], tokens["factors"])
-            rotated = self._decoder.decode(tokens["leaves"], codes)
-        embeddings: npt.NDArray[np.float32] = unrotate(rotated.astype(np.float32), self.signs)
+        with np.errstate(over="ignore", invalid="ignore"):  # of damaged scales
+            if segment.row.kind == FRESH:
+                rotated = tokens["codes"] * tokens["scales"][:, None]
+            else:
+                assert self._decoder is not None
+                n_leaves, leaves = len(self._decoder.arrays.leaf_scales), tokens["leaves"]
+                if len(leaves) and leaves.max() >= n_leaves:
+                    raise self.damage(row, f"leaf ids below {n_leaves}", str(leaves.max()))
+                codes = Residuals(tokens["codes"], tokens["norms"], tokens["factors"])
+                rotated = self._decoder.decode(tokens["leaves"], codes)
+            embeddings: npt.NDArray[np.float32] = unrotate(rotated.astype(np.float32), self.signs)
+        if not np.isfinite(embeddings).all():
+            raise self.damage(row, "embeddings", "NaN or infinity")
         return embeddings
 
     # --- holding on ------------------------------------------------------------------------------

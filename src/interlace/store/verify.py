@@ -1,21 +1,26 @@
-"""Reading everything and believing nothing: checksums, references, counts."""
+"""Reading everything and believing nothing: checksums, contents, references, counts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from interlace import files
-from interlace.errors import InterlaceError
+from interlace.errors import Corrupt, InterlaceError
 from interlace.files import Written
+from interlace.kernels import BLOCK
 from interlace.progress import Progress, silent
+from interlace.store import postings
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder, missing
 from interlace.store.rows import GenerationRow
 from interlace.store.segment import (
+    CODEC,
+    FRESH,
     SEGMENTS,
     SETTLED,
     Numbers,
@@ -36,11 +41,14 @@ class VerifyReport:
         One sentence each, with the file, what was expected and what was found; none is good.
     n_files, n_bytes : int
         That were read.
+    damaged : tuple of str
+        The files of segments and codecs that are to blame: what ``repair`` makes again.
     """
 
     problems: tuple[str, ...]
     n_files: int
     n_bytes: int
+    damaged: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -48,58 +56,113 @@ class VerifyReport:
         return not self.problems
 
 
+class Finding(NamedTuple):
+    """A sentence on what is wrong, and the segment's or chunk's file that is to blame."""
+
+    sentence: str
+    file: Path | None = None
+
+
 def verify(folder: Folder, catalog: Catalog, progress: Progress = silent) -> VerifyReport:
     """Check the newest commit, holding it meanwhile."""
     number, lock = folder.hold(catalog)
     try:
-        folder = folder.at(catalog, number)
-        problems = list(catalog.problems(number))
-        n_files = n_bytes = 0
-        n_leaves: int | None = None
-        generation = catalog.generation(number)
-        if generation is not None:
-            damage: list[str] = []
-            for i, written in enumerate(generation.chunks):
-                path = chunk_path(folder.path, generation.name, i)
-                damage += _problems_of(path, written)
-                n_files, n_bytes = n_files + 1, n_bytes + written.n_bytes
-            problems += damage
-            if not damage:
-                n_leaves = _n_leaves(folder, generation)
-        rows = catalog.segments(number)
-        seen: list[Numbers] = []
-        for done, row in enumerate(rows):
-            progress("verify", done, len(rows))
-            path = folder.path / SEGMENTS / row.file_name
-            found = _problems_of(path, row.written)
-            if not found:
-                segment = open_segment(folder.path, row, folder.width, folder.settings.dim)
-                found = list(_inside(segment, n_leaves))
-                seen.append(segment.passages)
-            problems += found
-            n_files, n_bytes = n_files + 1, n_bytes + row.written.n_bytes
-        progress("verify", len(rows), len(rows))
-        if not problems:
-            problems += _references(catalog, number, seen)
+        reading = Reading(folder.at(catalog, number), catalog, number)
+        found = list(reading.findings(progress))
     finally:
         if lock is not None:
             lock.release()
-    return VerifyReport(tuple(problems), n_files, n_bytes)
+    damaged = dict.fromkeys(str(finding.file) for finding in found if finding.file is not None)
+    return VerifyReport(
+        tuple(finding.sentence for finding in found),
+        reading.n_files,
+        reading.n_bytes,
+        tuple(damaged),
+    )
 
 
-def _problems_of(path: Path, written: Written) -> list[str]:
-    """What is wrong with the bytes of a file."""
-    try:
-        files.verify_arrays(path, written)
-    except FileNotFoundError:
-        return [str(missing(path))]
-    except InterlaceError as error:
-        return [str(error)]
-    return []
+class Reading:
+    """One pass over all that a commit sees.
+
+    Attributes
+    ----------
+    n_files, n_bytes : int
+        Read so far.
+    sound : list of Segment
+        Those without a finding.
+    """
+
+    def __init__(self, folder: Folder, catalog: Catalog, number: int) -> None:
+        self._folder, self._catalog, self._number = folder, catalog, number
+        self.n_files = self.n_bytes = 0
+        self.sound: list[Segment] = []
+
+    def findings(self, progress: Progress = silent) -> Iterator[Finding]:
+        """All that is wrong: of the catalog, the codec, the segments, and between them."""
+        for sentence in self._catalog.problems(self._number):
+            yield Finding(sentence)
+        generation = self._catalog.generation(self._number)
+        n_leaves = None
+        if generation is not None:
+            faults = list(self._codec(generation))
+            yield from faults
+            if not faults:
+                n_leaves = _n_leaves(self._folder, generation)
+        alive, owners = self._catalog.live_passages(self._number)
+        rows = self._catalog.segments(self._number)
+        held = np.empty(0, np.int64)
+        for done, row in enumerate(rows):
+            progress("verify", done, len(rows))
+            path = self._folder.path / SEGMENTS / row.file_name
+            found = list(self._bytes(path, row.written))
+            if not found:
+                segment = open_segment(
+                    self._folder.path, row, self._folder.width, self._folder.settings.dim
+                )
+                sentences = [*_inside(segment, n_leaves), *_owners(segment, alive, owners)]
+                if row.kind == SETTLED and row.generation != (generation and generation.name):
+                    sentences.append(f"the codec {row.generation} is not there")
+                if len(np.intersect1d(segment.passages, held, assume_unique=True)):
+                    sentences.append("another segment holds its passages too")
+                found = [Finding(f"{sentence}: {path}.", path) for sentence in sentences]
+                if not found:
+                    self.sound.append(segment)
+                    held = np.union1d(held, segment.passages)
+            yield from found
+        progress("verify", len(rows), len(rows))
+        dead = self._catalog.dead_passages(self._number)
+        strange = np.setdiff1d(held, np.union1d(alive, dead))
+        if len(strange):
+            yield Finding(f"passages have no row: {self._catalog.path}: {_first(strange)}.")
+        lacking = np.setdiff1d(alive, held, assume_unique=True)
+        if len(lacking) and len(self.sound) == len(rows):
+            yield Finding(f"passages are in no segment: {self._catalog.path}: {_first(lacking)}.")
+
+    def _codec(self, generation: GenerationRow) -> Iterator[Finding]:
+        folder, n_found = self._folder, 0
+        for i, written in enumerate(generation.chunks):
+            for finding in self._bytes(chunk_path(folder.path, generation.name, i), written):
+                n_found += 1
+                yield finding
+        if not n_found:
+            try:
+                open_chunks(folder.path, generation, folder.bits, folder.settings.dim)
+            except InterlaceError as error:
+                yield Finding(str(error), folder.path / CODEC / generation.name)
+
+    def _bytes(self, path: Path, written: Written) -> Iterator[Finding]:
+        """What is wrong with the bytes of a file."""
+        self.n_files, self.n_bytes = self.n_files + 1, self.n_bytes + written.n_bytes
+        try:
+            files.verify_arrays(path, written)
+        except FileNotFoundError:
+            yield Finding(str(missing(path)), path)
+        except InterlaceError as error:
+            yield Finding(str(error), path if isinstance(error, Corrupt) else None)
 
 
 def _n_leaves(folder: Folder, generation: GenerationRow) -> int:
-    chunks = open_chunks(folder.path, generation)
+    chunks = open_chunks(folder.path, generation, folder.bits, folder.settings.dim)
     return sum(len(chunk.get("leaf_scales", chunk["cell_scales"])) for chunk in chunks)
 
 
@@ -114,28 +177,49 @@ def _inside(segment: Segment, n_leaves: int | None) -> Iterator[str]:
         }
     for name, end in ends.items():
         offsets = arrays[name]
-        if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
-            yield f"{name} do not rise from 0 to {end}: {segment.path}."
-    if (np.diff(segment.passages) <= 0).any():
-        yield f"passages do not ascend: {segment.path}."
-    if segment.row.kind == SETTLED and n_leaves is not None:
-        for name in ("leaves", "list_leaves"):
-            largest = int(arrays[name].max(initial=0))
-            if len(arrays[name]) and largest >= n_leaves:
-                yield f"{name} refer to leaf {largest} of {n_leaves}: {segment.path}."
+        if offsets[0] != 0 or offsets[-1] != end or (offsets[:-1] > offsets[1:]).any():
+            yield f"{name} do not rise from 0 to {end}"
+            return
+    if segment.row.kind == FRESH:
+        scales = arrays["scales"]
+        if not ((scales >= 0) & (scales <= 1)).all():
+            yield "scales are not all from 0 to 1"
+        if arrays["codes"].min(initial=0) < -127:
+            yield "a level is below -127"
+        if "token_ids" in arrays and arrays["token_ids"].min(initial=0) < -1:
+            yield "a token id is below -1"
+        return
+    if n_leaves is not None and len(arrays["leaves"]) and arrays["leaves"].max() >= n_leaves:
+        yield f"leaves go to {arrays['leaves'].max()}, of {n_leaves}"
+    for block in range(len(arrays["block_offsets"]) - 1):
+        if not _same_lists(segment, block):
+            yield f"the posting lists of block {block} are not those of its leaves"
 
 
-def _references(catalog: Catalog, number: int, seen: list[Numbers]) -> Iterator[str]:
-    """What is wrong between catalog and segments: each live passage must be held exactly once."""
-    held = np.sort(np.concatenate(seen or [np.empty(0, np.int64)]))
-    twice = held[1:][held[1:] == held[:-1]]
-    if len(twice):
-        yield f"passage {twice[0]} is in two segments: {catalog.path}."
-    alive = catalog.live_passages(number)
-    lacking = np.setdiff1d(alive, held, assume_unique=True)
-    if len(lacking):
-        yield f"passage {lacking[0]} is in no segment: {catalog.path}; {len(lacking)} such."
-    dead = catalog.dead_passages(number)
-    strange = np.setdiff1d(held, np.union1d(alive, dead))
-    if len(strange):
-        yield f"passage {strange[0]} has no row: {catalog.path}; {len(strange)} such."
+def _same_lists(segment: Segment, block: int) -> bool:
+    """Whether a block's lists name each passage for each leaf that it has a token in, once."""
+    arrays = segment.arrays
+    offsets = segment.offsets[block * BLOCK : (block + 1) * BLOCK + 1]
+    lists = postings.build(offsets - offsets[0], arrays["leaves"][offsets[0] : offsets[-1]])
+    first, last = (int(end) for end in arrays["block_offsets"][block : block + 2])
+    ends = arrays["list_offsets"][first : last + 1]
+    return (
+        np.array_equal(arrays["list_leaves"][first:last], lists["list_leaves"])
+        and np.array_equal(ends - ends[0], lists["list_offsets"])
+        and np.array_equal(arrays["list_ordinals"][ends[0] : ends[-1]], lists["list_ordinals"])
+    )
+
+
+def _owners(segment: Segment, alive: Numbers, owners: Numbers) -> Iterator[str]:
+    """Whether the catalog says of live passages what the segment says: whose they are."""
+    at = np.searchsorted(alive, segment.passages)
+    at[at == len(alive)] = 0
+    lives = alive[at] == segment.passages if len(alive) else np.zeros(len(at), bool)
+    wrong = segment.passages[lives][owners[at[lives]] != segment.documents[lives]]
+    if len(wrong):
+        yield f"passages are another document's: {_first(wrong)}"
+
+
+def _first(numbers: Numbers) -> str:
+    more = f" and {len(numbers) - 1:,} more" if len(numbers) > 1 else ""
+    return f"number {numbers[0]}{more}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from interlace.errors import CollectionError, InputError
+from interlace.errors import CollectionError, Corrupt, InputError
 from interlace.files import Lock
 from interlace.kernels import Quantised
 from interlace.store import compaction
@@ -332,7 +332,8 @@ class Writer:
                 n_settled = sum(
                     row.n_tokens for row in catalog.segments(number) if row.kind == SETTLED
                 )
-                self._coder = Coder(self._folder, generation, n_settled)
+                with suppress(Corrupt):  # fresh it is, then; settling will say so
+                    self._coder = Coder(self._folder, generation, n_settled)
         return self._coder is not None
 
     # --- the end ---------------------------------------------------------------------------------
