@@ -329,9 +329,12 @@ def move(source: Path, target: Path) -> None:
 
 # --- folders -------------------------------------------------------------------------------------
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents; one that is there already is welcome."""
+    """Make a folder and its parents, and sync their names; one that is there is welcome."""
+    new = [one for one in (path, *path.parents) if not one.exists()]
     with _writing(path):
         path.mkdir(parents=True, exist_ok=True)
+    for one in new:
+        sync_folder(one.parent)
 
 
 def names(folder: Path) -> list[str]:
@@ -487,12 +490,16 @@ def lock(
     deadline, pause = time.monotonic() + wait_seconds, 0.001
     with _writing(path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-    while not _try_lock(fd, shared):
-        if time.monotonic() >= deadline:
+        try:
+            while not (taken := _try_lock(fd, shared)) and time.monotonic() < deadline:
+                time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+                pause = min(pause * 2, 0.05)
+        except BaseException:
             os.close(fd)
-            return None
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-        pause = min(pause * 2, 0.05)
+            raise
+    if not taken:
+        os.close(fd)
+        return None
     held = Lock(fd)
     if sign:
         since = datetime.now(UTC).isoformat(timespec="seconds")

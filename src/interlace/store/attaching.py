@@ -31,8 +31,7 @@ def adopt_codec(
             raise CollectionError(
                 f"nothing is settled yet: {other.path}. Settle it first: that trains its codec."
             )
-        transaction.may_sweep = True
-        folder.sweep(transaction.catalog)
+        transaction.sweep()
         _copy_codec(folder, transaction, other, generation)
         changed = transaction.changed
         if changed:
@@ -56,8 +55,7 @@ def attach(
     with folder.shape_lock(), Transaction(folder, let_go) as transaction:
         folder = folder.at(transaction.catalog, transaction.number)
         _check_same(folder, other)
-        transaction.may_sweep = True
-        folder.sweep(transaction.catalog)
+        transaction.sweep()
         if generation is not None:
             _copy_codec(folder, transaction, other, generation)
         other.check(other_catalog.segments(number))

@@ -18,6 +18,7 @@ from interlace.errors import Corrupt
 from interlace.files import Written
 from interlace.store.database import Database
 from interlace.store.rows import (
+    FORMAT,
     PART,
     Commit,
     DocumentRow,
@@ -454,6 +455,27 @@ class Catalog(Database):
         """End the transaction: from here on, readers see it."""
         self._change_many("INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)", [commit])
         self._change("COMMIT", {})
+
+    def end_log(self) -> None:
+        """Make a durable commit that changes nothing, so that nothing in the log follows it.
+
+        Rows of a commit that failed may stand there, and would count if the log were read anew.
+        Within a transaction that has changed nothing yet, that one is begun again.
+        """
+        with self._connection() as connection:
+            begun = connection.in_transaction
+            if begun:
+                connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute(f"PRAGMA user_version = {FORMAT}")  # writes the first page
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            if begun:
+                connection.execute("BEGIN IMMEDIATE")
 
     def rollback(self) -> None:
         """Forget the transaction."""

@@ -132,7 +132,8 @@ class Folder:
         that are gone. So a reader passes (1) and (3) inside the gate, shared, and a writer purges
         inside it, alone.
 
-        A folder that cannot be written has no place for locks: the reader goes without.
+        A folder that cannot be written has no place for locks: the reader goes without. On a disk
+        too full for one more name it stays in the gate instead: nothing is purged meanwhile.
         """
         readers = self.path / READERS
         with self.unpurged() as locks:
@@ -145,7 +146,10 @@ class Folder:
                     f"snapshot {number} is gone: {self.path}: a child process took it up too "
                     "late. Take a new one from the store."
                 )
-            lock = files.lock(readers / str(number), shared=True)
+            try:
+                lock = files.lock(readers / str(number), shared=True)
+            except CollectionError:
+                lock = files.lock(readers / GATE, shared=True)
             if lock is None:
                 raise Locked(f"commit {number} is locked by another program: {readers}.")
             return number, lock
@@ -199,24 +203,33 @@ class Folder:
                 self.sweep(catalog)
             raise
 
-    def sweep(self, catalog: Catalog) -> None:
-        """Remove files that no row names: what a crash or a purge left.
+    def sweep(self, catalog: Catalog, *, log_is_certain: bool = False) -> None:
+        """Remove files that no row names: what a crash, a failure or a purge left.
 
         Needs the shape lock and the write lock: whoever holds either may have files on the way
         that are not named yet.
+
+        (1) A COMMIT writes its rows to the log and fails in syncing it. (2) The next writer finds
+        files without rows and removes them. (3) It is killed before its own commit, and whoever
+        opens the catalog next reads the log to its end: the rows are there, their files are not.
+        So the log's end is overwritten first, unless it is certain: just committed, or made so.
         """
         segments, chunks = catalog.known_files()
-        for name in files.names(self.path / SEGMENTS):
-            if name not in segments:
-                files.remove(self.path / SEGMENTS / name)
-        for generation in files.names(self.path / CODEC):
-            inside = self.path / CODEC / generation
-            kept = [name for name in files.names(inside) if (generation, name) in chunks]
-            for name in files.names(inside):
-                if name not in kept:
-                    files.remove(inside / name)
-            if not kept:
-                files.remove_folder(inside)
+        named = self.path / SEGMENTS, self.path / CODEC
+        orphans = [named[0] / name for name in files.names(named[0]) if name not in segments]
+        emptied = []
+        for generation in files.names(named[1]):
+            inside = named[1] / generation
+            strange = [name for name in files.names(inside) if (generation, name) not in chunks]
+            orphans += [inside / name for name in strange]
+            if len(strange) == len(files.names(inside)):
+                emptied.append(inside)
+        if orphans and not log_is_certain:
+            catalog.end_log()
+        for path in orphans:
+            files.remove(path)
+        for inside in emptied:
+            files.remove_folder(inside)
 
     # --- opened files ----------------------------------------------------------------------------
     def segment(self, row: SegmentRow) -> Segment:

@@ -54,7 +54,7 @@ class Transaction:
         wait_seconds: float | None = None,
     ) -> None:
         self._folder, self._let_go = folder, let_go
-        self.may_sweep = self._attempted = False
+        self.may_sweep = self._attempted = self._swept = False
         self._retired: list[str] = []
         self._lock: Lock | None = folder.write_lock(wait_seconds)
         try:
@@ -76,6 +76,12 @@ class Transaction:
     def changed(self) -> bool:
         """Whether any row is new or different."""
         return self.catalog.n_changes > 0
+
+    def sweep(self) -> None:
+        """Remove what others left, before the first change; needs the shape lock."""
+        self.may_sweep = True
+        self._folder.sweep(self.catalog)
+        self._swept = True
 
     def add_segment(self, row: SegmentRow) -> None:
         """Add a segment that is written and synced."""
@@ -118,7 +124,7 @@ class Transaction:
             self._let_go()
         self._folder.forget(self._retired)
         if with_files:
-            self._sweep()
+            self._sweep(log_is_certain=True)
         self._end()
         return self.number
 
@@ -133,14 +139,14 @@ class Transaction:
         try:
             self.catalog.rollback()
             if not self._attempted:
-                self._sweep()
+                self._sweep(log_is_certain=self._swept)  # then what is left is its own
         finally:
             self._end()
 
-    def _sweep(self) -> None:
+    def _sweep(self, *, log_is_certain: bool) -> None:
         if self.may_sweep:
             with suppress(CollectionError):  # orphans harm nobody, and the next writer sweeps
-                self._folder.sweep(self.catalog)
+                self._folder.sweep(self.catalog, log_is_certain=log_is_certain)
 
     def _end(self) -> None:
         lock, self._lock = self._lock, None

@@ -85,9 +85,8 @@ class Writer:
         with self._whole():
             self._folder = folder.at(self._transaction.catalog, self._transaction.number)
             self._shape = folder.try_shape_lock()
-            self._transaction.may_sweep = self._shape is not None
             if self._shape is not None:
-                folder.sweep(self._transaction.catalog)
+                self._transaction.sweep()
 
     @property
     def settings(self) -> Settings:

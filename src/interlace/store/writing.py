@@ -105,12 +105,13 @@ def write_settled(folder: Path, parts: Parts, generation: str, width: int) -> Se
 def write_chunk(
     folder: Path, generation: str, number: int, chunk: Mapping[str, Array]
 ) -> files.Written:
-    """Write a chunk of a codec, sync it, and sync the codec's folder."""
+    """Write a chunk of a codec, sync it, its name, and that of the codec's folder."""
     into = folder / CODEC / generation
     files.make_folder(into)
     manifest = {"format": str(FORMAT), "kind": "codec", "writer": _writer()}
     written = files.write_arrays(into / f"{number}.codec", chunk, manifest)
     files.sync_folder(into)
+    files.sync_folder(into.parent)
     return written
 
 

@@ -1,0 +1,59 @@
+"""Every call that changes the disk fails once, in every operation and in every way."""
+
+from __future__ import annotations
+
+import errno
+import random
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import disk
+import steps
+import storing
+from victims import Victims
+
+from interlace import store
+
+FAULTS = {
+    "ENOSPC": [disk.FAIL, errno.ENOSPC, False, disk.NEEDS_SPACE],
+    "EIO": [disk.FAIL, errno.EIO, False, disk.ALL],
+    "EDQUOT": [disk.FAIL, errno.EDQUOT, False, disk.NEEDS_SPACE],
+    "a short write": [disk.SHORTEN, 0, False, disk.ALL],
+    "ENOSPC from then on": [disk.FAIL, errno.ENOSPC, True, disk.NEEDS_SPACE],
+    "EIO from then on": [disk.FAIL, errno.EIO, True, disk.ALL],
+}
+
+
+def one(victims: Victims, seed: int, operation: str, fault: str, stride: int = 1) -> None:
+    """An operation with a fault at every ``stride``-th call."""
+    rng = random.Random(f"{seed} {operation} {fault}")
+    base = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(dir=base) as root:
+        folder = Path(root) / "notes.lace"
+        store.create(folder, storing.settings(first_budget_tokens=300)).close()
+        status = victims.run(
+            "fail",
+            folder=str(folder),
+            seed=rng.randrange(2**32),
+            name=operation,
+            fault=FAULTS[fault],
+            first=rng.randint(1, stride),
+            stride=stride,
+        )
+    assert status == 0, f"{operation} with {fault}, seed {seed}: what the victim says is above"
+
+
+def run(seed: int, *, seconds: float) -> Counter[str]:
+    """All operations and faults, at every call, again and again for so long."""
+    deadline, outcomes = time.monotonic() + seconds, Counter()
+    with Victims() as victims:
+        while time.monotonic() < deadline:
+            for operation in steps.OPERATIONS:
+                for fault in FAULTS:
+                    if time.monotonic() < deadline:
+                        one(victims, seed, operation, fault)
+                        outcomes[operation] += 1
+            seed += 1
+    return outcomes

@@ -1,0 +1,154 @@
+"""What victims do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import warnings
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import checking
+import steps
+from disk import FAIL, NOTHING, SYNC, Disk
+
+from interlace import store
+from interlace.errors import CollectionError, InterlaceError, Locked
+
+
+def follow(
+    folder: str, plan: list[steps.Step], log: str, arms: list[list[Any]], settle: str
+) -> None:
+    """Do the steps of a plan, with a line in the log before and after each.
+
+    The disk is armed anew when it has let a step fail.
+    """
+    disk, waiting = Disk(Path(folder)), iter([*arms, [NOTHING]])
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def say(what: str, number: int) -> None:
+        os.write(fd, f"{what} {number}\n".encode())
+
+    disk.arm(*next(waiting))
+    warnings.simplefilter("ignore")  # of settling that failed
+    opened = _opened(folder, settle, disk)
+    for number, step in enumerate(plan):
+        say("begin", number)
+        try:
+            opened = steps.perform(opened, step)
+        except InterlaceError:
+            if not disk.fired:
+                raise
+            say("failed", number)
+            disk.arm(*next(waiting))
+            if opened._catalog._closed:
+                opened = _opened(folder, settle, disk)
+        else:
+            say("done", number)
+    opened.close()
+    say("calls", disk.calls)
+
+
+def _opened(folder: str, settle: str, disk: Disk) -> store.Store:
+    try:
+        return store.open(folder, settle=settle, n_threads=1)
+    except InterlaceError:
+        if not disk.fired:
+            raise
+        disk.disarm()
+        return store.open(folder, settle=settle, n_threads=1)
+
+
+def fail(folder: str, seed: int, name: str, fault: list[Any], first: int, stride: int) -> None:
+    """Let an operation fail at one call after another, until it makes fewer calls than that.
+
+    ``fault`` is what ``Disk.arm`` takes but the number of the call. The handle stays the same.
+    """
+    action, error, lasting, ops = fault
+    rng = random.Random(seed)
+    opened = store.open(folder, settle="manual", n_threads=1, lock_wait_seconds=0)
+    plan = steps.Plan(rng)
+    for step in (plan.draw("bulk"), ["settle"], plan.draw("add")):
+        steps.perform(opened, step)
+    memory: checking.Memory = {}
+    checking.check(opened, [plan.model], memory)
+    disk, n = Disk(Path(folder)), first
+    while True:
+        _prepare(opened, plan, name)
+        checking.live(opened)
+        before, n_open = plan.model, open_files(folder)
+        step = plan.draw(name)
+        disk.arm(action, n, error=error, lasting=lasting, ops=ops)
+        failed = None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                opened = steps.perform(opened, step)
+        except InterlaceError as caught:
+            failed = caught
+        calls, fired = disk.calls, disk.fired
+        try:
+            if failed is not None:
+                assert fired, failed
+                plan.model = before
+                assert type(failed) in (CollectionError, Locked), repr(failed)
+                assert folder in str(failed), failed
+                if opened._catalog._closed:  # it failed in opening again
+                    disk.disarm()
+                    opened = store.open(folder, settle="manual", n_threads=1, lock_wait_seconds=0)
+            failed = None
+            if not lasting or error == errno.ENOSPC:  # a full disk can be read, a broken one not
+                checking.same(opened, plan.model)
+            disk.disarm()
+            checking.check(opened, [plan.model], memory)
+            for _ in range(2):
+                steps.perform(opened, plan.draw("write"))
+            checking.check(opened, [plan.model], memory)
+            checking.nothing_left_over(opened)
+            assert open_files(folder) <= n_open, (open_files(folder), n_open)
+        except BaseException as error_:
+            error_.add_note(f"seed {seed}: {name}, {fault} at call {n}: {step[0]}")
+            raise
+        if calls < n:
+            break
+        n += stride
+    opened.close()
+
+
+def _prepare(opened: store.Store, plan: steps.Plan, name: str) -> None:
+    """Give an operation something to do."""
+    todo = {"compact": ["add", "settle", "delete"], "settle": ["add", "delete"]}.get(name, ["add"])
+    for step in todo:
+        steps.perform(opened, plan.draw(step))
+    if name == "compact":
+        steps.perform(opened, plan.draw("settle"))
+
+
+def open_files(folder: str) -> Counter[str]:
+    """How many descriptors there are of each kind of file; of segments, what a snapshot maps."""
+    found: Counter[str] = Counter()
+    for fd in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            target = str(fd.readlink())
+            kind = target.removeprefix(folder + "/").partition("/")[0]
+            if target.startswith(folder) and kind not in ("segments", "codec"):
+                found[kind] += 1
+    return found
+
+
+def fail_and_die(folder: str, n: int) -> None:
+    """Let the ``n``-th sync of a write fail, begin the next writer, and die in it."""
+    disk = Disk(Path(folder))
+    opened = store.open(folder, settle="manual", n_threads=1)
+    step = ["write", [1], [[2, 7, 1, 7, {}], ["new", 8, 1, 7, {}]], []]
+    disk.arm(FAIL, n, errno.EIO, False, 1 << SYNC)
+    try:
+        steps.perform(opened, step)
+    except InterlaceError:
+        disk.disarm()
+        assert opened.write()
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,51 @@
+"""The suites of the long run (``python tests/fault``), each for a few seconds and one seed."""
+
+from __future__ import annotations
+
+import signal
+
+import checking
+import disk
+import failing
+import killing
+import pytest
+import steps
+import storing
+from victims import Victims
+
+from interlace import store
+
+pytestmark = pytest.mark.skipif(bool(disk.reason()), reason=disk.reason())
+
+
+@pytest.fixture(scope="module")
+def victims():
+    with Victims() as started:
+        yield started
+
+
+def test_kills():
+    outcomes = killing.run(1, rounds=60)
+    assert outcomes.total() - outcomes["the end"] > 20
+
+
+@pytest.mark.parametrize("fault", list(failing.FAULTS))
+@pytest.mark.parametrize("operation", list(steps.OPERATIONS))
+def test_failing_calls(victims, operation, fault):
+    """At some calls here, at each in the long run."""
+    failing.one(victims, 1, operation, fault, stride=17)
+
+
+def test_a_commit_that_fails_and_comes_back(victims, tmp_path):
+    """Its rows may be in the log though it failed; the next writer sweeps its files, and dies."""
+    plan = [["add", [], [[i, i, 1, 7, {}] for i in range(9)], []]]
+    model = steps.after({}, plan[0])
+    step = ["write", [1], [[2, 7, 1, 7, {}], ["new", 8, 1, 7, {}]], []]
+    for n in range(1, 7):
+        folder = tmp_path / str(n)
+        with store.create(folder, storing.settings(), n_threads=1) as opened:
+            steps.perform(opened, plan[0])
+        status = victims.run("fail_and_die", folder=str(folder), n=n)
+        assert status == -signal.SIGKILL
+        with store.open(folder, n_threads=1) as opened:
+            checking.check(opened, [model, steps.after(model, step)], {})
