@@ -11,7 +11,7 @@ from interlace.cli import options, output
 
 def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
     """Show what a collection holds, its size and its model."""
-    with interlace.open(path) as collection:
+    with interlace.open(path, damaged="skip") as collection:
         found = collection.info()
     if json:
         output.as_json(found)
@@ -19,6 +19,8 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
         output.to_people().print(output.grouped(_for_people(found)))
         if error := found["last_settle_error"]:
             output.note(f"the last compression failed: {error}")
+        for file in found["left_out"]:
+            output.note(f"damaged: {file}. `interlace repair {path}` makes it again.")
 
 
 def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -41,6 +41,7 @@ from interlace.collection.planning import (
     source_at,
     stored_sources,
 )
+from interlace.collection.skipping import skipping
 from interlace.collection.watching import watch
 from interlace.errors import InputError, InterlaceError, SettingsError
 from interlace.progress import Progress, silent
@@ -145,6 +146,7 @@ def open(  # noqa: A001
     *,
     settle: str = "auto",
     refresh: str = "auto",
+    damaged: str = "raise",
     lock_wait_seconds: float = 10.0,
     n_threads: int | None = None,
 ) -> Collection:
@@ -159,6 +161,9 @@ def open(  # noqa: A001
         an object with ``encode_query`` and ``encode_document``.
     settle, refresh, lock_wait_seconds, n_threads
         As for ``create``.
+    damaged
+        ``"raise"``: a damaged file raises ``Corrupt`` when it is met. ``"skip"``: searches go on
+        without its passages, ``Hits.notes`` and ``info()`` say so, and ``repair`` makes it again.
 
     Raises
     ------
@@ -166,10 +171,17 @@ def open(  # noqa: A001
         When there is none; the message names the command that makes one.
     FormatTooNew, FormatTooOld
         When another version of interlace wrote it.
+    Corrupt
+        When a file is gone or damaged at its head; with ``damaged="skip"`` only when it is the
+        catalog.
     """
     _check_refresh(refresh)
     opened = store.open(
-        path, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
+        path,
+        settle=settle,
+        damaged=damaged,
+        lock_wait_seconds=lock_wait_seconds,
+        n_threads=n_threads,
     )
     try:
         given = None if model is None else speaker(model, n_threads)
@@ -504,6 +516,7 @@ class Collection:
 
     # --- searching -----------------------------------------------------------------------------
 
+    @skipping
     def search(
         self,
         query: str | None = None,
@@ -551,6 +564,7 @@ class Collection:
         allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
         return _hits(snapshot, matrix, notes, k, effort, by, allowed, self._n_threads)
 
+    @skipping
     def search_many(
         self,
         queries: Sequence[str] | None = None,
@@ -577,6 +591,7 @@ class Collection:
         with ThreadPoolExecutor(self._n_threads) as threads:
             return list(threads.map(one, asked))
 
+    @skipping
     def explain(self, query: str, hit: Hit, *, embeddings: Any = None) -> Explanation:
         """Which token of the passage answers each token of the query, and how well.
 
@@ -800,7 +815,7 @@ def _hits(
             zip(passages, found.scores.tolist(), strict=True), start=1
         )
     )
-    return Hits(hits, found.proven, found.profile, notes)
+    return Hits(hits, found.proven, found.profile, (*notes, *snapshot.notes))
 
 
 def _is_name(model: Any) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from interlace.errors import CollectionError, Corrupt, Locked, SettingsError
 from interlace.files import Lock, Written
 from interlace.kernels import Handle, packed_width
 from interlace.store.catalog import Catalog
+from interlace.store.damage import Damage
 from interlace.store.rows import GenerationRow, SegmentRow
 from interlace.store.segment import (
     CODEC,
@@ -58,10 +60,18 @@ class Folder:
     signs : (n_rounds, dim) int8
     n_threads : int
     lock_wait_seconds : float
+    damage : Damage
+        The files that readers go on without.
     """
 
     def __init__(
-        self, path: Path, settings: Settings, *, n_threads: int, lock_wait_seconds: float
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        n_threads: int,
+        lock_wait_seconds: float,
+        damage: Damage | None = None,
     ) -> None:
         self.path, self.settings = path, settings
         self.kernels = kernels.table()
@@ -69,6 +79,7 @@ class Folder:
         self.n_threads, self.lock_wait_seconds = n_threads, lock_wait_seconds
         self.bits = codec.NAMES[settings.codec]
         self.width = packed_width(settings.dim, self.bits)
+        self.damage = Damage(skips=False) if damage is None else damage
         self._opening = threading.RLock()
         self._segments: dict[str, Segment] = {}
         self._handles: dict[str, tuple[Handle, Handle]] = {}
@@ -90,6 +101,7 @@ class Folder:
             settings,
             n_threads=self.n_threads,
             lock_wait_seconds=self.lock_wait_seconds,
+            damage=self.damage,
         )
 
     # --- locks -----------------------------------------------------------------------------------
@@ -304,6 +316,26 @@ class Folder:
         for row in rows:
             with suppress(Corrupt, FileNotFoundError):
                 found.append(self.segment(row))
+        return found
+
+    def leave_out(self, catalog: Catalog, commit: int, error: Corrupt) -> bool:
+        """Go on without the file that an error blames; without a name, without all that are bad.
+
+        False when nothing more can be left out, so that the error must be told.
+        """
+        if not self.damage.skips:
+            return False
+        if error.file is not None:
+            return self.damage.leave_out(error)
+        found = False
+        generation = catalog.generation(commit)
+        checks = [partial(self.check, [row]) for row in catalog.segments(commit)]
+        checks += [] if generation is None else [partial(self.check_codec, generation)]
+        for check in checks:
+            try:
+                check()
+            except Corrupt as damage:
+                found |= self.damage.leave_out(damage)
         return found
 
     def is_sound(self, row: SegmentRow) -> bool:

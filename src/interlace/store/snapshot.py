@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,8 +16,8 @@ from interlace.files import Lock
 from interlace.kernels import Handle, Kernels, Residuals, unrotate
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder, joined_numbers, missing
-from interlace.store.rows import Commit, SourceRow, StoredPassage
-from interlace.store.segment import FRESH, Numbers, Segment
+from interlace.store.rows import Commit, SegmentRow, SourceRow, StoredPassage
+from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED, Numbers, Segment
 from interlace.store.storable import check_id
 from interlace.store.tombstones import alive
 from interlace.types import Document, Id
@@ -70,10 +71,12 @@ class Snapshot:
         Bit ``row & 7`` of byte ``row >> 3``; None when no row is dead.
     passage_of_row, document_of_row : Column
         Insertion numbers: ``(n_rows,)`` int64.
-    n_alive, n_passages : int
-        Live passages.
-    n_documents, n_tokens : int
-        Of live passages.
+    n_passages, n_documents : int
+        Alive.
+    n_alive, n_tokens : int
+        Live passages that can be searched, all but those of files that are left out; their tokens.
+    left_out : tuple of Path
+        Damaged segments and codecs that this commit is read without, with ``damaged="skip"``.
     kernels : Kernels
     signs : (n_rounds, dim) int8
         Of the rotation that stored codes went through.
@@ -90,8 +93,14 @@ class Snapshot:
         self.generation = catalog.generation(commit.number)
         self._decoder: Generation | None = None
         self.codec: Handle | None = None
+        self.left_out: tuple[Path, ...] = ()
         if self.generation is not None:
-            self._decoder, self.codec = folder.codec(self.generation)
+            inside = folder.path / CODEC / self.generation.name
+            if inside in folder.damage:
+                self.left_out = (inside,)
+            else:
+                self._decoder, self.codec = folder.codec(self.generation)
+        rows, n_left_out = self._without_damage(rows)
         self.opened = [folder.segment(row) for row in rows]
         self.segments: tuple[Handle, ...] = tuple(
             folder.handle(segment, self.codec) for segment in self.opened
@@ -109,11 +118,37 @@ class Snapshot:
         self.n_tokens = sum(row.n_tokens for row in rows)
         self.n_tokens -= sum(one.n_tokens for one in dead.of.values())
         self.n_documents, self.n_passages = commit.n_documents, commit.n_passages
-        if self.n_alive != self.n_passages:
+        if not 0 <= self.n_passages - self.n_alive <= n_left_out:
             raise Corrupt(
                 f"catalog and segments disagree: {folder.path}: expected {self.n_passages} live "
                 f"passages, found {self.n_alive}. Run `interlace verify`."
             )
+
+    def _without_damage(self, rows: list[SegmentRow]) -> tuple[list[SegmentRow], int]:
+        """The segments that are not left out, and how many passages the others hold."""
+        kept, n_left_out, codec_is_out = [], 0, bool(self.left_out)
+        for row in rows:
+            path = self._folder.path / SEGMENTS / row.file_name
+            is_damaged = path in self._folder.damage
+            if is_damaged:
+                self.left_out += (path,)
+            if is_damaged or (codec_is_out and row.kind == SETTLED):
+                n_left_out += row.n_passages
+            else:
+                kept.append(row)
+        return kept, n_left_out
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about every search of this commit: what it goes on without."""
+        if not self.left_out:
+            return ()
+        n, more = self.n_passages - self.n_alive, len(self.left_out) - 1
+        return (
+            f"{n:,} of {self.n_passages:,} passages are left out, for damage: {self.left_out[0]}"
+            + (f" and {more:,} more. " if more else ". ")
+            + f"`interlace repair {self._folder.path}` makes them again from their texts.",
+        )
 
     # --- what rows stand for ---------------------------------------------------------------------
     def passages(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> list[StoredPassage]:
@@ -262,7 +297,7 @@ def take(folder: Folder, catalog: Catalog) -> Snapshot:
 
     (1) A reader that cannot lock learns of commit 7. (2) A writer makes commit 8 and removes a file
     or a row that only 7 needed. (3) The reader finds it gone. So it starts again with the newest
-    commit; what the newest commit lacks is damage.
+    commit; what the newest commit lacks is damage, which is left out or told.
     """
     tried: int | None = None
     while True:
@@ -276,7 +311,7 @@ def take(folder: Folder, catalog: Catalog) -> Snapshot:
                 return snapshot
         except (FileNotFoundError, Corrupt) as error:
             if lock is not None or tried == number:
-                if isinstance(error, Corrupt):
-                    raise
-                raise missing(error.filename) from error
+                damage = error if isinstance(error, Corrupt) else missing(error.filename)
+                if not folder.leave_out(catalog, number, damage):
+                    raise damage from error
         tried = number

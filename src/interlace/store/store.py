@@ -16,6 +16,7 @@ from interlace.store import attaching, backup, compaction, database, settling, v
 from interlace.store.backup import BackupReport
 from interlace.store.catalog import Catalog
 from interlace.store.compaction import CompactReport
+from interlace.store.damage import DAMAGED, Damage
 from interlace.store.folder import READERS, WRITE_LOCK, Folder, stored_settings
 from interlace.store.rows import FORMAT
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED
@@ -70,6 +71,17 @@ class Store:
                 return False
             self._snapshot = None
             return True
+
+    def leave_out(self, error: Corrupt) -> bool:
+        """Go on without the damaged file that an error blames; False when it must be told.
+
+        Only with ``damaged="skip"``. The next snapshot is without the file.
+        """
+        snapshot = self.snapshot()
+        if not snapshot.folder.leave_out(self._catalog, snapshot.number, error):
+            return False
+        self._let_go()
+        return True
 
     @property
     def settings(self) -> Settings:
@@ -243,6 +255,7 @@ class Store:
             "n_passages": commit.n_passages,
             "n_sources": len(self._catalog.sources(commit.number)),
             "n_files": self._catalog.n_files(commit.number),
+            "left_out": [str(path) for path in self.snapshot().left_out],
             "n_tombstones": sum(row.n_passages for row in rows) - commit.n_passages,
             "n_tokens": sum(row.n_tokens for row in rows),
             "n_fresh_segments": len(fresh),
@@ -339,6 +352,7 @@ def open(  # noqa: A001
     path: str | os.PathLike[str],
     *,
     settle: str = "auto",
+    damaged: str = "raise",
     lock_wait_seconds: float = 10.0,
     n_threads: int | None = None,
 ) -> Store:
@@ -349,6 +363,9 @@ def open(  # noqa: A001
     path : path
     settle : "auto" or "manual"
         Whether a write that passes the budget settles, or only ``Store.settle`` does.
+    damaged : "raise" or "skip"
+        Whether a damaged segment or codec is told with ``Corrupt``, or reading goes on without it:
+        ``Snapshot.left_out`` names it.
     lock_wait_seconds : float
         How long a write waits for another one.
     n_threads : int, optional
@@ -361,8 +378,8 @@ def open(  # noqa: A001
         When an option is out of range.
     """
     folder = Path(path).absolute()
-    _check_options(settle, lock_wait_seconds, n_threads)
-    opened, catalog = _open(folder, n_threads, lock_wait_seconds)
+    _check_options(settle, damaged, lock_wait_seconds, n_threads)
+    opened, catalog = _open(folder, n_threads, lock_wait_seconds, Damage(skips=damaged == "skip"))
     try:
         store = Store(opened, catalog, settle=settle)
         store.snapshot()
@@ -373,10 +390,14 @@ def open(  # noqa: A001
 
 
 def _check_options(
-    settle: object = "auto", lock_wait_seconds: object = 10.0, n_threads: object = None
+    settle: object = "auto",
+    damaged: object = "raise",
+    lock_wait_seconds: object = 10.0,
+    n_threads: object = None,
 ) -> None:
-    if settle not in _SETTLE:
-        raise SettingsError(f"unknown settle: {settle!r}. Choose one of {', '.join(_SETTLE)}.")
+    for name, value, allowed in (("settle", settle, _SETTLE), ("damaged", damaged, DAMAGED)):
+        if value not in allowed:
+            raise SettingsError(f"unknown {name}: {value!r}. Choose one of {', '.join(allowed)}.")
     if (
         isinstance(lock_wait_seconds, bool)
         or not isinstance(lock_wait_seconds, int | float)
@@ -434,7 +455,9 @@ def restore(
         catalog.close()
 
 
-def _open(path: Path, n_threads: int | None, lock_wait_seconds: float) -> tuple[Folder, Catalog]:
+def _open(
+    path: Path, n_threads: int | None, lock_wait_seconds: float, damage: Damage | None = None
+) -> tuple[Folder, Catalog]:
     if not files.size(path / database.FILE_NAME):
         raise database.not_a_collection(path)
     catalog = Catalog(path, wait_seconds=lock_wait_seconds)
@@ -444,6 +467,7 @@ def _open(path: Path, n_threads: int | None, lock_wait_seconds: float) -> tuple[
             stored_settings(catalog),
             n_threads=n_threads or n_cores(),
             lock_wait_seconds=lock_wait_seconds,
+            damage=damage,
         )
     except BaseException:
         catalog.close()
