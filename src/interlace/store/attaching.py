@@ -10,6 +10,7 @@ from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import GenerationRow
+from interlace.store.runs import copy
 from interlace.store.segment import FRESH, Numbers, Segment, open_chunks
 from interlace.store.transaction import Transaction
 from interlace.store.writing import write_chunk, write_fresh, write_settled
@@ -61,6 +62,8 @@ def attach(
         other.check(other_catalog.segments(number))
         first_document, first_passage = transaction.next_document, transaction.next_passage
         n_documents = _copy_rows(transaction, other_catalog, number)
+        for run in other_catalog.runs(number):
+            copy(run, other_catalog, transaction.catalog, first_passage, transaction.number)
         for row in other_catalog.segments(number):
             segment = _renumbered(other.segment(row), first_passage, first_document)
             parts = Parts([segment], dead + first_passage)

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from interlace.errors import Corrupt
 from interlace.files import Written
-from interlace.store.database import Database
 from interlace.store.rows import (
     FORMAT,
     PART,
@@ -31,6 +30,7 @@ from interlace.store.rows import (
     StoredDocument,
     StoredPassage,
 )
+from interlace.store.words import WordTables
 from interlace.types import Document, Id
 
 _LIVE = "{0}.born <= :commit AND ({0}.died IS NULL OR {0}.died > :commit)"
@@ -71,7 +71,7 @@ _ORPHAN_ROWS = {
 }
 
 
-class Catalog(Database):
+class Catalog(WordTables):
     """The rows of a collection."""
 
     # --- what a reader asks ----------------------------------------------------------------------
@@ -185,6 +185,7 @@ class Catalog(Database):
             n = self._value(sql, values)
             if n:
                 yield f"{what}: {self.path}: {n} such."
+        yield from self.word_problems(commit)
 
     def passages(self, numbers: Sequence[int], commit: int) -> list[StoredPassage]:
         """Passages by insertion number, in the order asked; of texts, the parts they lie in."""
@@ -683,6 +684,7 @@ class Catalog(Database):
         for table in ("settings", "metadata", "sources", "files"):
             self._change(f"DELETE FROM {table} WHERE died <= :oldest", values)
         self._change("DELETE FROM passages WHERE dropped <= :oldest", values)
+        self.purge_runs(oldest)
         self._change(
             "DELETE FROM texts WHERE document IN"
             " (SELECT number FROM documents WHERE died <= :oldest)",

@@ -11,6 +11,7 @@ from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import SegmentRow
+from interlace.store.runs import merge_more
 from interlace.store.segment import FRESH, SETTLED
 from interlace.store.settling import held
 from interlace.store.tombstones import Tombstones
@@ -172,7 +173,7 @@ def compact(
         rows = [row for row in rows if row.kind == SETTLED]
         chosen = choose_settled(_sizes(rows, tombstones), thorough=thorough)
         groups = [[rows[i] for i in group] for group in chosen]
-        if not groups:
+        if not groups and not thorough:
             return CompactReport()
         written: list[SegmentRow] = []
         n_dropped = 0
@@ -190,7 +191,9 @@ def compact(
             for row in written:
                 transaction.add_segment(row)
             transaction.retire(merged, held([folder.segment(row) for row in merged], dead))
-            transaction.commit("compact")
+            merge_more(transaction.catalog, transaction.number, thorough=thorough)
+            if transaction.changed:
+                transaction.commit("compact")
         progress("merge", len(groups), len(groups))
         return CompactReport(len(merged), len(written), n_dropped)
 

@@ -123,6 +123,22 @@ CREATE TABLE chunks (
     born INTEGER NOT NULL,
     PRIMARY KEY (generation, number)
 );
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY,
+    n_postings INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    passages BLOB NOT NULL,
+    lengths BLOB NOT NULL,
+    born INTEGER NOT NULL,
+    died INTEGER
+);
+CREATE TABLE words (
+    run INTEGER NOT NULL,
+    word TEXT NOT NULL,
+    passages BLOB NOT NULL,
+    counts BLOB NOT NULL,
+    PRIMARY KEY (run, word)
+) WITHOUT ROWID;
 CREATE TABLE generations (
     name TEXT PRIMARY KEY, description TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER
 );

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from interlace.files import Lock
 from interlace.kernels import Handle, Kernels, Residuals, unrotate
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder, joined_numbers, missing
+from interlace.store.lexical import Lexicon
 from interlace.store.rows import Commit, SegmentRow, SourceRow, StoredPassage
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED, Numbers, Segment
 from interlace.store.storable import check_id
@@ -124,6 +126,7 @@ class Snapshot:
                 f"passages, found {self.n_alive}. Run `interlace verify`."
             )
 
+from interlace.store.lexical import Lexicon
     def _without_damage(self, rows: list[SegmentRow]) -> tuple[list[SegmentRow], int]:
         """The segments that are not left out, and how many passages the others hold."""
         kept, n_left_out, codec_is_out = [], 0, bool(self.left_out)

@@ -13,6 +13,7 @@ from interlace.store.catalog import Catalog
 from interlace.store.database import now
 from interlace.store.folder import Folder
 from interlace.store.rows import Commit, SegmentRow
+from interlace.store.runs import POSTINGS_WAITING, WordBuffer, merge_few
 from interlace.store.segment import SEGMENTS, Numbers
 
 
@@ -56,6 +57,7 @@ class Transaction:
         self._folder, self._let_go = folder, let_go
         self.may_sweep = self._attempted = self._swept = False
         self._retired: list[str] = []
+        self._words = WordBuffer()
         self._lock: Lock | None = folder.write_lock(wait_seconds)
         try:
             self.catalog = Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)
@@ -83,6 +85,16 @@ class Transaction:
         self._folder.sweep(self.catalog)
         self._swept = True
 
+    def add_words(self, number: int, text: str) -> None:
+        """Let lexical search find a passage of this insertion number, until it dies."""
+        self._words.add(number, text)
+        if len(self._words) >= POSTINGS_WAITING:
+            self._write_words()
+
+    def _write_words(self) -> None:
+        self._words.write(self.catalog, self.number)
+        self._words = WordBuffer()
+
     def add_segment(self, row: SegmentRow) -> None:
         """Add a segment that is written and synced."""
         self.catalog.add_segment(row, self.number)
@@ -100,6 +112,8 @@ class Transaction:
         syncs its log: the commit. Power lost before (3) leaves files that no row names; after it,
         rows whose files are on the disk. In any other order a row could name a file that is not.
         """
+        self._write_words()
+        merge_few(self.catalog, self.number)
         files.sync_folder(self._folder.path / SEGMENTS)
         self._let_go()
         self._attempted, with_files = True, False

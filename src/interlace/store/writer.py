@@ -146,6 +146,8 @@ class Writer:
             self._rows.add(number, document, content_hash, metadata, first, passages)
             transaction.n_documents += 1
             transaction.n_passages += len(passages)
+            for i, passage in enumerate(passages):
+                transaction.add_words(first + i, passage.text)
             if len(passages):
                 self._buffer.add(number, first, lengths, tokens)
             self.n_documents += 1

@@ -20,6 +20,7 @@ from interlace.text.readers import (
 )
 from interlace.text.records import Fields, checked, checked_ids, document_from, identify
 from interlace.text.syntaxes import lacks_grammar
+from interlace.text.words import asked_words, words
 
 __all__ = [
     "FORMATS",
@@ -30,6 +31,7 @@ __all__ = [
     "Found",
     "Splitting",
     "TokenSpans",
+    "asked_words",
     "checked",
     "checked_ids",
     "document_from",
@@ -43,4 +45,5 @@ __all__ = [
     "read_file",
     "shown",
     "split",
+    "words",
 ]

@@ -1,0 +1,197 @@
+"""The words of passages, in SQL: inverted runs, written with documents and merged like segments.
+
+A *run* is the words of some passages: for each word the ordinals of the passages that have it, and
+how often. Runs are never changed. A commit adds one, and merging puts one in place of several, so
+a reader sees those of its commit, as it does segments; what is dead in them a snapshot leaves out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace.errors import Corrupt
+from interlace.store.database import Database
+
+Numbers = npt.NDArray[np.int64]
+
+_ROWS_AT_ONCE = 4_096
+"""Words of a run that are read, and written, together."""
+
+
+class RunRow(NamedTuple):
+    """What the catalog knows of a run.
+
+    Attributes
+    ----------
+    number : int
+    n_postings : int
+        Pairs of word and passage.
+    passages : (n,) int64
+        Insertion numbers; the ordinal is the position.
+    lengths : (n,) uint32
+        Words of each.
+    """
+
+    number: int
+    n_postings: int
+    passages: Numbers
+    lengths: npt.NDArray[np.uint32]
+
+
+class WordRow(NamedTuple):
+    """A word of a run: ordinals of the passages that have it, uint32, and how often, uint8."""
+
+    word: str
+    passages: bytes
+    counts: bytes
+
+
+class Postings(NamedTuple):
+    """Where some words are, a row for each word of each run."""
+
+    words: list[str]
+    runs: list[int]
+    passages: list[bytes]
+    counts: list[bytes]
+
+
+class WordTables(Database):
+    """The runs of words of a catalog."""
+
+    # --- what a reader asks ----------------------------------------------------------------------
+    def runs(self, commit: int) -> list[RunRow]:
+        """The runs that a commit sees, in the order they were written."""
+        rows = self._rows(
+            "SELECT number, n_postings, first, passages, lengths FROM runs"
+            " WHERE born <= :commit AND (died IS NULL OR died > :commit) ORDER BY number",
+            {"commit": commit},
+        )
+        found = []
+        for number, n_postings, first, passages, lengths in rows:
+            if len(passages) % 4 or len(passages) != len(lengths):
+                raise self.corrupt_run(number)
+            numbers = first + np.frombuffer(passages, "<u4").astype(np.int64)
+            found.append(RunRow(number, n_postings, numbers, np.frombuffer(lengths, "<u4")))
+        return found
+
+    def word_sizes(self, words: Iterable[str], runs: Iterable[int]) -> dict[str, int]:
+        """In how many passages each word is, the dead ones among them; without reading which."""
+        rows = self._rows(
+            "SELECT w.word, sum(length(w.counts)) FROM json_each(:words) AS asked"
+            " CROSS JOIN json_each(:runs) AS run"
+            " JOIN words AS w ON w.run = run.value AND w.word = asked.value GROUP BY w.word",
+            {"words": json.dumps(list(words)), "runs": json.dumps(list(runs))},
+        )
+        return dict(rows)
+
+    def postings(self, words: Iterable[str], runs: Iterable[int]) -> Postings:
+        """Where words are."""
+        rows = self._rows(
+            "SELECT w.word, w.run, w.passages, w.counts FROM json_each(:words) AS asked"
+            " CROSS JOIN json_each(:runs) AS run"
+            " JOIN words AS w ON w.run = run.value AND w.word = asked.value",
+            {"words": json.dumps(list(words)), "runs": json.dumps(list(runs))},
+        )
+        return Postings(*map(list, zip(*rows, strict=True))) if rows else Postings([], [], [], [])
+
+    def word_problems(self, commit: int) -> Iterator[str]:
+        """What is wrong with the runs that a commit sees, a sentence each."""
+        seen: list[Numbers] = [np.empty(0, np.int64)]
+        try:
+            for run in self.runs(commit):
+                rows = self.words_of(run.number)
+                if sum(len(self.ordinals(run, row)) for row in rows) != run.n_postings:
+                    yield str(self.corrupt_run(run.number))
+                seen.append(run.passages[self.live_among(run.passages)])
+        except Corrupt as error:
+            yield str(error)
+        numbers, times = np.unique(np.concatenate(seen), return_counts=True)
+        for number in numbers[times > 1][:1].tolist():
+            yield f"the words of passage {number} are there twice: {self.path}."
+
+    def corrupt_run(self, number: int) -> Corrupt:
+        """The error for a run that cannot be."""
+        return Corrupt(
+            f"words are damaged: {self.path}: run {number}. Restore the folder from a copy, or "
+            "index the documents again; `interlace verify` lists all damage."
+        )
+
+    def words_of(self, run: int) -> Iterator[WordRow]:
+        """All words of a run, ascending."""
+        last = ""
+        while True:
+            rows = self._rows(
+                "SELECT word, passages, counts FROM words WHERE run = :run AND word > :last"
+                " ORDER BY word LIMIT :n",
+                {"run": run, "last": last, "n": _ROWS_AT_ONCE},
+            )
+            if not rows:
+                return
+            yield from map(WordRow._make, rows)
+            last = rows[-1][0]
+
+    def ordinals(self, run: RunRow, row: WordRow) -> npt.NDArray[np.uint32]:
+        """The passages that have a word of a run.
+
+        Raises
+        ------
+        Corrupt
+            When the run has no such passages.
+        """
+        if len(row.passages) == 4 * len(row.counts):
+            found = np.frombuffer(row.passages, "<u4")
+            if (found < len(run.passages)).all():
+                return found
+        raise self.corrupt_run(run.number)
+
+    # --- what a writer does ----------------------------------------------------------------------
+    def add_run(
+        self,
+        passages: Numbers,
+        lengths: npt.NDArray[np.uint32],
+        words: Iterable[WordRow],
+        born: int,
+    ) -> None:
+        """Add the words of some passages, at least one; ``words`` ascend."""
+        number = self._value("SELECT coalesce(max(number), 0) + 1 FROM runs")
+        n_postings, rows = 0, iter(words)
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            n_postings += sum(len(row.counts) for row in some)
+            self._change_many(
+                "INSERT INTO words VALUES (?, ?, ?, ?)", ((number, *row) for row in some)
+            )
+        first = int(passages.min())
+        offsets = (passages - first).astype("<u4").tobytes()
+        values = (number, n_postings, first, offsets, lengths.astype("<u4").tobytes(), born)
+        self._change_many("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, NULL)", [values])
+
+    def retire_runs(self, numbers: Collection[int], died: int) -> None:
+        """Let runs die that others replace."""
+        self._change_many(
+            "UPDATE runs SET died = ? WHERE number = ?", ((died, number) for number in numbers)
+        )
+
+    def live_among(self, numbers: Numbers) -> npt.NDArray[np.bool_]:
+        """Which passages of these insertion numbers are alive now."""
+        rows = self._rows(
+            "SELECT p.number FROM json_each(:numbers) AS asked"
+            " CROSS JOIN passages AS p ON p.number = asked.value AND p.died IS NULL",
+            {"numbers": json.dumps(numbers.tolist())},
+        )
+        alive = np.array([number for (number,) in rows], np.int64)
+        found: npt.NDArray[np.bool_] = np.isin(numbers, alive)
+        return found
+
+    def purge_runs(self, oldest: int) -> None:
+        """Forget runs that only readers before ``oldest`` could see."""
+        values = {"oldest": oldest}
+        self._change(
+            "DELETE FROM words WHERE run IN (SELECT number FROM runs WHERE died <= :oldest)", values
+        )
+        self._change("DELETE FROM runs WHERE died <= :oldest", values)

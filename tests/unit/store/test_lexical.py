@@ -1,0 +1,208 @@
+"""The words of passages live and die with the documents, whatever runs they are in."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import storing
+from storing import add, record
+
+from interlace import store
+from interlace.errors import Corrupt
+from interlace.store import runs
+from interlace.text import asked_words, words
+
+TEXTS = {
+    "a": "the cat sat on the mat",
+    "b": "a dog and a cat, running",
+    "c": "Über den Wolken; naïve cafés",
+    "d": "東京都の猫",
+    "e": "Ёлка и кошки",
+    "f": "…",
+    "g": "cat " * 300 + "end",
+}
+
+
+def fill(opened, texts=TEXTS):
+    add(opened, *(record(id_, text) for id_, text in texts.items()))
+
+
+def scores(opened, query):
+    """BM25 by id; only documents that have any."""
+    snapshot = opened.snapshot()
+    found = snapshot.lexical(asked_words(query))
+    rows = np.flatnonzero(found)
+    passages = snapshot.passages(rows)
+    return {p.id: float(found[row]) for p, row in zip(passages, rows, strict=True)}
+
+
+def oracle(texts, query):
+    """BM25 in plain Python."""
+    bags = {id_: Counter(words(text)) for id_, text in texts.items() if words(text)}
+    mean = sum(map(Counter.total, bags.values())) / len(bags)
+    found = Counter()
+    for word in asked_words(query):
+        n = sum(word in bag for bag in bags.values())
+        for id_, bag in bags.items():
+            if word in bag:
+                idf = math.log(1 + (len(bags) - n + 0.5) / (n + 0.5))
+                count = min(bag[word], 255)
+                norm = 1.2 * (0.25 + 0.75 * bag.total() / mean)
+                found[id_] += idf * count * 2.2 / (count + norm)
+    return dict(found)
+
+
+def check(opened, texts, *queries):
+    for query in queries or ("cat cat mat", "dogs run", "cafe uber", "京都", "елку Ёлка", "x", "…"):
+        assert scores(opened, query) == pytest.approx(oracle(texts, query), rel=1e-6), query
+
+
+def n_runs(opened):
+    return len(opened._catalog.runs(opened.commit))
+
+
+def test_scores_are_bm25(opened):
+    fill(opened)
+    check(opened, TEXTS)
+    assert scores(opened, "") == scores(opened, "?! …") == scores(opened, "unheard") == {}
+    assert opened.verify().ok
+
+
+def test_what_is_deleted_or_replaced_leaves_no_trace(opened):
+    fill(opened)
+    with opened.write() as writer:
+        writer.delete(["a", "d"])
+        writer.add(*record("b", "a mat"))
+        writer.add(*record("h", "gone at once"))
+        writer.delete(["h"])
+    left = {id_: text for id_, text in TEXTS.items() if id_ not in "ad"} | {"b": "a mat"}
+    check(opened, left)
+    assert scores(opened, "gone") == {}
+    opened.compact()
+    assert n_runs(opened) == 1
+    check(opened, left)
+    assert opened.verify().ok
+
+
+def test_a_snapshot_keeps_its_words(opened, folder):
+    fill(opened)
+    with store.open(folder) as reader:
+        before = scores(reader, "cat mat")
+        for i in range(40):
+            add(opened, record(f"new {i}", f"cat number{i}"))
+        with opened.write() as writer:
+            writer.delete(["a"])
+        opened.compact()
+        assert scores(reader, "cat mat") == before
+        assert scores(reader, "number7") == {}
+        reader.refresh()
+        assert scores(reader, "cat mat") == scores(opened, "cat mat") != before
+        assert set(scores(reader, "number7")) == {"new 7"}
+
+
+def test_a_writer_that_is_left_leaves_no_words(opened):
+    fill(opened)
+    writer = opened.write()
+    writer.add(*record("z", "zebra"))
+    writer.abandon()
+    assert scores(opened, "zebra") == {}
+    check(opened, TEXTS)
+
+
+def test_many_small_commits_stay_few_runs(opened):
+    texts = {}
+    for i in range(60):
+        texts[i] = f"cat number{i} and {i % 7}"
+        add(opened, record(i, texts[i]))
+    assert n_runs(opened) <= runs.RUNS_MAX
+    check(opened, texts, "cat 3", "number41", "number0 number59")
+    opened.settle()
+    check(opened, texts, "cat 3", "number41")
+    assert opened.verify().ok
+
+
+def test_order_of_writing_and_merging_changes_no_score(folder, tmp_path):
+    texts = {i: f"word{i % 5} word{i % 3} cat" for i in range(50)}
+    with (
+        store.create(folder, storing.settings()) as one,
+        store.create(tmp_path / "two", storing.settings()) as two,
+    ):
+        fill(one, texts)
+        for i, text in texts.items():
+            add(two, record(i, text))
+        assert scores(one, "word1 word2 cat") == scores(two, "word1 word2 cat")
+
+
+def test_large_commits_are_several_runs(opened, monkeypatch):
+    monkeypatch.setattr("interlace.store.transaction.POSTINGS_WAITING", 20)
+    fill(opened)
+    assert n_runs(opened) > 1
+    check(opened, TEXTS)
+
+
+def test_the_most_frequent_words_are_left_out_when_there_are_too_many(opened, monkeypatch):
+    texts = {i: f"the number{i}" + " rare" * (i < 3) for i in range(20)}
+    fill(opened, texts)
+    monkeypatch.setattr("interlace.store.lexical.POSTINGS_MAX", 10)
+    assert scores(opened, "the rare number7") == scores(opened, "rare number7")
+    assert len(scores(opened, "the")) == 20
+
+
+def test_mostly_dead_runs_are_written_again(opened):
+    add(opened, *(record(i, f"old word{i}") for i in range(60)))
+    with opened.write() as writer:
+        writer.delete(range(50))
+    opened.compact()
+    (run,) = opened._catalog.runs(opened.commit)
+    assert len(run.passages) == 10
+    assert scores(opened, "word7") == {}
+    assert set(scores(opened, "word57")) == {57}
+    for _ in range(2):  # what only older commits could see is purged
+        add(opened, record("last", "last"))
+    assert not opened._catalog._rows("SELECT * FROM words WHERE word = 'word7'")
+
+
+def test_compacting_what_is_compact_makes_no_commit(opened):
+    fill(opened)
+    opened.settle()
+    opened.compact()
+    commit = opened.commit
+    opened.compact()
+    assert opened.commit == commit
+
+
+def test_attached_documents_bring_their_words(opened, tmp_path):
+    fill(opened, {"x": "the cat of here"})
+    with store.create(tmp_path / "other", storing.settings()) as other:
+        fill(other)
+        add(other, record("b", "now a mat"))
+        store.attach(opened, other)
+    check(opened, {"x": "the cat of here"} | TEXTS | {"b": "now a mat"})
+    assert opened.verify().ok
+
+
+def test_choosing_runs():
+    assert runs.choose([9] * 16, 10**6) == []
+    assert runs.choose([1] * 17, 10**6) == list(range(9))
+    assert runs.choose([100] * 8 + [1] * 9, 5) == [8, 9, 10, 11, 12]
+    assert runs.choose([10] * 17, 15) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE words SET passages = x'ff000000', counts = x'01' WHERE word = 'dog'",
+        "UPDATE words SET passages = x'ff0000' WHERE word = 'dog'",
+        "UPDATE runs SET lengths = x'01000000'",
+    ],
+)
+def test_damage_is_found_and_no_search_falls_over_it(opened, folder, damage):
+    fill(opened)
+    opened._catalog._change(damage, {})
+    with store.open(folder) as damaged:
+        assert not damaged.verify().ok
+        with pytest.raises(Corrupt, match="words are damaged"):
+            scores(damaged, "dog")
