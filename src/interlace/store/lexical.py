@@ -102,12 +102,11 @@ def _affordable(sizes: dict[str, int]) -> list[str]:
 
 def _rows_of(snapshot: Snapshot, passages: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The row of each insertion number; -1 for what is dead."""
-    known = snapshot.passage_of_row
     rows = np.arange(snapshot.n_rows)
     if snapshot.alive is not None:
         bits = np.unpackbits(snapshot.alive, count=snapshot.n_rows, bitorder="little")
         rows = np.flatnonzero(bits)
-        known = known[rows]
+    known = snapshot.passage_of_row[rows]
     order = np.argsort(known, kind="stable")
     known, rows = known[order], rows[order]
     if not len(known):
