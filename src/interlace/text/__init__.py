@@ -20,7 +20,7 @@ from interlace.text.readers import (
 )
 from interlace.text.records import Fields, checked, checked_ids, document_from, identify
 from interlace.text.syntaxes import lacks_grammar
-from interlace.text.words import asked_words, words
+from interlace.text.wording import asked_words, words
 
 __all__ = [
     "FORMATS",
