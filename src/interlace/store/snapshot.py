@@ -126,7 +126,6 @@ class Snapshot:
                 f"passages, found {self.n_alive}. Run `interlace verify`."
             )
 
-from interlace.store.lexical import Lexicon
     def _without_damage(self, rows: list[SegmentRow]) -> tuple[list[SegmentRow], int]:
         """The segments that are not left out, and how many passages the others hold."""
         kept, n_left_out, codec_is_out = [], 0, bool(self.left_out)
@@ -152,6 +151,18 @@ from interlace.store.lexical import Lexicon
             + (f" and {more:,} more. " if more else ". ")
             + f"`interlace repair {self._folder.path}` makes them again from their texts.",
         )
+
+    # --- words -----------------------------------------------------------------------------------
+    def lexical(self, asked: Sequence[str]) -> npt.NDArray[np.float32]:
+        """How well the words of each row match those asked for: ``(n_rows,)`` float32, BM25.
+
+        0 where none of them is, and for dead rows. ``interlace.text.asked_words`` makes them.
+        """
+        return self._lexicon.scores(asked, self._mine)
+
+    @cached_property
+    def _lexicon(self) -> Lexicon:
+        return Lexicon(self, self._mine)
 
     # --- what rows stand for ---------------------------------------------------------------------
     def passages(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> list[StoredPassage]:
