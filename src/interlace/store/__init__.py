@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from interlace.store.backup import BackupReport
 from interlace.store.compaction import CompactReport
+from interlace.store.rebuilding import RebuildReport
 from interlace.store.rows import FORMAT, OLDEST_READABLE, Known, SourceRow, StoredPassage
 from interlace.store.search import EFFORTS, Effort, Found, plan_for, search
 from interlace.store.settings import Settings
@@ -22,6 +23,7 @@ __all__ = [
     "Effort",
     "Found",
     "Known",
+    "RebuildReport",
     "Settings",
     "SettleReport",
     "Snapshot",

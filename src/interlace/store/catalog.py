@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from interlace.errors import Corrupt
 from interlace.files import Written
+from interlace.store.recutting import RebuildTables
 from interlace.store.rows import (
     FORMAT,
     PART,
@@ -71,7 +72,7 @@ _ORPHAN_ROWS = {
 }
 
 
-class Catalog(WordTables):
+class Catalog(RebuildTables, WordTables):
     """The rows of a collection."""
 
     # --- what a reader asks ----------------------------------------------------------------------
@@ -363,15 +364,33 @@ class Catalog(WordTables):
             yield from (id_ for _, id_ in rows)
             last = rows[-1][0]
 
-    def whole_documents(self, commit: int) -> Iterator[StoredDocument]:
-        """Live documents with all their rows, in insertion order, one text in memory at a time."""
-        sql = (
-            f"SELECT {_DOCUMENT} FROM documents AS d"
-            f" JOIN metadata AS m ON m.document = d.number AND {_LIVE.format('m')}"
-            f" WHERE d.number > :last AND {_LIVE.format('d')} ORDER BY d.number LIMIT 100"
+    def document_numbers(self, commit: int, first: int = 0, end: int = 2**62) -> _Numbers:
+        """Insertion numbers ``[first, end)`` of live documents, ascending."""
+        rows = self._rows(
+            "SELECT number FROM documents AS d WHERE number >= :first AND number < :end"
+            f" AND {_LIVE.format('d')} ORDER BY number",
+            {"first": first, "end": end, "commit": commit},
         )
-        last = -1
-        while rows := self._rows(sql, {"last": last, "commit": commit}):
+        return np.array([number for (number,) in rows], np.int64)
+
+    def whole_documents(
+        self, commit: int, numbers: _Numbers | None = None
+    ) -> Iterator[StoredDocument]:
+        """Live documents, all or those of some insertion numbers, with all their rows.
+
+        In insertion order, one text in memory at a time.
+        """
+        if numbers is None:
+            numbers = self.document_numbers(commit)
+        sql = (
+            f"SELECT {_DOCUMENT} FROM json_each(:numbers) AS asked"
+            " CROSS JOIN documents AS d ON d.number = asked.value"
+            f" JOIN metadata AS m ON m.document = d.number AND {_LIVE.format('m')}"
+            f" WHERE {_LIVE.format('d')} ORDER BY d.number"
+        )
+        for at in range(0, len(numbers), 100):
+            some = json.dumps(numbers[at : at + 100].tolist())
+            rows = self._rows(sql, {"numbers": some, "commit": commit})
             for number, id_, content_hash, metadata, *place in rows:
                 passages = self._rows(
                     'SELECT number, document, ordinal, start, "end", line, page, headings'
@@ -381,7 +400,6 @@ class Catalog(WordTables):
                 )
                 row = DocumentRow(number, id_, content_hash, self._text(number), metadata, *place)
                 yield StoredDocument(row, [PassageRow(*passage) for passage in passages])
-            last = rows[-1][0]
 
     def _text(self, document: int) -> str:
         """The text of a document by insertion number."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from interlace.files import Written
@@ -107,6 +108,24 @@ class PassageRow(NamedTuple):
     line: int | None
     page: int | None
     headings: str | None
+
+
+class CutRow(NamedTuple):
+    """A passage of a document that a rebuild cuts anew; ``lines`` counts from the document's."""
+
+    number: int
+    document: int
+    ordinal: int
+    start: int
+    end: int
+    lines: int
+    page: int | None
+    headings: str | None
+
+
+def headings_json(headings: Sequence[str]) -> str | None:
+    """The headings of a passage as the catalog keeps them."""
+    return json.dumps(headings) if headings else None
 
 
 class DocumentRow(NamedTuple):

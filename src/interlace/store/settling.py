@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 
 import numpy as np
 
@@ -109,6 +110,8 @@ class Coder:
         The codec so far; None when ``train`` is to make it.
     n_tokens : int
         Tokens that are settled already.
+    taken : container of str
+        Names of codecs that one that is trained must not have.
 
     Attributes
     ----------
@@ -122,8 +125,11 @@ class Coder:
         generation: GenerationRow | None,
         n_tokens: int,
         progress: Progress = silent,
+        *,
+        taken: Container[str] = (),
     ) -> None:
         self._folder, self._n_tokens, self._progress = folder, n_tokens, progress
+        self._taken = taken
         self._n_chunks_known = 0 if generation is None else len(generation.chunks)
         self._name = "" if generation is None else generation.name
         self._generation: Generation | None = None
@@ -134,20 +140,23 @@ class Coder:
         self.chunks: list[Written] = []
         self.rows: list[SegmentRow] = []
 
-    def train(self, parts: Parts) -> None:
-        """Train the codec on a uniform sample of whole passages."""
+    def train(self, parts: Parts, n_tokens: int | None = None) -> None:
+        """Train the codec on a uniform sample of whole passages.
+
+        For as many tokens as those have, unless it is said that there will be more.
+        """
         settings = self._folder.settings
         at = sample(parts.lengths, settings.sample_tokens_max, settings.seed)
         self._complete = len(at) == len(parts)
         self._generation = codec.train(
             settings.codec,
             _tokens(parts.take(at)),
-            n_tokens=parts.n_tokens,
+            n_tokens=parts.n_tokens if n_tokens is None else n_tokens,
             kernels=self._folder.kernels,
             n_threads=self._folder.n_threads,
             progress=self._progress,
         )
-        self._name = _name(self._generation)
+        self._name = _name(self._generation, self._taken)
         self._write_chunks()
 
     def encode(self, parts: Parts) -> None:
@@ -157,6 +166,7 @@ class Coder:
         for first, last in parts.spans(max(1, min(SEGMENT_TOKENS_MAX, room))):
             coded = Parts([in_memory(SETTLED, self._coded(parts, first, last))], nothing)
             self.rows.append(write_settled(folder.path, coded, self._name, folder.width))
+        self._complete = False  # what comes next was not trained on
 
     def _coded(self, parts: Parts, first: int, last: int) -> Part:
         """The codes of a span of passages, from a buffer of tokens after another."""
@@ -214,14 +224,19 @@ def _tokens(part: Part) -> Tokens:
     return Tokens(part.tokens["codes"], part.tokens["scales"], part.tokens.get("token_ids"))
 
 
-def _name(generation: Generation) -> str:
-    """A codec is named by its content: the same training gives the same name everywhere."""
+def _name(generation: Generation, taken: Container[str]) -> str:
+    """A codec is named by its content: the same training gives the same name everywhere.
+
+    Unless a collection is rebuilt and has had that very codec: then it is numbered.
+    """
     digest = hashlib.sha256(json.dumps(generation.description, sort_keys=True).encode())
     first: Mapping[str, Array] = generation.chunks[0]
     for name in sorted(first):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(first[name]).data)
-    return digest.hexdigest()[:16]
+    name = digest.hexdigest()[:16]
+    names = chain([name], (f"{name}-{n}" for n in count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def sample(lengths: Numbers, n_tokens_max: int, seed: int) -> Numbers:

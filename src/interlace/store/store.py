@@ -12,12 +12,21 @@ from typing import Any, Self
 from interlace import files
 from interlace.errors import CollectionError, Corrupt, InterlaceError, Locked, SettingsError
 from interlace.progress import Progress, silent
-from interlace.store import attaching, backup, compaction, database, settling, verify
+from interlace.store import (
+    attaching,
+    backup,
+    compaction,
+    database,
+    rebuilding,
+    settling,
+    verify,
+)
 from interlace.store.backup import BackupReport
 from interlace.store.catalog import Catalog
 from interlace.store.compaction import CompactReport
 from interlace.store.damage import DAMAGED, Damage
 from interlace.store.folder import READERS, WRITE_LOCK, Folder, stored_settings
+from interlace.store.rebuilding import Encode, RebuildReport
 from interlace.store.rows import FORMAT
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED
 from interlace.store.settings import Settings
@@ -183,6 +192,43 @@ class Store:
             thorough=thorough,
             progress=progress,
             wait_seconds=wait_seconds,
+        )
+
+    def rebuild(
+        self,
+        settings: Settings,
+        encode: Encode,
+        *,
+        known_until: int | None = None,
+        progress: Progress = silent,
+    ) -> RebuildReport:
+        """Encode all documents under other settings, and switch to those as one commit.
+
+        Others search, add and delete meanwhile; what they add is encoded as well.
+
+        Parameters
+        ----------
+        settings : Settings
+            Of another model, width, codec or splitting, or the same: that trains the codec anew.
+        encode : callable
+            Takes an iterator of documents, and yields for each its content hash, its passages and
+            the matrix of each; it is called several times.
+        known_until : int, optional
+            Documents numbered below it come first, and in their order; by default some of all.
+
+        Raises
+        ------
+        Locked, CollectionError
+            Nothing is lost: the collection is as it was.
+        """
+        return rebuilding.rebuild(
+            self._folder,
+            self._let_go,
+            settings,
+            encode,
+            known_until=known_until,
+            may_train=self._auto,
+            progress=progress,
         )
 
     def train_like(self, other: Store) -> bool:

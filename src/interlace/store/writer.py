@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from interlace.errors import CollectionError, Corrupt, InputError
+from interlace.errors import CollectionError, Corrupt
 from interlace.files import Lock
-from interlace.kernels import Quantised
 from interlace.store import compaction
+from interlace.store.buffering import Buffer, quantised
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
-from interlace.store.parts import Parts, joined, with_ids
-from interlace.store.rows import DocumentRow, Known, PassageRow, SourceRow
-from interlace.store.segment import FRESH, SETTLED, Numbers, Part, in_memory
+from interlace.store.parts import Parts
+from interlace.store.rows import DocumentRow, Known, PassageRow, SourceRow, headings_json
+from interlace.store.segment import FRESH, SETTLED, in_memory
 from interlace.store.settings import Settings
 from interlace.store.settling import Coder
 from interlace.store.storable import (
@@ -33,9 +31,6 @@ from interlace.store.storable import (
 from interlace.store.transaction import Transaction
 from interlace.store.writing import write_fresh
 from interlace.types import Document, Encoded, Id, Passage
-
-_TOKENS_AT_ONCE = 1 << 13
-"""Tokens quantised in one call: short passages together, a long one alone."""
 
 _ROWS_MAX = 1_000
 _CHARACTERS_MAX = 1 << 22
@@ -76,7 +71,7 @@ class Writer:
     ) -> None:
         self.n_documents = self.n_tokens = 0
         self._folder, self._after_commit, self._encode_bulk = folder, after_commit, encode_bulk
-        self._buffer, self._rows = _Buffer(), _Rows()
+        self._buffer, self._rows = Buffer(), _Rows()
         self._coder: Coder | None = None
         self._broken = self._over = False
         self._number = -1
@@ -135,7 +130,7 @@ class Writer:
         _check_place(id_, document.syntax, document.file)
         document = dataclasses.replace(document, id=id_)
         metadata = metadata_json(document.metadata, id_)
-        lengths, tokens = self._quantised(id_, encoded)
+        lengths, tokens = quantised(self._folder, id_, encoded)
         assert len(passages) == len(lengths), (len(passages), len(lengths))
         with self._whole():
             transaction = self._transaction
@@ -250,66 +245,6 @@ class Writer:
         self._transaction.n_died += n_passages
         return True
 
-    def _quantised(
-        self, id_: Id, encoded: Iterable[Encoded]
-    ) -> tuple[Numbers, dict[str, npt.NDArray[Any]]]:
-        """Lengths of a document's passages, and their token arrays, checked."""
-        dim = self._folder.settings.dim
-        lengths: list[int] = []
-        typed: list[tuple[int, npt.NDArray[np.int32] | None]] = []
-        found: list[Quantised] = []
-        waiting: list[npt.NDArray[np.float32]] = []
-        n_waiting = 0
-        for number, one in enumerate(encoded):
-            n = len(one.matrix)
-            if one.matrix.ndim != 2 or one.matrix.shape[1] != dim:
-                raise InputError(
-                    f"embeddings have shape {one.matrix.shape}: document {id_!r}, passage "
-                    f"{number}. This collection takes (n_tokens, {dim})."
-                )
-            if one.token_ids is not None and len(one.token_ids) != n:
-                raise InputError(
-                    f"{len(one.token_ids)} token ids for {n} embeddings: document "
-                    f"{id_!r}, passage {number}. Give one a row."
-                )
-            ids = None if one.token_ids is None else np.array(one.token_ids, np.int32)
-            typed.append((n, ids))
-            lengths.append(n)
-            waiting.append(one.matrix)
-            n_waiting += n
-            if n_waiting >= _TOKENS_AT_ONCE:
-                found.append(self._quantise(id_, number, waiting))
-                waiting, n_waiting = [], 0
-        if n_waiting or not found:
-            waiting = waiting or [np.empty((0, dim), np.float32)]
-            found.append(self._quantise(id_, len(lengths) - 1, waiting))
-        tokens: dict[str, npt.NDArray[Any]] = {
-            "codes": np.concatenate([part.codes for part in found]),
-            "scales": np.concatenate([part.scales for part in found]),
-        }
-        token_ids = with_ids(typed)
-        if token_ids is not None:
-            tokens["token_ids"] = token_ids
-        return np.array(lengths, np.int64), tokens
-
-    def _quantise(
-        self, id_: Id, last: int, matrices: Sequence[npt.NDArray[np.float32]]
-    ) -> Quantised:
-        """Quantise the matrices of passages up to ``last``; one pass finds whether any is bad."""
-        matrix = np.ascontiguousarray(np.concatenate(matrices), np.float32)
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            squares = np.einsum("ij,ij->i", matrix, matrix)
-        suspect = not ((squares > 0) & (squares < np.inf)).all()
-        counts = [len(one) for one in matrices]
-        if suspect:
-            finite = np.asarray(np.isfinite(matrix).all(axis=1))
-            _refuse_rows(id_, last, counts, finite, "has NaN or infinity")
-        folder = self._folder
-        found: Quantised = folder.kernels.quantise(matrix, folder.signs, folder.n_threads)
-        if suspect:
-            _refuse_rows(id_, last, counts, found.scales > 0, "is zero")
-        return found
-
     # --- files -----------------------------------------------------------------------------------
     def _flush(self) -> None:
         """Write what is buffered: settled when it is much and there is a codec, else fresh."""
@@ -418,22 +353,6 @@ def _check_place(id_: Id, syntax: str | None, file: str | None) -> None:
             check_name(name, f"the {what} of document {id_!r}")
 
 
-def _refuse_rows(
-    id_: Id, last: int, counts: Sequence[int], good: npt.NDArray[np.bool_], what: str
-) -> None:
-    """Refuse a bad row of the passages up to ``last``, which have so many rows each."""
-    if good.all():
-        return
-    token = int(np.argmin(good))
-    ends = np.cumsum(counts)
-    at = int(np.searchsorted(ends, token, side="right"))
-    passage, token = last + 1 - len(counts) + at, token - int(ends[at]) + counts[at]
-    raise InputError(
-        f"an embedding {what}: document {id_!r}, passage {passage}, token {token}. "
-        "Encode it again or drop it."
-    )
-
-
 class _Rows:
     """Rows of documents that are not in the catalog yet: many at once go in faster.
 
@@ -485,7 +404,7 @@ class _Rows:
                 passage.end,
                 passage.line,
                 passage.page,
-                json.dumps(passage.headings) if passage.headings else None,
+                headings_json(passage.headings),
             )
             for i, passage in enumerate(passages)
         ]
@@ -497,24 +416,3 @@ class _Rows:
             transaction.catalog.add_passages(self._passages, transaction.number)
             self.ids, self._n_characters = set(), 0
             self._documents, self._passages = [], []
-
-
-class _Buffer:
-    """Passages whose tokens are not in a file yet."""
-
-    def __init__(self) -> None:
-        self.n_tokens = 0
-        self._parts: list[Part] = []
-
-    def add(
-        self, document: int, first: int, lengths: Numbers, tokens: Mapping[str, npt.NDArray[Any]]
-    ) -> None:
-        """Take the passages of a document, numbered from ``first``."""
-        passages = np.arange(first, first + len(lengths), dtype=np.int64)
-        self._parts.append(Part(passages, np.full_like(passages, document), lengths, tokens))
-        self.n_tokens += int(lengths.sum())
-
-    def take(self) -> Part | None:
-        """All of it, as one part; the buffer is empty then."""
-        parts, self._parts, self.n_tokens = self._parts, [], 0
-        return joined(parts) if parts else None

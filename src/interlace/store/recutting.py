@@ -1,0 +1,100 @@
+"""The SQL of a rebuild: what it notes on the way, in tables of its own, and the switch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from interlace.store.database import Database
+from interlace.store.rows import CutRow
+
+_ROWS_AT_ONCE = 1_000
+
+_NOTES = """
+CREATE TEMP TABLE cut (
+    number INTEGER PRIMARY KEY, document INTEGER, ordinal INTEGER, start INTEGER, "end" INTEGER,
+    lines INTEGER, page INTEGER, headings TEXT
+);
+CREATE TEMP TABLE hashes (document INTEGER PRIMARY KEY, content_hash TEXT);
+"""
+"""Temporary tables are seen by their connection alone, need no lock, and leave memory for a file of
+SQLite's own when they grow."""
+
+
+class RebuildTables(Database):
+    """The rows of a catalog that a rebuild replaces."""
+
+    # --- on the way, in a connection of its own --------------------------------------------------
+    def begin_rebuild(self) -> None:
+        """Make room for notes; they go with the connection."""
+        for statement in _NOTES.split(";\n")[:-1]:
+            self._change(statement, {})
+
+    def note_cuts(self, rows: Iterable[CutRow]) -> None:
+        """Note the passages of a document that is cut anew."""
+        self._change_many("INSERT INTO cut VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def note_content_hash(self, document: int, content_hash: str) -> None:
+        """Note that a document has another content hash."""
+        self._change_many("INSERT INTO hashes VALUES (?, ?)", [(document, content_hash)])
+
+    def noted_cuts(self) -> Iterator[list[CutRow]]:
+        """The noted passages by number, some at a time."""
+        for rows in self._runs("SELECT * FROM cut WHERE number > :last ORDER BY number LIMIT :n"):
+            yield list(map(CutRow._make, rows))
+
+    def noted_content_hashes(self) -> Iterator[list[tuple[int, str]]]:
+        """The noted content hashes, by document number, some at a time."""
+        yield from self._runs(
+            "SELECT * FROM hashes WHERE document > :last ORDER BY document LIMIT :n"
+        )
+
+    def _runs(self, sql: str) -> Iterator[list[Any]]:
+        last = -1
+        while rows := self._rows(sql, {"last": last, "n": _ROWS_AT_ONCE}):
+            yield rows
+            last = rows[-1][0]
+
+    # --- the switch, in a transaction ------------------------------------------------------------
+    def replace_passages(self, rows: Sequence[CutRow], commit: int) -> None:
+        """Put passages in place of those that their documents have had before this commit.
+
+        Those of a document that has died are born dead: segments hold them.
+        """
+        documents = {row.document for row in rows}
+        self._change_many(
+            "UPDATE passages SET died = ?, dropped = ?"
+            " WHERE document = ? AND died IS NULL AND born < ?",
+            ((commit, commit, document, commit) for document in documents),
+        )
+        self._change_many(
+            "INSERT INTO passages SELECT ?, number, ?, ?, ?, line + ?, ?, ?, ?,"
+            " CASE WHEN died IS NULL THEN NULL ELSE ? END, NULL FROM documents WHERE number = ?",
+            (
+                (
+                    row.number, row.ordinal, row.start, row.end, row.lines, row.page, row.headings,
+                    commit, commit, row.document,
+                )
+                for row in rows
+            ),
+        )  # fmt: skip
+
+    def set_content_hashes(self, hashes: Iterable[tuple[int, str]]) -> None:
+        """Give documents, by number, other content hashes; older snapshots see them too."""
+        self._change_many(
+            "UPDATE documents SET content_hash = ? WHERE number = ?",
+            ((content_hash, number) for number, content_hash in hashes),
+        )
+
+    def end_generation(self, died: int) -> None:
+        """Let the codec die."""
+        self._change("UPDATE generations SET died = :died WHERE died IS NULL", {"died": died})
+
+    def generation_names(self) -> set[str]:
+        """Names of all codecs that have a row, the dead ones among them."""
+        return {name for (name,) in self._rows("SELECT name FROM generations")}
+
+    def n_live_passages(self) -> int:
+        """How many passages are alive, the transaction's own changes seen."""
+        n: int = self._value("SELECT count(*) FROM passages WHERE died IS NULL")
+        return n
