@@ -135,6 +135,19 @@ def test_documents_that_are_cut_anew(opened):
     assert opened.verify().ok
 
 
+def test_words_of_documents_that_are_cut_anew(opened, tmp_path):
+    fill(opened, 0, 30, n_passages=2)
+    opened.rebuild(opened.settings, encoding(n_passages=3))
+    with store.create(tmp_path / "new", opened.settings) as made:
+        fill(made, 0, 30, n_passages=3)
+        for asked in (["text"], ["long", "enough"], ["cut", "17"]):
+            scores = opened.snapshot().lexical(asked)
+            np.testing.assert_array_equal(scores, made.snapshot().lexical(asked))
+            assert scores.any()
+    opened.compact()
+    assert opened.verify().ok
+
+
 def test_lines_move_while_documents_are_cut_anew(opened):
     text = "one\ntwo\nthree\nfour\n"
 
