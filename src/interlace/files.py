@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -313,6 +313,31 @@ def _write_all(file: io.FileIO, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, under another name until the block ends and all of it is synced.
+
+    When the block raises, nothing is left. Whatever had the name is replaced.
+
+    Raises
+    ------
+    CollectionError
+        When the disk is full or refuses the write.
+    """
+    partial = path.with_name(path.name + ".partial")
+    with _writing(path):
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                sync_file(file.fileno())
+            move(partial, path)
+        except BaseException:
+            remove(partial)
+            raise
+        sync_folder(path.absolute().parent)
 
 
 def move(source: Path, target: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from interlace.collection.changes import AddReport, Changes
 from interlace.collection.collection import Collection, create, open, restore  # noqa: A004
+from interlace.collection.exchange import ExportReport
 from interlace.collection.folders import IndexReport
 from interlace.collection.reranking import maxsim, rerank
 from interlace.collection.snippets import Snippet, snippet
@@ -13,6 +14,7 @@ __all__ = [
     "AddReport",
     "Changes",
     "Collection",
+    "ExportReport",
     "IndexReport",
     "Snippet",
     "create",

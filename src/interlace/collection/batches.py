@@ -15,7 +15,7 @@ from interlace import text
 from interlace.collection.arguments import check_iterable
 from interlace.collection.matrices import encoded_from
 from interlace.errors import InputError
-from interlace.types import Document, Encoded, Id
+from interlace.types import Document, Encoded, Id, Passage
 
 #: What ends a batch: some 8 s of encoding on two cores, or this much memory. Never the clock: what
 #: a commit holds must not depend on the machine, or the same documents would give other codes.
@@ -26,6 +26,34 @@ BATCH_BYTES: Final = 64 * 2**20
 _ENTRY_BYTES: Final = 500
 
 _END: Final = object()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """Embeddings that came with a document.
+
+    Attributes
+    ----------
+    passages : tuple of Passage
+    encoded : tuple of Encoded
+        Of each passage.
+    model : str or None
+        The fingerprint of the model that made them; None: they are the user's own.
+    """
+
+    passages: tuple[Passage, ...]
+    encoded: tuple[Encoded, ...]
+    model: str | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all matrices."""
+        return sum(one.matrix.nbytes for one in self.encoded)
+
+    @property
+    def n_tokens(self) -> int:
+        """Of all passages."""
+        return sum(len(one.matrix) for one in self.encoded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +70,7 @@ class Entry:
         Of all that its stored vectors follow from, the collection's model apart.
     is_named : bool
         Whether the id came with it, instead of from its text.
-    given : Encoded or None
+    given : Given or None
         The embeddings that came with it.
     """
 
@@ -51,7 +79,7 @@ class Entry:
     id: Id
     content_hash: str
     is_named: bool
-    given: Encoded | None = None
+    given: Given | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -59,12 +87,12 @@ class Entry:
         n_bytes = _ENTRY_BYTES + len(self.document.text)
         if self.document.metadata:
             n_bytes += len(json.dumps(self.document.metadata))
-        return n_bytes + (self.given.matrix.nbytes if self.given else 0)
+        return n_bytes + (self.given.n_bytes if self.given else 0)
 
     @property
     def n_tokens(self) -> int:
         """How many tokens it will be, roughly."""
-        return len(self.given.matrix) if self.given else len(self.document.text) // 4
+        return self.given.n_tokens if self.given else len(self.document.text) // 4
 
 
 class Batch(NamedTuple):
@@ -153,26 +181,41 @@ def _given(
         of_tokens = None if ids is None else _next(ids, "token_ids", position)
         name = repr(document.id) if document.id is not None else str(position)
         given = encoded_from(matrix, of_tokens, dim, f"passage {name}")
-        yield entry_of(position, document, given)
+        id_ = text.identify(document.text) if document.id is None else document.id
+        whole = Passage(id_, 0, 0, len(document.text), document.text)
+        yield given_entry(position, document, Given((whole,), (given,)))
     if next(matrices, _END) is not _END:
         raise InputError(
             f"embeddings go on after the last of {position + 1} documents. Pass one matrix each."
         )
 
 
-def entry_of(position: int, document: Document, given: Encoded | None = None) -> Entry:
+def entry_of(position: int, document: Document) -> Entry:
     """Make an entry of a checked document."""
     id_ = text.identify(document.text) if document.id is None else document.id
     content = hashlib.sha256(document.text.encode())
     if document.syntax is not None:  # it says where passages begin
         content.update(f"\0syntax\0{document.syntax}".encode())
-    if given is not None:
-        content.update(b"\0embeddings\0")
-        content.update(given.matrix.tobytes())
-        if given.token_ids is not None:
-            content.update(given.token_ids.tobytes())
     is_named = document.id is not None
-    return Entry(position, replace(document, id=id_), id_, content.hexdigest(), is_named, given)
+    return Entry(position, replace(document, id=id_), id_, content.hexdigest(), is_named)
+
+
+def given_entry(position: int, document: Document, given: Given) -> Entry:
+    """Make an entry of a checked document with its embeddings.
+
+    Those of the collection's model follow from the text, so its hash is that of the text alone, and
+    adding the text again encodes nothing.
+    """
+    entry = entry_of(position, document)
+    if given.model is not None:
+        return replace(entry, given=given)
+    content = hashlib.sha256(bytes.fromhex(entry.content_hash))
+    for passage, one in zip(given.passages, given.encoded, strict=True):
+        content.update(f"\0embeddings\0{passage.start}\0{passage.end}\0".encode())
+        content.update(one.matrix.tobytes())
+        if one.token_ids is not None:
+            content.update(one.token_ids.tobytes())
+    return replace(entry, content_hash=content.hexdigest(), given=given)
 
 
 def _next(values: Iterator[Any], name: str, position: int) -> Any:

@@ -6,14 +6,14 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from interlace import text
 from interlace.collection.batches import Batch, Entry, batches, entries
-from interlace.collection.model import Models
-from interlace.errors import CollectionError, InputError
+from interlace.collection.model import Models, fingerprint
+from interlace.errors import CollectionError, InputError, ModelMismatch
 from interlace.progress import Progress, silent
 from interlace.store import Known, Store, Writer
 from interlace.types import Encoded, Id, Passage
@@ -189,7 +189,10 @@ class Changes:
             self._refresh_metadata(unchanged)
             self._refresh_places(unchanged, known)
         self._heard(sum(len(entry.document.text) for entry in unchanged), 0)
-        stream = self._given(new) if new and new[0].given is not None else self._encoded(new)
+        stream = chain.from_iterable(
+            self._given(run) if has_given else self._encoded(run)
+            for has_given, run in groupby(new, lambda entry: entry.given is not None)
+        )
         for entry, passages, encoded in stream:
             self._touched.add(entry.id)
             tally = _Tally()
@@ -230,8 +233,13 @@ class Changes:
     ) -> Iterator[tuple[Entry, list[Passage], Iterable[Encoded]]]:
         for entry in new:
             assert entry.given is not None
-            whole = entry.document.text
-            yield entry, [Passage(entry.id, 0, 0, len(whole), whole)], [entry.given]
+            made_by = entry.given.model
+            if made_by is not None and made_by != fingerprint(self._model.identity):
+                raise ModelMismatch(
+                    f"the collection has another model by now: {self._store.path}. "
+                    "Import the file again: its texts are encoded then."
+                )
+            yield entry, list(entry.given.passages), entry.given.encoded
 
     def _encoded(
         self, new: Iterable[Entry]

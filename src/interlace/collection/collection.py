@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from interlace import store, text
 from interlace.collection.arguments import check_iterable, check_k
-from interlace.collection.batches import batches, entries
+from interlace.collection.batches import Entry, batches, entries
 from interlace.collection.changes import (
     AddReport,
     Changes,
@@ -26,6 +26,7 @@ from interlace.collection.changes import (
     check_on_conflict,
     refuse_unknown,
 )
+from interlace.collection.exchange import ExportReport, entries_from, export, model_of
 from interlace.collection.explain import explain
 from interlace.collection.folders import IndexReport, carry_out
 from interlace.collection.matrices import matrix_from
@@ -305,11 +306,21 @@ class Collection:
         """
         check_on_conflict(on_conflict)
         total = len(records) if isinstance(records, Sized) else None
+        stream = entries(records, embeddings, token_ids, self._store.settings.dim)
+        return self._add(stream, on_conflict, progress, total)
+
+    def _add(
+        self,
+        stream: Iterator[Entry],
+        on_conflict: OnConflict,
+        progress: Progress,
+        total: int | None,
+    ) -> AddReport:
+        """Store a stream of entries, batch by batch."""
         report = AddReport()
         committed = 0
-        dim = self._store.settings.dim
         try:
-            for batch in batches(entries(records, embeddings, token_ids, dim)):
+            for batch in batches(stream):
                 with self.writer(progress=_offset(progress, committed, total)) as changes:
                     done = changes.take(batch, on_conflict)
                 report += done
@@ -513,6 +524,116 @@ class Collection:
             return Changes(self._store, self._models, heard=heard)
 
         return carry_out(plan, report, writer, progress)
+
+    # --- as a file -----------------------------------------------------------------------------
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002 (the command's option has this name)
+        embeddings: bool = False,
+        progress: Progress = silent,
+    ) -> ExportReport:
+        """Write every document into a file that other programs read, a line or row each.
+
+        The file holds one commit, whatever is written meanwhile, and is there whole or not at all.
+        Memory holds a document at a time, or 32 MB of Parquet.
+
+        Parameters
+        ----------
+        path
+            A new file.
+        format
+            ``"jsonl"``, ``"jsonl.gz"`` or ``"parquet"``; by default the file's name decides.
+        embeddings
+            Whether passages and their token embeddings are written too, decoded to float16.
+        progress
+            Told ``("export", documents, of how many)``.
+
+        Returns
+        -------
+        ExportReport
+            How many documents the file has, and of which commit.
+
+        Raises
+        ------
+        InputError
+            When there is such a file, or no format of its name.
+        MissingExtra
+            For Parquet without the package ``pyarrow``.
+        CollectionError
+            When the disk is full or refuses the write.
+        """
+        format_ = text.exchange_format(os.fspath(path), format)
+        snapshot = self._snapshot()
+        vectors = None
+        if embeddings:
+            settings = snapshot.settings
+            vectors = {"dim": settings.dim, "model": model_of(settings.model)}
+        return export(snapshot, Path(path), format_, progress, vectors_of=vectors)
+
+    def import_(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002
+        id_field: str | None = None,
+        text_fields: Sequence[str] = (),
+        on_conflict: OnConflict = "replace",
+        progress: Progress = silent,
+    ) -> AddReport:
+        """Add the documents of a file that ``export`` wrote, or of another with records.
+
+        Ids, texts, metadata and places come back as they were. Embeddings in the file are taken
+        when this collection's model made them, or when it has none; else the texts are encoded.
+        A record that ``export`` did not write has its id in ``id`` or ``_id`` and its text in
+        ``text``, as in BEIR; what else it has becomes metadata.
+
+        Parameters
+        ----------
+        path
+            ``.jsonl``, ``.jsonl.gz`` or ``.parquet``.
+        format
+            ``"jsonl"``, ``"jsonl.gz"`` or ``"parquet"``; by default the file's name decides.
+        id_field, text_fields
+            The keys of records that are id and text: ``["title", "text"]``, say.
+        on_conflict, progress
+            As for ``add``.
+
+        Returns
+        -------
+        AddReport
+            As of ``add``.
+
+        Raises
+        ------
+        InputError
+            For a row that cannot be taken, naming it and its field; ``error.committed`` says how
+            many documents went in before it.
+        MissingExtra
+            For Parquet without the package ``pyarrow``.
+
+        Warns
+        -----
+        UserWarning
+            When the file's embeddings are of another model, and are left out.
+        """
+        check_on_conflict(on_conflict)
+        if isinstance(text_fields, str):
+            raise SettingsError(f"text_fields is {text_fields!r} alone. Write [{text_fields!r}].")
+        file = Path(path)
+        if not file.is_file():
+            raise InputError(f"no such file: {path}. Give the path of a file to import.")
+        settings = self._store.settings
+        stream = entries_from(
+            file,
+            text.exchange_format(os.fspath(path), format),
+            text.Fields(id=id_field, text=tuple(text_fields)),
+            settings.dim,
+            settings.model,
+        )
+        return self._add(stream, on_conflict, progress, None)
 
     # --- searching -----------------------------------------------------------------------------
 

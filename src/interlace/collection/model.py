@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,6 +53,16 @@ class Speaker(Protocol):
 
     def offsets(self, text: str) -> IntArray:
         """Return where the rows of a passage's matrix come from, ``(n_tokens, 2)``."""
+
+
+def fingerprint(identity: Mapping[str, Any] | None) -> str | None:
+    """What tells the model of an identity from others; None where there is none."""
+    if identity is None:
+        return None
+    if "fingerprint" in identity:
+        return str(identity["fingerprint"])
+    # One that was passed as an object: known by how it encodes a probe.
+    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
 
 
 def speaker(model: Any, n_threads: int | None = None) -> Speaker:

@@ -32,7 +32,7 @@ from interlace.store.rows import (
     StoredPassage,
 )
 from interlace.store.words import WordTables
-from interlace.types import Document, Id
+from interlace.types import Document, Id, Passage
 
 _LIVE = "{0}.born <= :commit AND ({0}.died IS NULL OR {0}.died > :commit)"
 
@@ -400,6 +400,25 @@ class Catalog(RebuildTables, WordTables):
                 )
                 row = DocumentRow(number, id_, content_hash, self._text(number), metadata, *place)
                 yield StoredDocument(row, [PassageRow(*passage) for passage in passages])
+
+    def as_nouns(self, stored: StoredDocument) -> tuple[Document, list[Passage]]:
+        """A document and its passages as they travel between rooms."""
+        row = stored.row
+        metadata = self._parsed(row.metadata)
+        passages = [
+            Passage(
+                row.id,
+                part.ordinal,
+                part.start,
+                part.end,
+                row.text[part.start : part.end],
+                part.line,
+                part.page,
+                self._headings(part.headings),
+            )
+            for part in stored.passages
+        ]
+        return Document(row.text, row.id, metadata, row.syntax, row.file, row.line), passages
 
     def _text(self, document: int) -> str:
         """The text of a document by insertion number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +22,7 @@ from interlace.store.rows import Commit, SegmentRow, SourceRow, StoredPassage
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED, Numbers, Segment
 from interlace.store.storable import check_id
 from interlace.store.tombstones import alive
-from interlace.types import Document, Id
+from interlace.types import Document, Encoded, Id, Passage
 
 
 class Column:
@@ -240,6 +240,12 @@ class Snapshot:
         """Ids of the live documents of a file, and of what lies in it, in insertion order."""
         return self._mine.ids_of_file(name, self.number)
 
+    def whole_documents(self) -> Iterator[tuple[Document, list[Passage], list[int]]]:
+        """Live documents with their passages and those's numbers, in insertion order."""
+        for stored in self._mine.whole_documents(self.number):
+            document, passages = self._mine.as_nouns(stored)
+            yield document, passages, [part.number for part in stored.passages]
+
     # --- what tokens there are -------------------------------------------------------------------
     def embeddings(self, row: int) -> npt.NDArray[np.float32]:
         """Token embeddings of a row as they are stored: ``(n_tokens, dim)`` unit rows, decoded.
@@ -250,12 +256,7 @@ class Snapshot:
             When there is no such row.
         Corrupt
         """
-        if not 0 <= row < self.n_rows:
-            raise IndexError(f"row {row} of {self.n_rows}")
-        owner = int(np.searchsorted(self._bases, row, side="right")) - 1
-        ordinal = row - int(self._bases[owner])
-        segment: Segment = self.opened[owner]
-        tokens = segment.part(ordinal, ordinal + 1).tokens
+        segment, tokens = self._tokens(row)
         with np.errstate(over="ignore", invalid="ignore"):  # of damaged scales
             if segment.row.kind == FRESH:
                 rotated = tokens["codes"] * tokens["scales"][:, None]
@@ -270,6 +271,37 @@ class Snapshot:
         if not np.isfinite(embeddings).all():
             raise self.damage(row, "embeddings", "NaN or infinity")
         return embeddings
+
+    def encoded(self, numbers: Sequence[int]) -> list[Encoded]:
+        """Live passages by number, ascending, as they are stored: decoded, and with token ids.
+
+        Token ids are kept until a passage is settled.
+
+        Raises
+        ------
+        Corrupt
+            When no segment holds one of them.
+        """
+        rows = self._rows_at(np.array(numbers, np.int64)).tolist()
+        if len(rows) != len(numbers):
+            raise Corrupt(
+                f"a passage is in no segment: {self._folder.path}: expected {list(numbers)}, found "
+                f"{len(rows)} of them. Run `interlace verify`."
+            )
+        return [Encoded(self.embeddings(row), self._token_ids(row)) for row in rows]
+
+    def _token_ids(self, row: int) -> npt.NDArray[np.int32] | None:
+        ids = self._tokens(row)[1].get("token_ids")
+        return None if ids is None or (ids < 0).any() else ids
+
+    def _tokens(self, row: int) -> tuple[Segment, Mapping[str, npt.NDArray[Any]]]:
+        """The segment of a row, and its tokens there."""
+        if not 0 <= row < self.n_rows:
+            raise IndexError(f"row {row} of {self.n_rows}")
+        owner = int(np.searchsorted(self._bases, row, side="right")) - 1
+        ordinal = row - int(self._bases[owner])
+        segment: Segment = self.opened[owner]
+        return segment, segment.part(ordinal, ordinal + 1).tokens
 
     # --- holding on ------------------------------------------------------------------------------
     @property

@@ -5,6 +5,7 @@ No model is known here: whoever splits passes in a function that says where a te
 
 from __future__ import annotations
 
+from interlace.text.exchange import EXCHANGED, exchange_format, rows
 from interlace.text.folders import Found, no_such_path, shown
 from interlace.text.passages import Splitting, TokenSpans, split
 from interlace.text.readers import (
@@ -18,23 +19,35 @@ from interlace.text.readers import (
     read,
     read_file,
 )
-from interlace.text.records import Fields, checked, checked_ids, document_from, identify
+from interlace.text.records import (
+    Fields,
+    Row,
+    checked,
+    checked_ids,
+    document_from,
+    document_of_record,
+    identify,
+)
 from interlace.text.syntaxes import lacks_grammar
 from interlace.text.wording import asked_words, words
 
 __all__ = [
+    "EXCHANGED",
     "FORMATS",
     "STDIN",
     "SUFFIXES",
     "Fields",
     "Format",
     "Found",
+    "Row",
     "Splitting",
     "TokenSpans",
     "asked_words",
     "checked",
     "checked_ids",
     "document_from",
+    "document_of_record",
+    "exchange_format",
     "find",
     "fingerprint",
     "format_of",
@@ -43,6 +56,7 @@ __all__ = [
     "no_such_path",
     "read",
     "read_file",
+    "rows",
     "shown",
     "split",
     "words",

@@ -83,10 +83,13 @@ def blocks(stream: IO[bytes], name: str) -> Iterator[str]:
     yield decoder.decode(b"", final=True)
 
 
-def lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
+def lines(
+    stream: IO[bytes], name: str, length_max: int = _LINE_LENGTH_MAX
+) -> Iterator[tuple[int, str]]:
     """Yield each line with its number from 1, its line end kept, one block at a time in memory.
 
-    Lines end with a line feed; in a file without any, with a carriage return.
+    Lines end with a line feed; in a file without any, with a carriage return. ``length_max`` is in
+    characters.
 
     Raises
     ------
@@ -103,9 +106,9 @@ def lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
             end = "\n" if "\n" in block else "\r" if "\r" in block[:-1] else ""
         waiting.append(block)
         length = block.find(end) if end else -1
-        if n_waiting + (length if length >= 0 else len(block)) > _LINE_LENGTH_MAX:
+        if n_waiting + (length if length >= 0 else len(block)) > length_max:
             raise InputError(
-                f"a line of over {_LINE_LENGTH_MAX >> 20} MiB: {name}, line {number}. "
+                f"a line of over {length_max >> 20} MiB: {name}, line {number}. "
                 "Break it into several, or name the file's format."
             )
         n_waiting += len(block)

@@ -9,7 +9,7 @@ import numbers
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from interlace.errors import InputError
 from interlace.text.reasons import why_not
@@ -37,6 +37,17 @@ class Fields:
 
     id: str | None = None
     text: tuple[str, ...] = ()
+
+
+class Row(NamedTuple):
+    """A line or row of a file as it is there.
+
+    ``number`` counts from 1; ``where`` is its place, for messages.
+    """
+
+    where: str
+    number: int
+    record: object
 
 
 def document_from(record: str | Mapping[str, Any] | Document, where: str) -> Document:
@@ -218,12 +229,18 @@ def read_record(
         Skipped, with its reason, when no document can be made of it.
     """
     try:
-        document = _of_record(record, fields, where)
+        document = document_of_record(record, fields, where)
     except InputError as error:
         return Skipped(where, why_not(error, where, "a record"))
+    return replace(document, line=line)
+
+
+def document_of_record(record: object, fields: Fields, where: str) -> Document:
+    """Make a document of a row, as ``read_record`` does, or raise ``InputError``."""
+    document = _of_record(record, fields, where)
     if document.id is None:
         document = replace(document, id=identify(document.text))
-    return replace(document, line=line)
+    return document
 
 
 def _of_record(record: object, fields: Fields, where: str) -> Document:

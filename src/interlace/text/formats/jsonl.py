@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, NoReturn
 
 from interlace.text.encodings import lines
-from interlace.text.records import Fields, read_record
+from interlace.text.records import Fields, Row, read_record
 from interlace.types import Document, Skipped
 
 
@@ -18,16 +18,23 @@ def read(stream: IO[bytes], name: str, fields: Fields) -> Iterator[Document | Sk
     without such a field the text is all fields, a line each. ``metadata`` and all other fields
     become metadata.
     """
-    for number, line in lines(stream, name):
+    for row in rows(lines(stream, name), name):
+        if isinstance(row, Skipped):
+            yield row
+        else:
+            yield read_record(row.record, fields, row.where, row.number)
+
+
+def rows(numbered: Iterable[tuple[int, str]], name: str) -> Iterator[Row | Skipped]:
+    """Yield what stands in each line; blank lines are passed over."""
+    for number, line in numbered:
         if line.isspace():
             continue
         where = f"{name}, line {number}"
         try:
-            record = json.loads(line, parse_constant=refuse_constant)
+            yield Row(where, number, json.loads(line, parse_constant=refuse_constant))
         except (ValueError, RecursionError) as error:
             yield Skipped(where, f"bad JSON ({reason(error)}); each line must be one JSON object")
-            continue
-        yield read_record(record, fields, where, number)
 
 
 def reason(error: Exception) -> str:
