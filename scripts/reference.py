@@ -41,6 +41,7 @@ MET: Final = {
         "store.CompactReport",
         "store.VerifyReport",
         "store.BackupReport",
+        "collection.ExportReport",
     ),
 }
 

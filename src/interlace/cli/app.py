@@ -14,7 +14,9 @@ from interlace.cli import (
     demo,
     encode,
     explain,
+    export,
     forget,
+    import_,
     index,
     info,
     places,
@@ -146,11 +148,11 @@ def options(
 _GROUPS: Final = {
     "Find": (index, search, explain),
     "Follow files": (update, sources, forget),
-    "Look after a collection": (info, verify, compact, backup, restore),
+    "Look after a collection": (info, verify, compact, backup, restore, export, import_),
     "Without a collection": (demo, rerank, encode),
 }
 
 for heading, modules in _GROUPS.items():
     for module in modules:
-        name = module.__name__.rpartition(".")[2]
+        name = module.__name__.rpartition(".")[2].rstrip("_")
         app.command(name, cls=Command, rich_help_panel=heading)(module.command)

@@ -24,7 +24,8 @@ class Meter:
 
     It understands the stages ``"read"`` (characters; the total is an estimate that moves),
     ``"files"`` and ``"tokens"`` of an index, ``"encode"`` and ``"store"`` (documents) of an add,
-    and ``"copy"`` (bytes). The bar never goes back: an estimate that grows makes it wait.
+    ``"export"`` (documents), and ``"copy"`` (bytes). The bar never goes back: an estimate that
+    grows makes it wait.
 
     Attributes
     ----------
@@ -49,7 +50,7 @@ class Meter:
         if self._began is None:
             self._began = monotonic()
         self._figures[stage] = (done, total)
-        if stage in ("read", "encode", "copy") and total:
+        if stage in ("read", "encode", "export", "copy") and total:
             self._share = max(self._share, min(done / total, 1.0))
         self._bar.update(
             self._task,
@@ -70,6 +71,9 @@ class Meter:
                 yield f"{done / seconds:,.0f} a second"
         if "read" in self._figures:
             yield f"{self._figures['read'][0] / 1e6:,.1f} MB"
+        if "export" in self._figures:
+            done, total = self._figures["export"]
+            yield f"{done:,}/{total:,} documents"
         if "copy" in self._figures:
             done, total = self._figures["copy"]
             yield f"{output.bytes_shown(done)} of {output.bytes_shown(total or done)}"

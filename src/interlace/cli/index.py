@@ -115,7 +115,7 @@ def command(
         )
     started = perf_counter()
     report = IndexReport()
-    with _kept_if_filled(place), _collection(place, chosen, asked) as collection:
+    with kept_if_filled(place), _collection(place, chosen, asked) as collection:
         with update.interruptible(collection), bars.metering("indexing", silent=json) as meter:
             if paths:
                 report = collection.index(
@@ -177,7 +177,7 @@ def _add(report: IndexReport, added: Any) -> None:
 
 
 @contextmanager
-def _kept_if_filled(path: Path) -> Iterator[None]:
+def kept_if_filled(path: Path) -> Iterator[None]:
     """Remove a collection again that was made in here, when an error left it empty."""
     was_there, was_folder = places.is_collection(path), path.is_dir()
     try:

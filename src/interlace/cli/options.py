@@ -70,6 +70,15 @@ Format: TypeAlias = Annotated[
         rich_help_panel=READING,
     ),
 ]
+Exchanged: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="jsonl, jsonl.gz or parquet; as the file's name says if unsaid.",
+        autocompletion=_one_of("jsonl", "jsonl.gz", "parquet"),
+    ),
+]
 IdField: TypeAlias = Annotated[
     str | None,
     typer.Option(

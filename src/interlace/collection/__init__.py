@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interlace.collection.changes import AddReport, Changes
 from interlace.collection.collection import Collection, create, open, restore  # noqa: A004
-from interlace.collection.exchange import ExportReport
+from interlace.collection.exchange import ExportReport, vectors_in
 from interlace.collection.folders import IndexReport
 from interlace.collection.reranking import maxsim, rerank
 from interlace.collection.snippets import Snippet, snippet
@@ -23,5 +23,6 @@ __all__ = [
     "rerank",
     "restore",
     "snippet",
+    "vectors_in",
     "verify_folder",
 ]

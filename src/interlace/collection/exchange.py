@@ -6,11 +6,12 @@ import base64
 import binascii
 import gzip
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, NoReturn, cast
+from typing import IO, Any, Final, NamedTuple, NoReturn, cast
 
 import numpy as np
 
@@ -274,6 +275,35 @@ def entries_from(
             continue
         record = _from_parquet(record, row.where) if format_ == "parquet" else record
         yield _entry(position, record, row.where, dim, own, leave_out)
+
+
+class Vectors(NamedTuple):
+    """What a file says of the embeddings in it; ``model`` is a name, None: the user's own."""
+
+    dim: int
+    model: str | None
+
+
+def vectors_in(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002
+) -> Vectors | None:
+    """What the first row of a file says of its embeddings; None when there are none.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    """
+    format_ = text.exchange_format(os.fspath(path), format)
+    for row in text.rows(Path(path), str(path), format_):
+        record = row.record
+        if isinstance(record, Mapping) and _KEY in record and isinstance(record.get("dim"), int):
+            model = record.get("model")
+            return Vectors(record["dim"], model["name"] if isinstance(model, Mapping) else None)
+        break
+    return None
 
 
 def _from_parquet(record: Mapping[str, Any], where: str) -> dict[str, Any]:

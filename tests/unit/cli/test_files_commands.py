@@ -1,4 +1,4 @@
-"""Backup and restore on the command line."""
+"""Backup, restore, export and import on the command line."""
 
 from __future__ import annotations
 
@@ -58,3 +58,58 @@ def test_damage_is_not_restored(run, filled, tmp_path):
     assert refused.code == 3
     assert path.name in refused.err
     assert not (tmp_path / "back.lace").exists()
+
+
+@pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz", "all.parquet"])
+@pytest.mark.parametrize("flags", [[], ["--embeddings"]])
+def test_export_and_import(run, filled, tmp_path, name, flags):
+    wrote = run("export", filled, name, *flags)
+    assert wrote.code == 0
+    assert f"2 documents{' in 2 passages' if flags else ''} written to {name}" in wrote.out
+    took = run("import", name, "--to", "new.lace")
+    assert took.code == 0
+    assert "2 added" in took.out
+    assert took.err == ""
+    again = run("import", name, "--to", "new.lace", "--json").records[0]
+    assert (again["unchanged"], again["n_documents"]) == (2, 2)
+    with interlace.open(filled) as one, interlace.open("new.lace") as other:
+        ids = list(one.ids())
+        assert one.get(ids) == other.get(list(other.ids()))
+
+
+def test_export_in_another_format_than_its_name_says(run, filled, tmp_path):
+    told = run("export", filled, "notes.txt", "--format", "jsonl", "--json").records[0]
+    assert (told["format"], told["n_documents"], told["commit"]) == ("jsonl", 2, 1)
+    assert run("import", "notes.txt", "--format", "jsonl", "--to", "new.lace").code == 0
+
+
+def test_embeddings_of_no_model_make_a_collection_without_one(run, tmp_path):
+    with interlace.create(tmp_path / "own.lace", None, dim=4) as own:
+        own.add([{"id": 1, "text": "x"}], embeddings=[[[1, 0, 0, 0.0]]])
+    run("export", "own.lace", "own.parquet", "--embeddings")
+    assert run("import", "own.parquet", "--to", "new.lace").code == 0
+    with interlace.open(tmp_path / "new.lace") as new:
+        assert new.info()["model"] is None
+        assert new.search(embeddings=[[1, 0, 0, 0.0]])[0].id == 1
+    encoded = run("import", "own.parquet", "--to", "encoded.lace", "--model", "mini")
+    assert encoded.code == 0
+    assert "note: own.parquet has embeddings of no model" in encoded.err.replace("\n", " ")
+
+
+def test_records_of_others(run, tmp_path):
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "title": "Sea", "text": "It is salty."}\n')
+    run("import", "corpus.jsonl", "--to", "x.lace", "--text-field", "title", "--text-field", "text")
+    with interlace.open("x.lace") as notes:
+        assert notes.get(["a"])[0].text == "Sea\nIt is salty."
+    (tmp_path / "bad.jsonl").write_text('{"text": "x"}\n{"text": }\n')
+    refused = run("import", "bad.jsonl", "--to", "y.lace")
+    assert refused.code == 2
+    assert "bad.jsonl, line 2" in refused.err
+    assert not (tmp_path / "y.lace").exists()
+
+
+def test_an_export_overwrites_nothing(run, filled, tmp_path):
+    (tmp_path / "x.jsonl").write_text("mine")
+    assert run("export", filled, "x.jsonl").code == 2
+    assert run("export", filled, "x.csv").code == 2
+    assert (tmp_path / "x.jsonl").read_text() == "mine"

@@ -1,0 +1,116 @@
+"""``interlace import``: what ``export`` wrote, or other records, into a collection."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+import interlace
+from interlace.cli import bars, index, options, output, places, settings, update
+from interlace.collection import vectors_in
+
+
+def command(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help=".jsonl, .jsonl.gz or .parquet.", show_default=False),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FOLDER",
+            help="The collection's folder; made if new.",
+            show_default=False,
+            autocompletion=places.complete_collection,
+        ),
+    ] = None,
+    format: options.Exchanged = None,  # noqa: A002
+    id_field: options.IdField = None,
+    text_field: options.TextFields = None,
+    on_conflict: Annotated[
+        str,
+        typer.Option(
+            "--on-conflict",
+            metavar="WORD",
+            help="For known ids: replace, error or skip; replace if unsaid.",
+            show_default=False,
+        ),
+    ] = "replace",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="For a new collection; the file's, or mini, if unsaid.",
+            rich_help_panel=options.CUTTING,
+        ),
+    ] = None,
+    n_threads: options.NThreads = None,
+    json: options.AsJson = False,
+) -> None:
+    """Add the documents of an exported file, or of other records.
+
+    Embeddings in the file are taken when the collection's model made them; else texts are encoded.
+    """
+    places.existing([str(file)])
+    place = places.target(to, [str(file)])
+    chosen = settings.load(model=model, n_threads=n_threads)
+    started = perf_counter()
+    with (
+        index.kept_if_filled(place),
+        _collection(place, file, format, model, chosen) as collection,
+        update.interruptible(collection),
+        warnings.catch_warnings(record=True) as told,
+        bars.metering("importing", silent=json) as meter,
+    ):
+        warnings.simplefilter("always", UserWarning)
+        report = collection.import_(
+            file,
+            format=format,
+            id_field=id_field,
+            text_fields=text_field or (),
+            on_conflict=on_conflict,  # type: ignore[arg-type]
+            progress=meter,
+        )
+        n_documents = len(collection)
+    seconds = round(perf_counter() - started, 3)
+    found = output.fields_of(report)
+    if json:
+        now = {"collection": str(place), "n_documents": n_documents, "seconds": seconds}
+        output.as_json(found | now)
+    else:
+        did = [f"{found[name]:,} {name}" for name in ("added", "replaced", "unchanged")]
+        rows = {
+            "documents": ", ".join(one for one in did if not one.startswith("0 ")) or "none",
+            "time": f"{seconds:.1f} s",
+            "collection": f"{place}, {output.counted(n_documents, 'document')}",
+        }
+        output.to_people().print(output.facts(rows))
+    output.note(*(str(one.message) for one in told))
+
+
+def _collection(
+    place: Path, file: Path, format_: str | None, model: str | None, chosen: settings.Settings
+) -> interlace.Collection:
+    """The collection to fill; a new one has the model that made the file's embeddings, or none."""
+    more = {"lock_wait_seconds": chosen.lock_wait_seconds, "n_threads": chosen.n_threads}
+    if places.is_collection(place):
+        return interlace.open(place, model, **more)  # type: ignore[arg-type]
+    vectors = vectors_in(file, format=format_)
+    if vectors is not None and model is None:
+        if vectors.model is None:
+            return interlace.create(place, None, dim=vectors.dim, **more)  # type: ignore[arg-type]
+        model = vectors.model
+    return interlace.create(
+        place,
+        model or chosen.model,
+        bits=chosen.bits,
+        passage_tokens=chosen.passage_tokens,
+        passage_overlap=chosen.passage_overlap,
+        **more,  # type: ignore[arg-type]
+    )
