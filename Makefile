@@ -12,13 +12,17 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 SOURCES := pyproject.toml $(wildcard CMakeLists.txt README.md LICENSE) \
 	$(shell find src native -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help install demo test test-slow lint sanitize fault-asan check clean
+MINUTES ?= 60
+SEED ?=
+
+.PHONY: help install demo test test-slow fault lint sanitize fault-asan check clean
 
 help:
 	@echo "make install    the command, with readers for PDF, web pages and office files, in .venv"
 	@echo "make demo       index the docs of Python's standard library, search them, explain a hit"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take minutes"
+	@echo "make fault      kill, fail, cut power and soak with random seeds (MINUTES=60, SEED=)"
 	@echo "make lint       check style, formatting, types and who imports whom"
 	@echo "make sanitize   check the C++ kernels under the address and undefined-behaviour sanitizers"
 	@echo "make fault-asan damage every array, with the kernels under the sanitizers: INTERLACE_FLIPS=20"
@@ -36,6 +40,9 @@ test: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
+
+fault: $(VENV)/.installed-test
+	$(BIN)/python tests/fault --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

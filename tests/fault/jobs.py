@@ -14,6 +14,7 @@ from typing import Any
 
 import checking
 import steps
+import storing
 from disk import FAIL, NOTHING, SYNC, Disk
 
 from interlace import store
@@ -152,3 +153,17 @@ def fail_and_die(folder: str, n: int) -> None:
         disk.disarm()
         assert opened.write()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def record(root: str, folder: str, codec: str, plan: list[steps.Step], log: str) -> None:
+    """Make a collection and do the steps of a plan, while the disk logs every call."""
+    disk = Disk(Path(root))
+    disk.record(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    made = storing.settings(codec=codec, first_budget_tokens=300, fresh_budget_tokens=100)
+    opened = store.create(folder, made, n_threads=1)
+    disk.mark("created")
+    for number, step in enumerate(plan):
+        disk.mark(f"begin {number}")
+        opened = steps.perform(opened, step)
+        disk.mark(f"done {number}")
+    opened.close()

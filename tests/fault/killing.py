@@ -88,7 +88,7 @@ class Killing:
             assert checking.live(opened) == before
             opened.close()
         self._look(possible(self.model, todo, said))
-        what, number = said[-1] if said else ("", 0)
+        what, number = said[-1] if said else ("opening", 0)
         self.outcomes[
             "the end" if status == 0 else todo[number][0] if what == "begin" else what
         ] += 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 
 import checking
+import cutting
 import disk
 import failing
 import killing
 import pytest
+import soaking
 import steps
 import storing
 from victims import Victims
@@ -49,3 +51,14 @@ def test_a_commit_that_fails_and_comes_back(victims, tmp_path):
         assert status == -signal.SIGKILL
         with store.open(folder, n_threads=1) as opened:
             checking.check(opened, [model, steps.after(model, step)], {})
+
+
+def test_power_cuts(victims):
+    """At some points here, at each in the long run."""
+    outcomes = cutting.one(victims, 1, every=12)
+    assert set(outcomes) == set(cutting.WORLDS)
+
+
+def test_soak():
+    outcomes = soaking.run(1, seconds=12)
+    assert min(outcomes.values()) > 5
