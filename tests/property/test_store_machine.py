@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import storing
 from hypothesis import HealthCheck, settings
@@ -193,6 +194,7 @@ class StoreMachine(RuleBasedStateMachine):
         for held in [self.now(), *self.held]:
             self.check(held)
             self.check_files(held)
+            self.check_filter(held)
 
     def check_files(self, held: Held) -> None:
         snapshot = held.snapshot
@@ -211,6 +213,20 @@ class StoreMachine(RuleBasedStateMachine):
                 if owner(document.file, {*files, name}, name) == name
             ]
             assert snapshot.ids_of_file(name) == expected
+
+    def check_filter(self, held: Held) -> None:
+        """Every value of every document finds just the documents that have it."""
+        having: dict[tuple[str, bool | str], list[Id]] = {}
+        for id_, document in held.documents.items():
+            for name, value in document.metadata.items():
+                if isinstance(value, bool | str) and not name.startswith("$"):
+                    having.setdefault((name, value), []).append(id_)
+        for (name, value), ids in having.items():
+            assert held.snapshot.ids_where({name: value}) == ids
+            rows = np.flatnonzero(
+                np.unpackbits(held.snapshot.where({name: value}), bitorder="little")
+            )
+            assert set(held.snapshot.rows_of(ids)) == set(rows)
 
     def check(self, held: Held) -> None:
         snapshot, documents = held.snapshot, held.documents

@@ -15,7 +15,7 @@ from interlace.collection.batches import Batch, Entry, batches, entries
 from interlace.collection.model import Models, fingerprint
 from interlace.errors import CollectionError, InputError, ModelMismatch
 from interlace.progress import Progress, silent
-from interlace.store import Known, Store, Writer
+from interlace.store import Known, Store, Where, Writer
 from interlace.types import Encoded, Id, Passage
 
 OnConflict: TypeAlias = Literal["replace", "error", "skip"]
@@ -143,9 +143,24 @@ class Changes:
             report += self.take(batch, on_conflict)
         return report
 
-    def delete(self, ids: Iterable[Id], *, missing: Missing = "ignore") -> int:
-        """Delete documents; returns how many there were."""
+    def delete(
+        self,
+        ids: Iterable[Id] | None = None,
+        *,
+        where: Where | None = None,
+        missing: Missing = "ignore",
+    ) -> int:
+        """Delete documents, as ``Collection.delete`` does; a filter sees this commit's changes."""
         check_missing(missing)
+        if (ids is None) == (where is None):
+            raise InputError("delete needs ids or where, one of the two. Give the one you mean.")
+        if where is not None:
+            if where == {}:
+                raise InputError(
+                    "an empty filter matches every document: where, {}. "
+                    "To delete them all, give ids=list(collection.ids())."
+                )
+            return self.writer.delete(self.writer.ids_where(where))
         wanted = text.checked_ids(ids)
         if missing == "error":
             known = self.writer.known(wanted)

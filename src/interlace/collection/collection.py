@@ -350,16 +350,32 @@ class Collection:
         """
         return Changes(self._store, self._models, progress)
 
-    def delete(self, ids: Iterable[Id], *, missing: Missing = "ignore") -> int:
-        """Delete documents; returns how many there were.
+    def delete(
+        self,
+        ids: Iterable[Id] | None = None,
+        *,
+        where: store.Where | None = None,
+        missing: Missing = "ignore",
+    ) -> int:
+        """Delete documents, as one commit; returns how many there were.
+
+        Parameters
+        ----------
+        ids
+            These documents.
+        where
+            The documents whose metadata match, as for ``search``. One of the two is needed.
+        missing
+            ``"error"`` refuses ids that are not there.
 
         Raises
         ------
         InputError
-            For an id that is not there, with ``missing="error"``; nothing is deleted then.
+            For an id that is not there, with ``missing="error"``, and for a filter that cannot be
+            read, is empty, or names a field that no document has; nothing is deleted then.
         """
         with self.writer() as changes:
-            return changes.delete(ids, missing=missing)
+            return changes.delete(ids, where=where, missing=missing)
 
     def update_metadata(self, id: Id, metadata: Mapping[str, Any]) -> None:  # noqa: A002
         """Put other metadata in place of a document's; its text stays as it is.
@@ -645,6 +661,7 @@ class Collection:
         *,
         effort: str = "balanced",
         by: str = "document",
+        where: store.Where | None = None,
         ids: Iterable[Id] | None = None,
         embeddings: Any = None,
     ) -> Hits:
@@ -660,8 +677,11 @@ class Collection:
             ``"fast"``, ``"balanced"``, ``"thorough"`` or ``"exhaustive"``, which scores all.
         by
             ``"document"``: the best passage of each document; ``"passage"``: every passage.
+        where
+            Only documents whose metadata match: ``{"year": {"$gte": 2020}, "lang": ["en", "de"]}``
+            or the same as a text, ``'year >= 2020 and lang in ["en", "de"]'``.
         ids
-            Only these documents.
+            Only these documents; with ``where``, those of them that match.
         embeddings : (q_tokens, dim)
             Instead of a query text, its matrix.
 
@@ -673,7 +693,9 @@ class Collection:
         Raises
         ------
         InputError
-            For ``k`` below 1, an id that is not there, embeddings of another width.
+            For ``k`` below 1, an id that is not there, embeddings of another width; for a filter
+            that cannot be read, names a field that no document has, or compares a field with a
+            value of another kind.
         SettingsError
             For an unknown ``effort`` or ``by``.
         ModelMismatch
@@ -682,7 +704,7 @@ class Collection:
         check_k(k)
         snapshot = self._snapshot()
         matrix, notes = self._query(snapshot, query, embeddings)
-        allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
+        allowed = _allowed(snapshot, where, ids)
         return _hits(snapshot, matrix, notes, k, effort, by, allowed, self._n_threads)
 
     @skipping
@@ -693,18 +715,19 @@ class Collection:
         *,
         effort: str = "balanced",
         by: str = "document",
+        where: store.Where | None = None,
         ids: Iterable[Id] | None = None,
         embeddings: Iterable[Any] | None = None,
     ) -> list[Hits]:
         """Search for many queries on all threads; the hits of each, in order.
 
-        Parameters and errors are those of ``search``; ``ids`` holds for every query.
+        Parameters and errors are those of ``search``; ``where`` and ``ids`` hold for every query.
         """
         check_k(k)
         store.plan_for(effort, by)  # wrong words are refused also where there is no query
         snapshot = self._snapshot()
         asked = self._queries(snapshot, queries, embeddings)
-        allowed = None if ids is None else _bitmap(snapshot, text.checked_ids(ids))
+        allowed = _allowed(snapshot, where, ids)
 
         def one(query: tuple[FloatMatrix, tuple[str, ...]]) -> Hits:
             return _hits(snapshot, *query, k, effort, by, allowed, 1)
@@ -755,9 +778,10 @@ class Collection:
             refuse_unknown([id_ for id_ in wanted if id_ not in found])
         return [found[id_] for id_ in wanted if id_ in found]
 
-    def ids(self) -> Iterator[Id]:
-        """The ids of all documents, in the order of insertion."""
-        return self._snapshot().ids()
+    def ids(self, where: store.Where | None = None) -> Iterator[Id]:
+        """The ids of all documents, or of those that match a filter, in the order of insertion."""
+        snapshot = self._snapshot()
+        return snapshot.ids() if where is None else iter(snapshot.ids_where(where))
 
     def __len__(self) -> int:
         return self._snapshot().n_documents
@@ -944,13 +968,19 @@ def _is_name(model: Any) -> bool:
     return isinstance(model, str | os.PathLike)
 
 
-def _bitmap(snapshot: store.Snapshot, ids: Sequence[Id]) -> npt.NDArray[np.uint8]:
-    """The rows of some documents as a bitmap over all."""
-    rows, unknown = snapshot.find(ids)
+def _allowed(
+    snapshot: store.Snapshot, where: store.Where | None, ids: Iterable[Id] | None
+) -> npt.NDArray[np.uint8] | None:
+    """The rows of the documents that are asked for, as a bitmap over all; None for all."""
+    matching = None if where is None else snapshot.where(where)
+    if ids is None:
+        return matching
+    rows, unknown = snapshot.find(text.checked_ids(ids))
     refuse_unknown(unknown)
-    allowed = np.zeros(snapshot.n_rows, np.bool_)
-    allowed[rows] = True
-    return np.packbits(allowed, bitorder="little")
+    marked = np.zeros(snapshot.n_rows, np.bool_)
+    marked[rows] = True
+    named = np.packbits(marked, bitorder="little")
+    return named if matching is None else named & matching
 
 
 def _check_refresh(refresh: object) -> None:

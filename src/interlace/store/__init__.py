@@ -12,6 +12,7 @@ from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot
 from interlace.store.store import Store, attach, create, open, restore, verify_folder  # noqa: A004
 from interlace.store.verify import VerifyReport
+from interlace.store.where import Where
 from interlace.store.writer import Writer
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Store",
     "StoredPassage",
     "VerifyReport",
+    "Where",
     "Writer",
     "attach",
     "create",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from interlace.errors import Corrupt
 from interlace.files import Written
+from interlace.store.fields import FieldTables
 from interlace.store.recutting import RebuildTables
 from interlace.store.rows import (
     FORMAT,
@@ -72,7 +73,7 @@ _ORPHAN_ROWS = {
 }
 
 
-class Catalog(RebuildTables, WordTables):
+class Catalog(FieldTables, RebuildTables, WordTables):
     """The rows of a collection."""
 
     # --- what a reader asks ----------------------------------------------------------------------
@@ -557,6 +558,7 @@ class Catalog(RebuildTables, WordTables):
             "INSERT INTO metadata VALUES (?, ?, ?, NULL)",
             ((row.number, row.metadata, born) for row in rows),
         )
+        self.add_values(((row.number, row.metadata) for row in rows), born)
 
     def add_passages(self, rows: Iterable[PassageRow], born: int) -> None:
         """Add passages of documents that are added."""
@@ -645,21 +647,26 @@ class Catalog(RebuildTables, WordTables):
         sql = "UPDATE files SET died = :died WHERE name = :name AND died IS NULL"
         return self._change(sql, {"name": name, "died": died}) > 0
 
-    def end_document(self, id_: Id, died: int) -> int | None:
-        """Let a live document and its passages die; how many passages, None when not there."""
-        number = self._value(
-            "SELECT number FROM documents WHERE id = :id AND died IS NULL", {"id": id_}
+    def end_documents(self, ids: Iterable[Id], died: int) -> tuple[int, int]:
+        """Let live documents and their passages die; how many there were of both."""
+        rows = self._rows_by_id(
+            "SELECT d.number FROM {asked} AS asked"
+            " CROSS JOIN documents AS d ON d.id = asked.value AND d.died IS NULL",
+            ids,
         )
-        if number is None:
-            return None
-        values = {"number": number, "died": died}
-        self._change("UPDATE documents SET died = :died WHERE number = :number", values)
+        numbers = sorted({number for (number,) in rows})
+        if not numbers:
+            return 0, 0
+        values = {"numbers": json.dumps(numbers), "died": died}
+        which = "IN (SELECT value FROM json_each(:numbers))"
+        self._change(f"UPDATE documents SET died = :died WHERE number {which}", values)
         self._change(
-            "UPDATE metadata SET died = :died WHERE document = :number AND died IS NULL", values
+            f"UPDATE metadata SET died = :died WHERE document {which} AND died IS NULL", values
         )
-        return self._change(
-            "UPDATE passages SET died = :died WHERE document = :number AND died IS NULL", values
+        n_passages = self._change(
+            f"UPDATE passages SET died = :died WHERE document {which} AND died IS NULL", values
         )
+        return len(numbers), n_passages
 
     def replace_metadata(self, id_: Id, metadata: str, commit: int) -> bool:
         """Give a live document other metadata; False when it is not there."""
@@ -672,6 +679,7 @@ class Catalog(RebuildTables, WordTables):
             "UPDATE metadata SET died = :commit WHERE document = :number AND died IS NULL", values
         )
         self._change("INSERT INTO metadata VALUES (:number, :value, :commit, NULL)", values)
+        self.replace_values(number, metadata, commit)
         return True
 
     def add_segment(self, row: SegmentRow, born: int) -> None:
@@ -727,6 +735,7 @@ class Catalog(RebuildTables, WordTables):
             " (SELECT number FROM documents WHERE died <= :oldest)",
             values,
         )
+        self.purge_values(oldest)
         self._change("DELETE FROM documents WHERE died <= :oldest", values)
         return n_segments + n_generations > 0
 

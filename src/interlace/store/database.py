@@ -69,6 +69,18 @@ CREATE TABLE metadata (
 );
 CREATE INDEX metadata_by_document ON metadata (document);
 CREATE INDEX metadata_dead ON metadata (died) WHERE died IS NOT NULL;
+CREATE TABLE fields (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE field_values (
+    field INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    value NOT NULL,
+    document INTEGER NOT NULL,
+    born INTEGER NOT NULL,
+    died INTEGER,
+    PRIMARY KEY (field, kind, value, document, born)
+) WITHOUT ROWID;
+CREATE INDEX field_values_by_document ON field_values (document, field, died);
+CREATE INDEX field_values_dead ON field_values (died) WHERE died IS NOT NULL;
 CREATE TABLE passages (
     number INTEGER PRIMARY KEY,
     document INTEGER NOT NULL,

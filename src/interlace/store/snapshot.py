@@ -16,12 +16,14 @@ from interlace.errors import Corrupt
 from interlace.files import Lock
 from interlace.kernels import Handle, Kernels, Residuals, unrotate
 from interlace.store.catalog import Catalog
+from interlace.store.filtering import Cache, Filtering, Universe, ids_where
 from interlace.store.folder import Folder, joined_numbers, missing
 from interlace.store.lexical import Lexicon
 from interlace.store.rows import Commit, SegmentRow, SourceRow, StoredPassage
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED, Numbers, Segment
 from interlace.store.storable import check_id
 from interlace.store.tombstones import alive
+from interlace.store.where import Where, parse
 from interlace.types import Document, Encoded, Id, Passage
 
 
@@ -33,6 +35,11 @@ class Column:
 
     def __init__(self, fresh: Numbers, settled: Numbers) -> None:
         self._fresh, self._settled = fresh, settled
+
+    @property
+    def parts(self) -> tuple[Numbers, Numbers]:
+        """Of fresh rows, and of the settled ones after them."""
+        return self._fresh, self._settled
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._settled)
@@ -119,6 +126,8 @@ class Snapshot:
         self.n_alive = self.n_rows - sum(one.n for one in dead.of.values())
         self.n_tokens = sum(row.n_tokens for row in rows)
         self.n_tokens -= sum(one.n_tokens for one in dead.of.values())
+        self._filters = Cache()
+        self._universe: Universe | None = None
         self.n_documents, self.n_passages = commit.n_documents, commit.n_passages
         if not 0 <= self.n_passages - self.n_alive <= n_left_out:
             raise Corrupt(
@@ -199,6 +208,42 @@ class Snapshot:
         known, numbers = self._mine.passage_numbers(ids, self.number)
         return self._rows_at(numbers), [id_ for id_ in ids if id_ not in known]
 
+    def where(self, where: Where) -> npt.NDArray[np.uint8]:
+        """The live rows of documents that match a filter, as a bitmap; kept for the next time.
+
+        Parameters
+        ----------
+        where : mapping or str
+            As ``store.where.parse`` reads it.
+
+        Returns
+        -------
+        (ceil(n_rows / 8),) uint8
+            Like ``alive``. Not to be written.
+
+        Raises
+        ------
+        InputError
+            When the filter cannot be read, names a field that no document has, or compares a field
+            with a value of another kind.
+        """
+        condition = parse(where)
+        found = self._filters.get(condition)
+        if found is None:
+            marked = np.zeros(self.n_rows, np.bool_)
+            if self.n_documents:
+                column = self.document_of_row
+                universe = self._universe = self._universe or Universe(
+                    self.commit, lambda: np.asarray(column)
+                )
+                marks = Filtering(self._mine, self.number, universe).marks(condition)
+                marked = np.concatenate([universe.of(marks, part) for part in column.parts])
+            found = np.packbits(marked, bitorder="little")
+            if self.alive is not None:
+                found &= self.alive
+            self._filters.put(condition, found)
+        return found
+
     def row_of(self, id_: Id, number: int) -> int | None:
         """The row of one passage of a document; None when there is no such."""
         found = self._mine.passage_number(check_id(id_), int(number), self.number)
@@ -218,6 +263,10 @@ class Snapshot:
     def documents(self, ids: Sequence[Id]) -> dict[Id, Document]:
         """Live documents by id; unknown ids are left out."""
         return self._mine.documents(list(map(check_id, ids)), self.number)
+
+    def ids_where(self, where: Where) -> list[Id]:
+        """Ids of the live documents that match a filter, in insertion order."""
+        return ids_where(self._mine, self.commit, where)
 
     def ids(self) -> Iterator[Id]:
         """Ids of live documents, in insertion order."""

@@ -15,6 +15,7 @@ from interlace.files import Lock
 from interlace.store import compaction
 from interlace.store.buffering import Buffer, quantised
 from interlace.store.catalog import Catalog
+from interlace.store.filtering import ids_where
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import DocumentRow, Known, PassageRow, SourceRow, headings_json
@@ -29,6 +30,7 @@ from interlace.store.storable import (
     options_json,
 )
 from interlace.store.transaction import Transaction
+from interlace.store.where import Where
 from interlace.store.writing import write_fresh
 from interlace.types import Document, Encoded, Id, Passage
 
@@ -134,7 +136,7 @@ class Writer:
         assert len(passages) == len(lengths), (len(passages), len(lengths))
         with self._whole():
             transaction = self._transaction
-            self._end(id_)
+            self._end([id_])
             number, first = transaction.next_document, transaction.next_passage
             transaction.next_document += 1
             transaction.next_passage += len(passages)
@@ -156,7 +158,15 @@ class Writer:
         """Let documents die; how many there were."""
         ids = [check_id(id_) for id_ in ids]
         with self._whole():
-            return sum(self._end(id_) for id_ in ids)
+            return self._end(ids)
+
+    def ids_where(self, where: Where) -> list[Id]:
+        """As ``Snapshot.ids_where``, this writer's own changes seen."""
+        with self._seen() as catalog:
+            pass
+        return ids_where(
+            catalog, self._transaction, where
+        )  # a wrong filter leaves the writer whole
 
     def update_metadata(self, id_: Id, metadata: Mapping[str, Any]) -> bool:
         """Give a document other metadata; False when no live one has the id."""
@@ -234,16 +244,15 @@ class Writer:
             self._rows.write(self._transaction)
             yield self._transaction.catalog
 
-    def _end(self, id_: Id) -> bool:
-        if id_ in self._rows.ids:
+    def _end(self, ids: Sequence[Id]) -> int:
+        if not self._rows.ids.isdisjoint(ids):
             self._rows.write(self._transaction)
-        n_passages = self._transaction.catalog.end_document(id_, self._transaction.number)
-        if n_passages is None:
-            return False
-        self._transaction.n_documents -= 1
-        self._transaction.n_passages -= n_passages
-        self._transaction.n_died += n_passages
-        return True
+        transaction = self._transaction
+        n_documents, n_passages = transaction.catalog.end_documents(ids, transaction.number)
+        transaction.n_documents -= n_documents
+        transaction.n_passages -= n_passages
+        transaction.n_died += n_passages
+        return n_documents
 
     # --- files -----------------------------------------------------------------------------------
     def _flush(self) -> None:
