@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-from interlace.errors import InputError
+from interlace.errors import InputError, SettingsError
+
+_BITS: Final = (1, 2, 4)
 
 
 def check_iterable(values: object, name: str) -> None:
@@ -20,3 +24,25 @@ def check_k(k: object) -> None:
     """Refuse what is no number of hits."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InputError(f"k is {k!r}. It must be a whole number, at least 1.")
+
+
+def check_bits(bits: object) -> None:
+    """Refuse what no coordinate can take."""
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits not in _BITS:
+        raise SettingsError(f"bits is {bits!r}. Allowed are 1, 2 and 4.")
+
+
+def check_passage_tokens(wanted: int | None, tokens_max: int | None) -> int | None:
+    """How many tokens a passage has at most; as many as the model reads where nothing is said."""
+    if wanted is None:
+        return tokens_max
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+        raise SettingsError(f"passage_tokens is {wanted!r}. It must be a whole number from 1.")
+    if tokens_max is None:
+        raise SettingsError("passage_tokens needs a model that tells its tokens. Leave it out.")
+    if wanted > tokens_max:
+        raise SettingsError(
+            f"passage_tokens is {wanted}, but the model reads {tokens_max} tokens. "
+            f"Choose at most {tokens_max}."
+        )
+    return wanted

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from interlace import text
 from interlace.collection.batches import Batch, Entry, batches, entries
+from interlace.collection.encoding import encode
 from interlace.collection.model import Models, fingerprint
 from interlace.errors import CollectionError, InputError, ModelMismatch
 from interlace.progress import Progress, silent
@@ -205,7 +205,7 @@ class Changes:
             self._refresh_places(unchanged, known)
         self._heard(sum(len(entry.document.text) for entry in unchanged), 0)
         stream = chain.from_iterable(
-            self._given(run) if has_given else self._encoded(run)
+            self._given(run) if has_given else self._encoded(list(run))
             for has_given, run in groupby(new, lambda entry: entry.given is not None)
         )
         for entry, passages, encoded in stream:
@@ -257,27 +257,12 @@ class Changes:
             yield entry, list(entry.given.passages), entry.given.encoded
 
     def _encoded(
-        self, new: Iterable[Entry]
+        self, new: Sequence[Entry]
     ) -> Iterator[tuple[Entry, list[Passage], Iterable[Encoded]]]:
-        """Split and encode in one stream, so that the encoder's threads never wait.
-
-        A document's matrices come as an iterator that must be read to its end before the next
-        document: a long one never lies in memory whole.
-        """
-        waiting: deque[tuple[Entry, list[Passage]]] = deque()
-
-        def texts() -> Iterator[str]:
-            for entry in new:
-                waiting.append(
-                    (entry, text.split(entry.document, self._splitting, self._model.spans))
-                )
-                yield from (passage.text for passage in waiting[-1][1])
-
-        stream = self._model.documents(texts())
-        for first in stream:
-            entry, passages = waiting.popleft()
-            rest = chain([first], islice(stream, len(passages) - 1))
-            yield entry, passages, self._hearing(passages, rest)
+        documents = (entry.document for entry in new)
+        stream = encode(documents, self._splitting, self._model)
+        for entry, (passages, matrices) in zip(new, stream, strict=True):
+            yield entry, passages, self._hearing(passages, matrices)
 
     def _hearing(
         self, passages: Sequence[Passage], encoded: Iterable[Encoded]

@@ -15,7 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace import store, text
-from interlace.collection.arguments import check_iterable, check_k
+from interlace.collection.arguments import (
+    check_bits,
+    check_iterable,
+    check_k,
+    check_passage_tokens,
+)
 from interlace.collection.batches import Entry, batches, entries
 from interlace.collection.changes import (
     AddReport,
@@ -42,6 +47,7 @@ from interlace.collection.planning import (
     source_at,
     stored_sources,
 )
+from interlace.collection.rebuilding import Wanted, with_embeddings, with_model
 from interlace.collection.skipping import skipping
 from interlace.collection.watching import watch
 from interlace.errors import InputError, InterlaceError, SettingsError
@@ -49,7 +55,6 @@ from interlace.progress import Progress, silent
 from interlace.threads import n_cores
 from interlace.types import Document, Explanation, FloatMatrix, Hit, Hits, Id
 
-_BITS: Final = (1, 2, 4)
 _REFRESH: Final = ("auto", "manual")
 
 
@@ -111,8 +116,7 @@ def create(
         When the model cannot be loaded.
     """
     _check_refresh(refresh)
-    if isinstance(bits, bool) or not isinstance(bits, int) or bits not in _BITS:
-        raise SettingsError(f"bits is {bits!r}. Allowed are 1, 2 and 4.")
+    check_bits(bits)
     if model is None:
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
             raise SettingsError(f"dim is {dim!r}. Without a model, give the embeddings' width.")
@@ -124,9 +128,8 @@ def create(
         if dim is not None and dim != given.dim:
             raise SettingsError(f"dim is {dim}, but the model's is {given.dim}. Leave dim out.")
         dim = given.dim
-        splitting = text.Splitting(
-            tokens_max=_passage_tokens(passage_tokens, given.tokens_max), overlap=passage_overlap
-        )
+        tokens_max = check_passage_tokens(passage_tokens, given.tokens_max)
+        splitting = text.Splitting(tokens_max=tokens_max, overlap=passage_overlap)
     settings = store.Settings(
         dim=dim,
         codec=f"residual{bits}",
@@ -813,6 +816,69 @@ class Collection:
         """Merge segments and drop what was deleted or replaced; searches go on meanwhile."""
         return self._store.compact()
 
+    def rebuild(
+        self,
+        model: Any = None,
+        *,
+        dim: int | None = None,
+        bits: int | None = None,
+        passage_tokens: int | None = None,
+        passage_overlap: int | None = None,
+        embeddings: Mapping[Id, Any] | Iterable[Any] | None = None,
+        token_ids: Mapping[Id, Any] | Iterable[Any] | None = None,
+        progress: Progress = silent,
+    ) -> store.RebuildReport:
+        """Encode everything anew, with another model if you like, searchable all the while.
+
+        The new stands beside the old until it is complete; one commit then puts it in its place.
+        Others may search, add and delete meanwhile, and find what they did there afterwards.
+
+        Parameters
+        ----------
+        model
+            As for ``create``; by default the collection's own, which then compresses as if the
+            collection had just been made: better, where it has grown far beyond its beginning.
+        dim
+            Width of ``embeddings``, where it changes.
+        bits, passage_tokens, passage_overlap
+            As for ``create``; by default as they are. Passages as long as the old model reads
+            become as long as the new one does.
+        embeddings, token_ids
+            Instead of a model, what ``add`` takes: in the order of ``ids()``, or as mappings by
+            id. The collection has no model then.
+        progress
+            Told ``("encode", documents, of how many)``.
+
+        Returns
+        -------
+        RebuildReport
+
+        Raises
+        ------
+        InputError
+            For embeddings that lack a document or cannot be stored, or where there is no model.
+        SettingsError
+            For a setting out of range, before anything is done.
+        Locked
+            When somebody else settles, compacts or rebuilds.
+        CollectionError
+            When the disk is full or refuses. As after every error, and after a crash, the
+            collection is as it was.
+        """
+        if bits is not None:
+            check_bits(bits)
+        wanted = Wanted(dim, bits, passage_tokens, passage_overlap)
+        if embeddings is not None:
+            if model is not None:
+                raise InputError("model and embeddings came together. Pass one of them.")
+            return with_embeddings(self._store, embeddings, token_ids, wanted, progress)
+        if token_ids is not None:
+            raise InputError("token_ids came without embeddings. Pass both, or neither.")
+        given = None if model is None else speaker(model, self._n_threads)
+        return with_model(
+            self._store, self._models, given, wanted, progress, insists=not _is_name(model)
+        )
+
     def verify(self, progress: Progress = silent) -> store.VerifyReport:
         """Read every file of the collection and check it against its checksum and the catalog."""
         return self._store.verify(progress)
@@ -986,21 +1052,6 @@ def _allowed(
 def _check_refresh(refresh: object) -> None:
     if refresh not in _REFRESH:
         raise SettingsError(f"unknown refresh: {refresh!r}. Choose one of {', '.join(_REFRESH)}.")
-
-
-def _passage_tokens(wanted: int | None, tokens_max: int | None) -> int | None:
-    if wanted is None:
-        return tokens_max
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
-        raise SettingsError(f"passage_tokens is {wanted!r}. It must be a whole number from 1.")
-    if tokens_max is None:
-        raise SettingsError("passage_tokens needs a model that tells its tokens. Leave it out.")
-    if wanted > tokens_max:
-        raise SettingsError(
-            f"passage_tokens is {wanted}, but the model reads {tokens_max} tokens. "
-            f"Choose at most {tokens_max}."
-        )
-    return wanted
 
 
 def _offset(progress: Progress, done_before: int, total: int | None) -> Progress:

@@ -7,6 +7,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -221,6 +222,11 @@ class Model:
         """Encode a stream of passages, each ``(n_tokens, dim)``; a blank one has no tokens."""
         return self._skipping_blanks(texts, lambda full: self._speaker().documents(full))
 
+    @property
+    def tokens_max(self) -> int | None:
+        """How many tokens of a text it reads; None when it does not tell its tokens."""
+        return self._speaker().tokens_max
+
     def spans(self, text: str) -> IntArray:
         """Where the tokens of a text are, special tokens left out."""
         return self._speaker().spans(text)
@@ -334,6 +340,20 @@ class Models:
             )
             self._met = [model, *self._met[:1]]  # searches of the commit before may be under way
             return model
+
+    @contextmanager
+    def offering(self, given: Speaker | None, *, insists: bool) -> Iterator[None]:
+        """Know a model that the collection is about to get; when that fails, know it no more."""
+        if given is None:
+            yield
+            return
+        before, self._given = self._given, (given, *self._given)
+        try:
+            yield
+        except BaseException:
+            self._given = before
+            raise
+        self._given, self._insists = (given,), insists
 
 
 def _by_name(name: str, revision: str | None, n_threads: int | None) -> Speaker:
