@@ -58,7 +58,8 @@ REMEDIES: Final = {
     "Locked": "Wait for the other writer, or give more time with `lock_wait_seconds`.",
     "FormatTooNew": "Install the version of interlace that wrote it, or a newer one.",
     "FormatTooOld": "Index the documents again into a new folder.",
-    "ModelMismatch": "Pass the model that the collection was made with to `open`.",
+    "ModelMismatch": "Pass the model that the collection was made with to `open`, or encode it "
+    "with yours: `rebuild`.",
     "Corrupt": "`interlace verify` names every damaged file; restore them, or index again.",
 }
 

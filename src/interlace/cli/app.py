@@ -20,6 +20,7 @@ from interlace.cli import (
     index,
     info,
     places,
+    rebuild,
     rerank,
     restore,
     search,
@@ -148,7 +149,7 @@ def options(
 _GROUPS: Final = {
     "Find": (index, search, explain),
     "Follow files": (update, sources, forget),
-    "Look after a collection": (info, verify, compact, backup, restore, export, import_),
+    "Look after a collection": (info, verify, compact, rebuild, backup, restore, export, import_),
     "Without a collection": (demo, rerank, encode),
 }
 

@@ -241,6 +241,6 @@ def _collection(
             collection.close()
             raise SettingsError(
                 f"{name} is {asked[name]}, but the collection was made with {has}: {path}. "
-                "Leave the option out, or index into a new folder."
+                "Leave the option out, index into a new folder, or see: interlace rebuild --help."
             )
     return collection

@@ -465,6 +465,19 @@ def test_compact(run, filled):
     assert len(run("search", filled, "x", "--json").records) == 2
 
 
+def test_rebuild(run, filled):
+    ran = run("rebuild", filled, "--bits", "2", "--passage-tokens", "50", "--json")
+    assert ran.code == 0
+    assert ran.records[0]["n_documents"] == 3
+    with interlace.open(filled) as collection:
+        assert collection.info()["codec"] == "residual2"
+        assert collection.info()["passage_tokens"] == 50
+    assert "n documents" in run("rebuild", filled).out
+    assert run("rebuild", filled, "--model", "nowhere").code == 4
+    assert run("rebuild", filled, "--bits", "3").code == 2
+    assert len(run("search", filled, "x", "--json").records) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

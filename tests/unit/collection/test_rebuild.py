@@ -475,3 +475,22 @@ def test_killed_while_it_encodes(foreign, tmp_path):
     assert foreign.verify().ok
     foreign.rebuild(Words(dim=32))
     assert len(foreign) == 13
+
+
+def test_a_damaged_collection_is_made_whole(notes):
+    notes.add(documents(40))
+    notes.settle()
+    path = notes.path
+    notes.close()
+    (segment,) = path.glob("segments/*.settled")
+    segment.write_bytes(segment.read_bytes()[:1000])
+    (chunk,) = path.glob("codec/*/0.codec")
+    chunk.unlink()
+    with interlace.open(path, damaged="skip") as hurt:
+        assert not hurt.verify().ok
+        hurt.rebuild()
+        assert hurt.verify().ok
+        assert hurt.search("The guitar of house 6.")[0].id == "d6"
+    with interlace.open(path) as whole:
+        assert len(whole) == 40
+        assert whole.search("The guitar of house 6.")[0].id == "d6"

@@ -1,0 +1,64 @@
+"""``interlace rebuild``: encode everything anew, with another model if you like."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+import interlace
+from interlace.cli import bars, options, output, settings
+
+
+def command(
+    path: options.CollectionPath,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Model name or folder; its own if unsaid."),
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            "--bits", metavar="N", help="1, 2 or 4: how finely vectors are kept; as now if unsaid."
+        ),
+    ] = None,
+    passage_tokens: Annotated[
+        int | None,
+        typer.Option("--passage-tokens", metavar="N", help="Longest passage; as now if unsaid."),
+    ] = None,
+    passage_overlap: Annotated[
+        int | None,
+        typer.Option(
+            "--passage-overlap",
+            metavar="N",
+            help="Tokens that a passage repeats of the one before; as now if unsaid.",
+        ),
+    ] = None,
+    n_threads: options.NThreads = None,
+    json: options.AsJson = False,
+) -> None:
+    """Encode all documents anew, searchable all the while.
+
+    Nothing changes before all is done; then everything does, at once.
+    """
+    chosen = settings.load(n_threads=n_threads)
+    started = perf_counter()
+    with (
+        interlace.open(
+            path, lock_wait_seconds=chosen.lock_wait_seconds, n_threads=chosen.n_threads
+        ) as collection,
+        bars.metering("rebuilding", silent=json) as meter,
+    ):
+        report = collection.rebuild(
+            model,
+            bits=bits,
+            passage_tokens=passage_tokens,
+            passage_overlap=passage_overlap,
+            progress=meter,
+        )
+    found = {**output.fields_of(report), "seconds": round(perf_counter() - started, 3)}
+    if json:
+        output.as_json(found)
+    else:
+        output.to_people().print(output.facts(found))
