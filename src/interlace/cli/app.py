@@ -21,6 +21,7 @@ from interlace.cli import (
     info,
     places,
     rebuild,
+    repair,
     rerank,
     restore,
     search,
@@ -46,7 +47,7 @@ _HELP: Final = (
 )
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 done · 1 verify found damage · 2 wrong usage, setting or input · "
+    "Exit codes: 0 done · 1 verify or repair leaves damage · 2 wrong usage, setting or input · "
     "3 the collection cannot be used · 4 the model or a package cannot be used · "
     "130 interrupted.\n\n"
     "Settings come from interlace.toml (or the file that INTERLACE_CONFIG names), then from "
@@ -149,7 +150,17 @@ def options(
 _GROUPS: Final = {
     "Find": (index, search, explain),
     "Follow files": (update, sources, forget),
-    "Look after a collection": (info, verify, compact, rebuild, backup, restore, export, import_),
+    "Look after a collection": (
+        info,
+        verify,
+        repair,
+        compact,
+        rebuild,
+        backup,
+        restore,
+        export,
+        import_,
+    ),
     "Without a collection": (demo, rerank, encode),
 }
 

@@ -48,6 +48,7 @@ from interlace.collection.planning import (
     stored_sources,
 )
 from interlace.collection.rebuilding import Wanted, with_embeddings, with_model
+from interlace.collection.repairing import Remaking
 from interlace.collection.skipping import skipping
 from interlace.collection.watching import watch
 from interlace.errors import InputError, InterlaceError, SettingsError
@@ -882,6 +883,40 @@ class Collection:
     def verify(self, progress: Progress = silent) -> store.VerifyReport:
         """Read every file of the collection and check it against its checksum and the catalog."""
         return self._store.verify(progress)
+
+    def repair(self, *, drop_lost: bool = False, progress: Progress = silent) -> store.RepairReport:
+        """Make damaged files again from the texts of their documents, as one commit.
+
+        Everything is read first, as by ``verify``. Passages of damaged files are encoded again, by
+        the same model; what is sound is not touched. Open a collection that says ``Corrupt`` with
+        ``damaged="skip"``. The damaged files are swept when nobody reads them any more.
+
+        Parameters
+        ----------
+        drop_lost
+            Delete documents that cannot be made again: those whose text is damaged, and those
+            whose embeddings came from elsewhere. Without it they are named, and all files stay.
+        progress
+            Told ``("verify", files, of how many)``, then ``("encode", documents, of how many)``.
+
+        Returns
+        -------
+        RepairReport
+            What was made again, what is lost, and what is still wrong.
+
+        Raises
+        ------
+        Corrupt
+            When the catalog cannot be read: restore a backup.
+        Locked
+            When another process settles, merges or repairs the collection.
+        ModelMismatch, CheckpointError
+            When the model is not at hand; nothing has changed.
+        """
+        remaking = Remaking(self._models.at(self._store.settings))
+        return self._store.repair(
+            remaking.can, remaking.encode, drop_lost=drop_lost, progress=progress
+        )
 
     def backup(
         self, path: str | os.PathLike[str], *, progress: Progress = silent

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from interlace.store.backup import BackupReport
 from interlace.store.compaction import CompactReport
+from interlace.store.mending import LostDocument
 from interlace.store.rebuilding import RebuildReport
+from interlace.store.repairing import RepairReport
 from interlace.store.rows import FORMAT, OLDEST_READABLE, Known, SourceRow, StoredPassage
 from interlace.store.search import EFFORTS, Effort, Found, plan_for, search
 from interlace.store.settings import Settings
@@ -24,7 +26,9 @@ __all__ = [
     "Effort",
     "Found",
     "Known",
+    "LostDocument",
     "RebuildReport",
+    "RepairReport",
     "Settings",
     "SettleReport",
     "Snapshot",

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from interlace.errors import Corrupt
 from interlace.files import Written
 from interlace.store.fields import FieldTables
+from interlace.store.mending import MendingRows
 from interlace.store.recutting import RebuildTables
 from interlace.store.rows import (
     FORMAT,
@@ -73,7 +74,7 @@ _ORPHAN_ROWS = {
 }
 
 
-class Catalog(FieldTables, RebuildTables, WordTables):
+class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
     """The rows of a collection."""
 
     # --- what a reader asks ----------------------------------------------------------------------

@@ -109,6 +109,10 @@ class MendingRows(Database):
         n_documents, n_passages, next_document, next_passage = counts
         return n_documents, n_passages, next_document, next_passage
 
+    def retire_all_runs(self, died: int) -> None:
+        """Let all runs of words die."""
+        self._change("UPDATE runs SET died = :died WHERE died IS NULL", {"died": died})
+
     def end_numbers(self, documents: Sequence[int], passages: Sequence[int], died: int) -> None:
         """Let documents with all their passages die, and passages that have no document."""
         values = {

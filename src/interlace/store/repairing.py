@@ -5,9 +5,11 @@ Passages keep their insertion numbers, so no row changes; what is sound is not t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
@@ -100,7 +102,8 @@ def repair(
     and retires what is damaged. A document that died in between needs no care: tombstones name
     passages, wherever those are held. A failure before (2) leaves the collection as it was.
 
-    Something that cannot be made again stops it before (1), unless it may be dropped.
+    When something cannot be made again and may not be dropped, all files stay as they are, and
+    only the catalog is mended.
     """
     with (
         closing(Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)) as catalog,
@@ -118,32 +121,51 @@ def repair(
         folder = folder.at(catalog, number)
         damage = _look(folder, catalog, number, progress)
         gone = damage.gone(judge)
-        report = RepairReport(
-            n_lost=len(gone), lost=tuple(gone.values())[:NAMED], mended=mended
-        )
-        if not damage.findings:
-            return report
+        report = RepairReport(n_lost=len(gone), lost=tuple(gone.values())[:NAMED], mended=mended)
+        left: list[str] = []
         if (gone or len(damage.ownerless)) and not drop_lost:
-            sentences = tuple(finding.sentence for finding in damage.findings)
-            return replace(report, problems=sentences)
+            left = [finding.sentence for finding in damage.findings if finding.file is not None]
+            damage, gone = damage.of_catalog(catalog.generation(number)), {}
+        if not damage.findings:
+            return replace(report, problems=tuple(left))
         made = _Made(folder, damage.generation, damage.n_settled_tokens)
         n_documents = len(np.setdiff1d(damage.owners, np.array(list(gone), np.int64)))
         made.take(damage.documents(without=gone), encode, n_documents, progress)
         with Transaction(folder, let_go, wait_seconds=_PATIENCE_SECONDS) as transaction:
             transaction.may_sweep = True
             made.record(transaction)
-            _switch(folder, transaction, damage, made, list(gone))
+            _switch(folder, transaction, damage, list(gone))
             holding.close()  # so that what only older commits see can go at once
             transaction.commit("repair")
-        left = tuple(catalog.problems(catalog.newest().number))
         return replace(
             report,
             n_files=len(damage.files),
             n_passages=made.n_passages,
             n_tokens=made.n_tokens,
             n_dropped=len(gone),
-            problems=left,
+            problems=(*catalog.problems(catalog.newest().number), *left),
         )
+
+
+def _write_words(transaction: Transaction) -> None:
+    """Write the words of all live passages again, in place of all runs."""
+    catalog = transaction.catalog
+    catalog.retire_all_runs(transaction.number)
+    passages, owners = catalog.live_passages(transaction.number)
+    for document in _by_document(catalog, passages, owners):
+        for number, start, end in document.passages:
+            transaction.add_words(number, document.text[start:end])
+
+
+def _by_document(
+    catalog: Catalog, passages: Numbers, owners: Numbers, left_out: Container[int] = ()
+) -> Iterator[LostDocument]:
+    """Documents with some of their passages, one text in memory at a time."""
+    order = np.lexsort((passages, owners))
+    pairs = zip(owners[order].tolist(), passages[order].tolist(), strict=True)
+    for owner, group in groupby(pairs, key=itemgetter(0)):
+        if owner not in left_out:
+            yield catalog.lost_document(owner, [passage for _, passage in group])
 
 
 # --- what is damaged -----------------------------------------------------------------------------
@@ -164,6 +186,8 @@ class _Damage(NamedTuple):
         Documents of which the catalog has lost something.
     ownerless : (n,) int64
         Passages of no document.
+    words : bool
+        Whether the lexical index is damaged.
     """
 
     catalog: Catalog
@@ -176,22 +200,29 @@ class _Damage(NamedTuple):
     owners: Numbers
     broken: dict[int, Id]
     ownerless: Numbers
+    words: bool
 
     @property
     def n_settled_tokens(self) -> int:
         """Tokens in sound settled segments."""
         return sum(one.row.n_tokens for one in self.sound if one.row.kind == SETTLED)
 
+    def of_catalog(self, generation: GenerationRow | None) -> _Damage:
+        """What can be mended while all files stay as they are."""
+        return self._replace(
+            findings=[finding for finding in self.findings if finding.file is None],
+            generation=generation,
+            damaged=[],
+            files=set(),
+            passages=_NOTHING,
+            owners=_NOTHING,
+            ownerless=_NOTHING,
+        )
+
     def documents(self, without: Iterable[int] = ()) -> Iterator[LostDocument]:
         """Documents with passages to encode again, one text in memory at a time."""
-        left_out = set(without) | set(self.broken)
-        order = np.lexsort((self.passages, self.owners))
-        owners, passages = self.owners[order], self.passages[order]
-        starts = np.flatnonzero(np.append(True, owners[1:] != owners[:-1])[: len(owners)])
-        for start, end in zip(starts, np.append(starts[1:], len(owners)), strict=True):
-            if int(owners[start]) not in left_out:
-                number = int(owners[start])
-                yield self.catalog.lost_document(number, passages[start:end].tolist())
+        left_out = {*without, *self.broken}
+        return _by_document(self.catalog, self.passages, self.owners, left_out)
 
     def gone(self, judge: Judge) -> dict[int, Id]:
         """Documents that cannot be made again: ids by insertion number."""
@@ -223,6 +254,7 @@ def _look(folder: Folder, catalog: Catalog, number: int, progress: Progress) -> 
         owners[lost],
         catalog.broken_documents(number),
         ownerless,
+        any(True for _ in catalog.word_problems(number)),
     )
 
 
@@ -290,19 +322,21 @@ class _Made:
             self._coder.record(transaction)
 
 
-def _switch(
-    folder: Folder, transaction: Transaction, damage: _Damage, made: _Made, gone: list[int]
-) -> None:
+def _switch(folder: Folder, transaction: Transaction, damage: _Damage, gone: list[int]) -> None:
     """Put what was made in place of what is damaged, drop what is gone, and count again."""
     catalog, number = transaction.catalog, transaction.number
-    catalog.end_numbers(gone, damage.ownerless.tolist(), number)
-    retired = {row.name for row in damage.damaged}
-    kept = folder.mapped(row for row in catalog.segments(number) if row.name not in retired)
-    held = np.concatenate([_NOTHING, *(segment.passages for segment in kept)])
-    dropped = np.setdiff1d(catalog.dead_passages(number), held)
-    transaction.retire(damage.damaged, dropped)
+    if gone or len(damage.ownerless):
+        catalog.end_numbers(gone, damage.ownerless.tolist(), number)
+    if damage.damaged:
+        retired = {row.name for row in damage.damaged}
+        kept = folder.mapped(row for row in catalog.segments(number) if row.name not in retired)
+        held = np.concatenate([_NOTHING, *(segment.passages for segment in kept)])
+        dropped = np.setdiff1d(catalog.dead_passages(number), held)
+        transaction.retire(damage.damaged, dropped)
     if damage.generation is None:
         catalog.end_generation(number)
+    if damage.words:
+        _write_words(transaction)
     n_documents, n_passages, next_document, next_passage = catalog.live_counts()
     transaction.n_documents, transaction.n_passages = n_documents, n_passages
     transaction.next_document = max(transaction.next_document, next_document)

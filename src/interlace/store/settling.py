@@ -80,7 +80,8 @@ def settle(
         if not parts.n_tokens and (generation is None or not fresh):
             return SettleReport()
         n_settled = sum(row.n_tokens for row in rows if row.kind == SETTLED)
-        coder = Coder(folder, generation, n_settled, progress)
+        taken = catalog.generation_names()  # the dead ones among them
+        coder = Coder(folder, generation, n_settled, progress, taken=taken)
         if generation is None:
             coder.train(parts)
         coder.encode(parts)

@@ -129,7 +129,8 @@ class Snapshot:
         self._filters = Cache()
         self._universe: Universe | None = None
         self.n_documents, self.n_passages = commit.n_documents, commit.n_passages
-        if not 0 <= self.n_passages - self.n_alive <= n_left_out:
+        is_right = 0 <= self.n_passages - self.n_alive <= n_left_out
+        if not is_right and not folder.damage.skips:
             raise Corrupt(
                 f"catalog and segments disagree: {folder.path}: expected {self.n_passages} live "
                 f"passages, found {self.n_alive}. Run `interlace verify`."
@@ -152,12 +153,13 @@ class Snapshot:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know about every search of this commit: what it goes on without."""
-        if not self.left_out:
-            return ()
         n, more = self.n_passages - self.n_alive, len(self.left_out) - 1
+        if not n and not self.left_out:
+            return ()
+        file = self.left_out[0] if self.left_out else self._catalog.path
         return (
-            f"{n:,} of {self.n_passages:,} passages are left out, for damage: {self.left_out[0]}"
-            + (f" and {more:,} more. " if more else ". ")
+            f"{n:,} of {self.n_passages:,} passages are left out, for damage: {file}"
+            + (f" and {more:,} more. " if more > 0 else ". ")
             + f"`interlace repair {self._folder.path}` makes them again from their texts.",
         )
 

@@ -18,6 +18,7 @@ from interlace.store import (
     compaction,
     database,
     rebuilding,
+    repairing,
     settling,
     verify,
 )
@@ -27,6 +28,8 @@ from interlace.store.compaction import CompactReport
 from interlace.store.damage import DAMAGED, Damage
 from interlace.store.folder import READERS, WRITE_LOCK, Folder, stored_settings
 from interlace.store.rebuilding import Encode, RebuildReport
+from interlace.store.repairing import Encode as Remake
+from interlace.store.repairing import Judge, RepairReport
 from interlace.store.rows import FORMAT
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED
 from interlace.store.settings import Settings
@@ -230,6 +233,41 @@ class Store:
             may_train=self._auto,
             progress=progress,
         )
+
+    def repair(
+        self, judge: Judge, encode: Remake, *, drop_lost: bool = False, progress: Progress = silent
+    ) -> RepairReport:
+        """Make damaged segments and codecs again, from the texts, as one commit.
+
+        What is sound is not touched, and passages keep their numbers. A codec that had to go is
+        trained anew when there is enough to settle, in a commit of its own.
+
+        Parameters
+        ----------
+        judge : callable
+            Whether the passages of a ``LostDocument`` can be encoded again.
+        encode : callable
+            Takes an iterator of such documents, and yields each with the matrices of its passages.
+        drop_lost : bool
+            Whether documents that cannot be made again are deleted; else nothing is done when
+            there are any.
+
+        Raises
+        ------
+        Locked, CollectionError
+            The collection is as it was.
+        """
+        report = repairing.repair(
+            self._folder, self._let_go, judge, encode, drop_lost=drop_lost, progress=progress
+        )
+        if report.n_passages:
+            self._let_go()
+            number = self._catalog.newest().number
+            rows = self._catalog.segments(number)
+            has_codec = self._catalog.generation(number) is not None
+            n_fresh = sum(row.n_tokens for row in rows if row.kind == FRESH)
+            self._after_write(Outcome(number, n_fresh, 0, 0, 0, has_codec))
+        return report
 
     def train_like(self, other: Store) -> bool:
         """Take over the codec of another collection, so that what is built here fits there.

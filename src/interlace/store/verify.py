@@ -17,7 +17,7 @@ from interlace.progress import Progress, silent
 from interlace.store import postings
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder, missing
-from interlace.store.rows import GenerationRow
+from interlace.store.rows import GenerationRow, SegmentRow
 from interlace.store.segment import (
     CODEC,
     FRESH,
@@ -115,10 +115,10 @@ class Reading:
             progress("verify", done, len(rows))
             path = self._folder.path / SEGMENTS / row.file_name
             found = list(self._bytes(path, row.written))
-            if not found:
-                segment = open_segment(
-                    self._folder.path, row, self._folder.width, self._folder.settings.dim
-                )
+            segment = None if found else self._open(row)
+            if isinstance(segment, Finding):
+                found = [segment]
+            elif segment is not None:
                 sentences = [*_inside(segment, n_leaves), *_owners(segment, alive, owners)]
                 if row.kind == SETTLED and row.generation != (generation and generation.name):
                     sentences.append(f"the codec {row.generation} is not there")
@@ -137,6 +137,14 @@ class Reading:
         lacking = np.setdiff1d(alive, held, assume_unique=True)
         if len(lacking) and len(self.sound) == len(rows):
             yield Finding(f"passages are in no segment: {self._catalog.path}: {_first(lacking)}.")
+
+    def _open(self, row: SegmentRow) -> Segment | Finding:
+        """A segment whose checksums are right, or what in it the catalog did not expect."""
+        folder = self._folder
+        try:
+            return open_segment(folder.path, row, folder.width, folder.settings.dim)
+        except InterlaceError as error:
+            return Finding(str(error), folder.path / SEGMENTS / row.file_name)
 
     def _codec(self, generation: GenerationRow) -> Iterator[Finding]:
         folder, n_found = self._folder, 0
