@@ -40,6 +40,7 @@ MET: Final = {
         "store.SettleReport",
         "store.CompactReport",
         "store.VerifyReport",
+        "store.RepairReport",
         "store.BackupReport",
         "collection.ExportReport",
     ),

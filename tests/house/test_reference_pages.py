@@ -174,6 +174,7 @@ JSON_LINES = {
     "info": ("info", "x.lace"),
     "sources": ("sources", "x.lace"),
     "verify": ("verify", "x.lace"),
+    "repair": ("repair", "x.lace"),
     "compact": ("compact", "x.lace"),
     "encode": ("encode", "facts.jsonl"),
     "forget": ("forget", "x.lace", "docs"),  # the last: it empties the collection
@@ -256,7 +257,7 @@ def limits() -> dict[str, str]:
             f"those within {constant('collection.watching._TOGETHER_MS'):,} ms"
         ),
         "skipped files and records that are named": f"{constant('collection.folders._NAMED'):,};",
-        "ids of cut and of empty documents that are named": (
+        "ids of cut, of empty and of lost documents that are named": (
             f"{constant('collection.changes._NAMED')};"
         ),
         "snippet in `--json --snippets`": f"{constant('cli.hits.WIDTH')} characters",

@@ -1,0 +1,53 @@
+"""Damage on the command line: found, searched around, repaired."""
+
+from __future__ import annotations
+
+import pytest
+
+import interlace
+
+
+@pytest.fixture
+def damaged(tmp_path, encoder):
+    path = tmp_path / "notes.lace"
+    with interlace.create(path, encoder) as notes:
+        notes.add([{"id": "sky", "text": "Rayleigh scattering makes the sky blue."}])
+        notes.add([{"id": 7, "text": "The sea is salty."}])
+        notes.add(
+            [{"id": "own", "text": "own"}], embeddings=[encoder.encode_document(["something"])[0]]
+        )
+    return path
+
+
+def segments(path):
+    return sorted((path / "segments").iterdir(), key=lambda one: one.stat().st_mtime_ns)
+
+
+def test_verify_and_repair(run, damaged):
+    (first, *_) = segments(damaged)
+    first.unlink()
+    found = run("verify", damaged)
+    assert found.code == 1
+    assert str(first) in found.out
+    assert f"interlace repair {damaged}" in found.err
+    assert run("search", damaged, "why is the sky blue").code == 3
+    told = run("info", damaged)
+    assert told.code == 0
+    assert "interlace repair" in told.err
+    repaired = run("repair", damaged)
+    assert repaired.code == 0
+    assert "1 encoded again" in repaired.out
+    assert run("verify", damaged).code == 0
+    assert "Rayleigh" in run("search", damaged, "why is the sky blue").out
+
+
+def test_what_is_lost(run, damaged):
+    (*_, last) = segments(damaged)
+    last.write_bytes(last.read_bytes()[:-1])
+    told = run("repair", damaged)
+    assert told.code == 1
+    assert "'own'" in told.err
+    assert "--drop-lost" in told.err
+    found = run("repair", damaged, "--drop-lost", "--json").records[0]
+    assert (found["lost"], found["n_dropped"], found["problems"]) == (["own"], 1, [])
+    assert run("verify", damaged).code == 0
