@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,20 @@ def expected(model: Model) -> dict[Id, Any]:
     return {id_: version.document(id_) for id_, version in model.items()}
 
 
+def n_passages(opened: store.Store) -> Counter[Id]:
+    """How many passages each document has, of those that have any."""
+    snapshot = opened.snapshot()
+    return Counter(
+        one.id for one in snapshot.passages(np.arange(snapshot.n_rows)[_alive(snapshot)])
+    )
+
+
+def _alive(snapshot: store.Snapshot) -> np.ndarray:
+    if snapshot.alive is None:
+        return np.ones(snapshot.n_rows, bool)
+    return np.unpackbits(snapshot.alive, count=snapshot.n_rows, bitorder="little").astype(bool)
+
+
 def same(opened: store.Store, model: Model) -> None:
     """Refuse documents other than those of a model."""
     found = live(opened)
@@ -51,8 +66,13 @@ def check(opened: store.Store, allowed: list[Model], memory: Memory) -> int:
 
     ``memory`` keeps how each passage is stored, so that the next check can compare.
     """
-    found = live(opened)
-    matching = [i for i, model in enumerate(allowed) if expected(model) == found]
+    found, cut = live(opened), n_passages(opened)
+    matching = [
+        i
+        for i, model in enumerate(allowed)
+        if expected(model) == found
+        and cut == {id_: one.n_passages for id_, one in model.items() if one.n_passages}
+    ]
     assert matching, difference(found, allowed)
     model = allowed[matching[-1]]
     report = opened.verify()
@@ -93,7 +113,7 @@ def vectors(opened: store.Store, model: Model, memory: Memory) -> None:
         embeddings = snapshot.embeddings(row)
         is_fresh = row < snapshot.n_fresh_rows
         cosine = float(np.mean(np.sum(matrix * embeddings, axis=1)))
-        least = COSINE_MIN["fresh" if is_fresh else opened.settings.codec]
+        least = COSINE_MIN["fresh" if is_fresh else snapshot.settings.codec]
         assert cosine >= least, (passage.id, cosine, least)
         how = ("fresh", None) if is_fresh else ("settled", generation)
         bits = hashlib.sha256(embeddings.tobytes() + scores[row].tobytes()).hexdigest()

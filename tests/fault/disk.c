@@ -31,7 +31,7 @@ struct entry { /* of the log; the first and second path and the data follow */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static char folder[4096];
+static char folder[4096], refused[4096];
 static char watched[N_FDS];
 static size_t n_folder;
 static int action, error_number, lasting, log_fd = -1;
@@ -131,23 +131,50 @@ static int opened(int fd, const char *path, int flags, int is_new) {
   return fd;
 }
 
-#define OPENING(name)                                                              \
-  int name(const char *path, int flags, ...) {                                     \
-    va_list more;                                                                  \
-    va_start(more, flags);                                                         \
-    mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0;      \
-    va_end(more);                                                                  \
-    if (!below(path)) return REAL(name)(path, flags, mode);                        \
-    if (!(flags & (O_CREAT | O_TRUNC | O_WRONLY | O_RDWR))) {                      \
-      int fd = REAL(name)(path, flags, mode);                                      \
-      pthread_mutex_lock(&mutex);                                                  \
-      if (fd >= 0) opened(fd, path, flags, 0);                                     \
-      pthread_mutex_unlock(&mutex);                                                \
-      return fd;                                                                   \
-    }                                                                              \
-    int is_new = flags & O_CREAT && access(path, F_OK);                            \
-    MADE(int, is_new ? OPEN : REOPEN, 0, REAL(name)(path, flags, mode),            \
-         opened(result, path, flags, is_new));                                     \
+/* Who may not open a file for writing tries it for reading, as SQLite does: a failing disk refuses
+   that as well, or a connection that can only read would be left. */
+static char refused[4096];
+
+static int tried_again(const char *path) {
+  pthread_mutex_lock(&mutex);
+  int is = refused[0] && !strcmp(path, refused);
+  refused[0] = 0;
+  pthread_mutex_unlock(&mutex);
+  return is;
+}
+
+static int open_for_reading(int fd, const char *path, int flags) {
+  pthread_mutex_lock(&mutex);
+  if (fd >= 0) opened(fd, path, flags, 0);
+  pthread_mutex_unlock(&mutex);
+  return fd;
+}
+
+#define OPENING(name)                                                             \
+  int name(const char *path, int flags, ...) {                                    \
+    va_list more;                                                                 \
+    va_start(more, flags);                                                        \
+    mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0;     \
+    va_end(more);                                                                 \
+    if (!below(path)) return REAL(name)(path, flags, mode);                       \
+    if (!(flags & (O_CREAT | O_TRUNC | O_WRONLY | O_RDWR))) {                     \
+      if (tried_again(path)) return errno = error_number, -1;                     \
+      return open_for_reading(REAL(name)(path, flags, mode), path, flags);        \
+    }                                                                             \
+    int is_new = flags & O_CREAT && access(path, F_OK);                           \
+    pthread_mutex_lock(&mutex);                                                   \
+    int coming = fate(is_new ? OPEN : REOPEN, 0), result = -1;                    \
+    if (coming > 0) {                                                             \
+      strncpy(refused, path, sizeof refused - 1);                                 \
+      errno = coming;                                                             \
+    } else {                                                                      \
+      result = REAL(name)(path, flags, mode);                                     \
+      int kept = errno;                                                           \
+      if (result >= 0) opened(result, path, flags, is_new);                       \
+      errno = kept;                                                               \
+    }                                                                             \
+    pthread_mutex_unlock(&mutex);                                                 \
+    return result;                                                                \
   }
 OPENING(open)
 OPENING(open64)

@@ -28,7 +28,7 @@ def follow(
 
     The disk is armed anew when it has let a step fail.
     """
-    disk, waiting = Disk(Path(folder)), iter([*arms, [NOTHING]])
+    disk, waiting = Disk(Path(folder).parent), iter([*arms, [NOTHING]])
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def say(what: str, number: int) -> None:
@@ -77,7 +77,9 @@ def fail(folder: str, seed: int, name: str, fault: list[Any], first: int, stride
         steps.perform(opened, step)
     memory: checking.Memory = {}
     checking.check(opened, [plan.model], memory)
-    disk, n = Disk(Path(folder)), first
+    disk, n = Disk(Path(folder).parent), first
+    _prepare(opened, plan, name)
+    opened = steps.perform(opened, plan.draw(name))  # SQLite keeps as many files as it once needed
     while True:
         _prepare(opened, plan, name)
         checking.live(opened)
@@ -92,12 +94,14 @@ def fail(folder: str, seed: int, name: str, fault: list[Any], first: int, stride
         except InterlaceError as caught:
             failed = caught
         calls, fired = disk.calls, disk.fired
+        if not lasting:
+            disk.disarm()
         try:
             if failed is not None:
                 assert fired, failed
                 plan.model = before
                 assert type(failed) in (CollectionError, Locked), repr(failed)
-                assert folder in str(failed), failed
+                assert str(Path(folder).parent) in str(failed), failed
                 if opened._catalog._closed:  # it failed in opening again
                     disk.disarm()
                     opened = store.open(folder, settle="manual", n_threads=1, lock_wait_seconds=0)
@@ -143,7 +147,7 @@ def open_files(folder: str) -> Counter[str]:
 
 def fail_and_die(folder: str, n: int) -> None:
     """Let the ``n``-th sync of a write fail, begin the next writer, and die in it."""
-    disk = Disk(Path(folder))
+    disk = Disk(Path(folder).parent)
     opened = store.open(folder, settle="manual", n_threads=1)
     step = ["write", [1], [[2, 7, 1, 7, {}], ["new", 8, 1, 7, {}]], []]
     disk.arm(FAIL, n, errno.EIO, False, 1 << SYNC)

@@ -36,7 +36,8 @@ class Killing:
     def begin(self) -> None:
         """A new folder, with something in it."""
         self.n_folders += 1
-        self.folder = self.root / f"{self.n_folders}.lace"
+        self.folder = self.root / "disk" / f"{self.n_folders}.lace"
+        self.backups: list[Model] = []
         self.memory: checking.Memory = {}
         codec = self.rng.choice(["residual1", "residual2", "residual4"])
         plan = Plan(self.rng)
@@ -84,9 +85,11 @@ class Killing:
         elif by_time and not said:
             self.seconds *= 1.05
         if reader is not None:
-            before, opened = reader
-            assert checking.live(opened) == before
+            seen, opened = reader
+            assert checking.live(opened) == seen
             opened.close()
+        before, self.backups = self.backups, []
+        self._look_at_backup([*before, *models_of_backups(self.model, todo, said)])
         self._look(possible(self.model, todo, said))
         what, number = said[-1] if said else ("opening", 0)
         self.outcomes[
@@ -98,6 +101,13 @@ class Killing:
         """A reader that lives through it."""
         opened = store.open(self.folder, n_threads=1)
         return checking.live(opened), opened
+
+    def _look_at_backup(self, allowed: list[Model]) -> None:
+        """A backup is whole, of a commit that it was made of; or it is not there."""
+        path = steps.backup_folder(self.folder)
+        if path.exists():
+            with store.open(path, n_threads=1) as opened:
+                self.backups = [allowed[checking.check(opened, allowed, {})]]
 
     def _look(self, allowed: list[Model]) -> None:
         others = steps.others_folder(self.folder)
@@ -131,11 +141,23 @@ def possible(model: Model, plan: list[steps.Step], said: list[tuple[str, int]]) 
     return [model, *perhaps]
 
 
+def models_of_backups(
+    model: Model, plan: list[steps.Step], said: list[tuple[str, int]]
+) -> list[Model]:
+    """What may be in a backup that was begun in these steps."""
+    found = []
+    for i, (what, number) in enumerate(said):
+        if what == "begin" and plan[number][0] == "backup":
+            found += possible(model, plan, said[:i])
+    return found
+
+
 def run(seed: int, *, rounds: int | None = None, seconds: float = 0.0) -> Counter[str]:
     """Kill so many writers, or for so long; what they died in."""
     deadline = time.monotonic() + seconds
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=base) as root, Victims() as victims:
+        Path(root, "disk").mkdir()
         killing = Killing(seed, Path(root), victims)
         number = 0
         while number < rounds if rounds is not None else time.monotonic() < deadline:

@@ -7,9 +7,11 @@ entry in ``OPERATIONS``.
 
 from __future__ import annotations
 
+import dataclasses
 import random
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +33,7 @@ class Version(NamedTuple):
 
     def record(self, id_: Id) -> storing.Record:
         """As a writer takes it."""
-        text = f"version {self.number} of {id_!r}: " + "long enough to cut " * self.n_passages
+        text = f"version {self.number} of {id_!r}, {self.n_tokens} tokens a passage, " + "cut " * 9
         return storing.record(
             id_,
             text,
@@ -155,6 +157,52 @@ def _attached(model: Model, added: list[list[Any]]) -> Model:
     return _written(model, [], added, [])
 
 
+def _rebuild(opened: store.Store, codec: str, cuts: list[list[int]]) -> None:
+    """Encode all documents anew, with so many passages each."""
+    n_passages = dict(map(tuple, cuts))
+
+    def encode(documents: Iterator[Document]) -> Iterator[tuple[str, Any, Any]]:
+        for document in documents:
+            number, n_tokens = map(int, _numbers(document.text))
+            version = Version(number, n_passages.get(document.id, 1), n_tokens, {})
+            yield version.record(document.id)[1:]
+
+    opened.rebuild(dataclasses.replace(opened.settings, codec=codec), encode)
+
+
+def _numbers(text: str) -> list[str]:
+    """The number of a version and its tokens a passage."""
+    return re.match(r"version (\d+) of .*, (\d+) tokens", text).groups()
+
+
+def _rebuilt(model: Model, codec: str, cuts: list[list[int]]) -> Model:
+    n_passages = dict(map(tuple, cuts))
+    return {
+        id_: version._replace(n_passages=n_passages.get(id_, 1)) for id_, version in model.items()
+    }
+
+
+def _settings(plan: Plan) -> list[Any]:
+    """A codec, and cuts: as they are for most documents, others for some."""
+    cuts = [
+        [id_, plan.rng.choice([version.n_passages] * 3 + [1, 2])]
+        for id_, version in plan.model.items()
+    ]
+    return [plan.rng.choice(["residual1", "residual2", "residual4"]), cuts]
+
+
+def _backup(opened: store.Store) -> None:
+    """Make a backup beside this collection, or bring it up to date, and compare."""
+    path = backup_folder(opened.path)
+    opened.backup(path)
+    mine = opened.snapshot()
+    with store.open(path, n_threads=1) as copy:
+        theirs = copy.snapshot()
+        ids = list(mine.ids())
+        assert list(theirs.ids()) == ids
+        assert theirs.documents(ids) == mine.documents(ids)
+
+
 def _apart(plan: Plan) -> list[Any]:
     free = [id_ for id_ in range(150) if id_ not in plan.model]
     return [[[id_, *plan.version()] for id_ in sorted(plan.rng.sample(free, 8))]]
@@ -179,8 +227,15 @@ OPERATIONS: dict[str, Operation] = {
     "settle": Operation(2, lambda plan: [], lambda opened: opened.settle() and None),
     "compact": Operation(2, lambda plan: [], lambda opened: opened.compact() and None),
     "reopen": Operation(1, lambda plan: [], _reopen),
+    "rebuild": Operation(1, _settings, _rebuild, _rebuilt),
+    "backup": Operation(1, lambda plan: [], _backup),
     "attach": Operation(1, _apart, _attach, _attached),
 }
+
+
+def backup_folder(folder: Path) -> Path:
+    """Where ``backup`` copies to."""
+    return folder.with_name(folder.name + ".backup")
 
 
 def others_folder(folder: Path) -> Path:
