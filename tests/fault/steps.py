@@ -208,6 +208,20 @@ def _apart(plan: Plan) -> list[Any]:
     return [[[id_, *plan.version()] for id_ in sorted(plan.rng.sample(free, 8))]]
 
 
+def _backup(opened: store.Store) -> None:
+    """Make a backup, or bring the last one up to date; then it is the commit that is read."""
+    path = opened.path.with_name(opened.path.name + ".backup")
+    opened.backup(path)
+    opened.refresh()
+    with store.open(path, settle="manual", n_threads=1) as copy:
+        mine, theirs = opened.snapshot(), copy.snapshot()
+        assert theirs.number == mine.number
+        ids = list(mine.ids())
+        assert list(theirs.ids()) == ids
+        assert theirs.documents(ids) == mine.documents(ids)
+        assert copy.verify().problems == ()
+
+
 OPERATIONS: dict[str, Operation] = {
     "add": Operation(
         4,
