@@ -389,7 +389,14 @@ def remove_folder(path: Path) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove a folder with all that is in it, as far as that can be done."""
-    shutil.rmtree(path, ignore_errors=True)
+    with suppress(CollectionError, NotADirectoryError):
+        for name in names(path):
+            inside = path / name
+            if inside.is_dir() and not inside.is_symlink():
+                remove_tree(inside)
+            else:
+                remove(inside)
+    remove_folder(path)
 
 
 def size(path: Path) -> int:

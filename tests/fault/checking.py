@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import storing
-from steps import Model
+from steps import Model, backup_of
 
 from interlace import store
 from interlace.store.database import FILE_NAME
@@ -140,6 +140,16 @@ def nothing_left_over(opened: store.Store) -> None:
     logs = {FILE_NAME + "-wal", FILE_NAME + "-shm"}
     usual = {FILE_NAME, "segments", "codec", "readers", "write.lock", "shape.lock"}
     assert top - logs == usual, top
+
+
+def backup(folder: Path) -> dict[Id, Any] | None:
+    """A backup is whole or not there; what a reader gets of it."""
+    path = backup_of(folder)
+    if not path.exists():
+        return None
+    with store.open(path, settle="manual", n_threads=1) as opened:
+        assert opened.verify().problems == ()
+        return live(opened)
 
 
 def size_of(folder: Path) -> int:

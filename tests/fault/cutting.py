@@ -62,6 +62,7 @@ def one(victims: Victims, seed: int, *, every: int = 1) -> Counter[str]:
                 machine.write(left, choice or replay.some(rng))
                 try:
                     _look(left / inside, is_made, possible({}, todo, said), rng)
+                    _look_at_backup(left / inside, todo, said)
                 except BaseException as error:
                     error.add_note(f"seed {seed}: cut after call {number}, {call[:5]}: {world}")
                     kept = Path(tempfile.mkdtemp(prefix=f"interlace-cut-{seed}-")) / "left"
@@ -95,6 +96,18 @@ def _look(folder: Path, is_made: bool, allowed: list[steps.Model], rng: random.R
                 model = steps.after(model, step)
             checking.nothing_left_over(opened)
             checking.check(opened, [model], {})
+
+
+def _look_at_backup(folder: Path, plan: list[steps.Step], said: list[tuple[str, int]]) -> None:
+    """What was backed up is there, as it was at some commit."""
+    held = checking.backup(folder)
+    if held is None:
+        assert not any(what == "done" and plan[number][0] == "backup" for what, number in said)
+        return
+    states: list[steps.Model] = [{}]
+    for step in plan:
+        states.append(steps.after(states[-1], step))
+    assert held in list(map(checking.expected, states))
 
 
 def run(seed: int, *, seconds: float) -> Counter[str]:

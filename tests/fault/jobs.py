@@ -110,6 +110,7 @@ def fail(folder: str, seed: int, name: str, fault: list[Any], first: int, stride
                 checking.same(opened, plan.model)
             disk.disarm()
             checking.check(opened, [plan.model], memory)
+            checking.backup(opened.path)
             for _ in range(2):
                 steps.perform(opened, plan.draw("write"))
             checking.check(opened, [plan.model], memory)

@@ -112,6 +112,7 @@ class Killing:
     def _look(self, allowed: list[Model]) -> None:
         others = steps.others_folder(self.folder)
         shutil.rmtree(others, ignore_errors=True)
+        checking.backup(self.folder)
         with store.open(self.folder, settle="manual", lock_wait_seconds=0, n_threads=1) as opened:
             self.model = allowed[checking.check(opened, allowed, self.memory)]
             for _ in range(2):  # locks are free; what was left is swept, then what that retired

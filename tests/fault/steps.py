@@ -208,9 +208,14 @@ def _apart(plan: Plan) -> list[Any]:
     return [[[id_, *plan.version()] for id_ in sorted(plan.rng.sample(free, 8))]]
 
 
+def backup_of(folder: Path) -> Path:
+    """Where ``backup`` puts it."""
+    return folder.with_name(folder.name + ".backup")
+
+
 def _backup(opened: store.Store) -> None:
     """Make a backup, or bring the last one up to date; then it is the commit that is read."""
-    path = opened.path.with_name(opened.path.name + ".backup")
+    path = backup_of(opened.path)
     opened.backup(path)
     opened.refresh()
     with store.open(path, settle="manual", n_threads=1) as copy:
