@@ -73,7 +73,7 @@ class Meter:
             yield f"{self._figures['read'][0] / 1e6:,.1f} MB"
         if "export" in self._figures:
             done, total = self._figures["export"]
-            yield f"{done:,}/{total:,} documents"
+            yield f"{done:,}/{total:,} documents" if total else output.counted(done, "document")
         if "copy" in self._figures:
             done, total = self._figures["copy"]
             yield f"{output.bytes_shown(done)} of {output.bytes_shown(total or done)}"

@@ -553,9 +553,10 @@ class Collection:
         *,
         format: str | None = None,  # noqa: A002 (the command's option has this name)
         embeddings: bool = False,
+        where: store.Where | None = None,
         progress: Progress = silent,
     ) -> ExportReport:
-        """Write every document into a file that other programs read, a line or row each.
+        """Write the documents into a file that other programs read, a line or row each.
 
         The file holds one commit, whatever is written meanwhile, and is there whole or not at all.
         Memory holds a document at a time, or 32 MB of Parquet.
@@ -568,6 +569,8 @@ class Collection:
             ``"jsonl"``, ``"jsonl.gz"`` or ``"parquet"``; by default the file's name decides.
         embeddings
             Whether passages and their token embeddings are written too, decoded to float16.
+        where
+            Only documents that match, as for ``search``.
         progress
             Told ``("export", documents, of how many)``.
 
@@ -579,7 +582,7 @@ class Collection:
         Raises
         ------
         InputError
-            When there is such a file, or no format of its name.
+            When there is such a file, no format of its name, or the filter cannot be read.
         MissingExtra
             For Parquet without the package ``pyarrow``.
         CollectionError
@@ -591,7 +594,7 @@ class Collection:
         if embeddings:
             settings = snapshot.settings
             vectors = {"dim": settings.dim, "model": model_of(settings.model)}
-        return export(snapshot, Path(path), format_, progress, vectors_of=vectors)
+        return export(snapshot, Path(path), format_, progress, where=where, vectors_of=vectors)
 
     def import_(
         self,

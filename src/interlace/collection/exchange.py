@@ -74,12 +74,15 @@ def export(
     format_: str,
     progress: Progress = silent,
     *,
+    where: store.Where | None = None,
     vectors_of: Mapping[str, Any] | None = None,
 ) -> ExportReport:
-    """Write every document of a commit into a new file.
+    """Write the documents of a commit into a new file.
 
     Parameters
     ----------
+    where : filter, optional
+        Only documents that match.
     vectors_of : mapping, optional
         ``dim`` and ``model`` of the collection: passages and embeddings are written then too.
     """
@@ -90,7 +93,7 @@ def export(
 
     def rows() -> Iterator[dict[str, Any]]:
         nonlocal n_documents, n_passages
-        for document, passages, numbers in snapshot.whole_documents():
+        for document, passages, numbers in snapshot.whole_documents(where):
             row = _row_of(document)
             if vectors_of is not None:
                 encoded = snapshot.encoded(numbers)
@@ -98,7 +101,7 @@ def export(
                 n_passages += len(passages)
             yield row
             n_documents += 1
-            progress("export", n_documents, snapshot.n_documents)
+            progress("export", n_documents, None if where else snapshot.n_documents)
 
     with files.new_file(path) as file:
         if format_ == "jsonl.gz":

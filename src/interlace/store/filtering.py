@@ -354,12 +354,17 @@ def _ill_typed(test: Test, value: Value, kinds: frozenset[int]) -> InputError:
 
 def ids_where(rows: FieldTables, commit: Counts, where: Where) -> list[Id]:
     """Ids of the live documents that match a filter, in insertion order."""
+    return rows.live_ids(documents_where(rows, commit, where), commit.number)
+
+
+def documents_where(rows: FieldTables, commit: Counts, where: Where) -> Documents:
+    """Insertion numbers of the documents that match a filter, ascending; some may be dead."""
     condition = parse(where)
     if not commit.n_documents:
-        return []
+        return np.empty(0, np.int64)
     universe = Universe(commit, lambda: rows.live_documents(commit.number))
     marks = Filtering(rows, commit.number, universe).marks(condition)
-    return rows.live_ids(universe.documents(marks), commit.number)
+    return universe.documents(marks)
 
 
 class Cache:

@@ -16,7 +16,7 @@ from interlace.errors import Corrupt
 from interlace.files import Lock
 from interlace.kernels import Handle, Kernels, Residuals, unrotate
 from interlace.store.catalog import Catalog
-from interlace.store.filtering import Cache, Filtering, Universe, ids_where
+from interlace.store.filtering import Cache, Filtering, Universe, documents_where, ids_where
 from interlace.store.folder import Folder, joined_numbers, missing
 from interlace.store.lexical import Lexicon
 from interlace.store.rows import Commit, SegmentRow, SourceRow, StoredPassage
@@ -291,9 +291,18 @@ class Snapshot:
         """Ids of the live documents of a file, and of what lies in it, in insertion order."""
         return self._mine.ids_of_file(name, self.number)
 
-    def whole_documents(self) -> Iterator[tuple[Document, list[Passage], list[int]]]:
-        """Live documents with their passages and those's numbers, in insertion order."""
-        for stored in self._mine.whole_documents(self.number):
+    def whole_documents(
+        self, where: Where | None = None
+    ) -> Iterator[tuple[Document, list[Passage], list[int]]]:
+        """Live documents with their passages and those's numbers, in insertion order.
+
+        Raises
+        ------
+        InputError
+            For a filter that ``where`` would refuse.
+        """
+        numbers = None if where is None else documents_where(self._mine, self.commit, where)
+        for stored in self._mine.whole_documents(self.number, numbers):
             document, passages = self._mine.as_nouns(stored)
             yield document, passages, [part.number for part in stored.passages]
 

@@ -391,3 +391,14 @@ def test_no_warning_without_cause(filled, new_collection, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         new_collection("to.lace").import_(tmp_path / "x.jsonl")
+
+
+def test_only_documents_that_match(filled, new_collection, tmp_path):
+    report = filled.export(tmp_path / "x.jsonl", where={"year": {"$gte": 2020}}, embeddings=True)
+    assert report.n_documents == 1
+    back = new_collection("to.lace")
+    back.import_(tmp_path / "x.jsonl")
+    assert everything(back) == filled.get([7])
+    with pytest.raises(InputError, match="yeer"):
+        filled.export(tmp_path / "y.jsonl", where={"yeer": 2020})
+    assert not (tmp_path / "y.jsonl").exists()
