@@ -242,6 +242,13 @@ def limits() -> dict[str, str]:
         ),
         "spreadsheet": f"{constant('text.formats.xlsx._CHARACTERS_MAX'):,} characters;",
         "plain text read at once": f"{constant('text.formats.plain.PART_CHARACTERS'):,} characters",
+        "row group of an exported table": (
+            f"{constant('collection.exchange._GROUP_BYTES') // 2**20} MiB of texts and embeddings, "
+            f"or {constant('collection.exchange._GROUP_ROWS'):,} rows"
+        ),
+        "line of a file that is imported": (
+            f"{constant('text.exchange._LINE_LENGTH_MAX'):,} characters"
+        ),
         "depth of metadata": f"{constant('text.records._DEPTH_MAX')} levels",
         "whole numbers in metadata": f"{constant('text.records._INT_BITS_MAX'):,} bits",
         "looked at to tell text from binary data, where the name tells nothing": (
