@@ -61,7 +61,8 @@ def one(victims: Victims, seed: int, *, every: int = 1) -> Counter[str]:
                 choice = {"all": replay.everything, "synced": replay.nothing}.get(world)
                 machine.write(left, choice or replay.some(rng))
                 try:
-                    _look(left / inside, is_made, possible({}, todo, said), rng)
+                    was_damaged = any(todo[step][0] == "repair" for _, step in said)
+                    _look(left / inside, is_made, was_damaged, possible({}, todo, said), rng)
                     _look_at_backup(left / inside, todo, said)
                 except BaseException as error:
                     error.add_note(f"seed {seed}: cut after call {number}, {call[:5]}: {world}")
@@ -80,7 +81,13 @@ def _worlds(call: replay.Call, changes: bool, rng: random.Random) -> list[str]:
     return ["all", "some"] if changes else []
 
 
-def _look(folder: Path, is_made: bool, allowed: list[steps.Model], rng: random.Random) -> None:
+def _look(
+    folder: Path,
+    is_made: bool,
+    was_damaged: bool,
+    allowed: list[steps.Model],
+    rng: random.Random,
+) -> None:
     """Open what is left, and go on with it."""
     try:
         opened = store.open(folder, settle="manual", n_threads=1)
@@ -88,6 +95,8 @@ def _look(folder: Path, is_made: bool, allowed: list[steps.Model], rng: random.R
         assert not is_made
         opened = store.create(folder, storing.settings(), settle="manual", n_threads=1)
     with opened:
+        if was_damaged:
+            steps.mend(opened)
         model = allowed[checking.check(opened, allowed, {})]
         if rng.random() < 0.3:
             for number in (1_000_001, 1_000_002):

@@ -45,6 +45,9 @@ def follow(
             if not disk.fired:
                 raise
             say("failed", number)
+            if step[0] == "repair":
+                disk.disarm()
+                steps.mend(opened)
             disk.arm(*next(waiting))
             if opened._catalog._closed:
                 opened = _opened(folder, settle, disk)
@@ -109,6 +112,9 @@ def fail(folder: str, seed: int, name: str, fault: list[Any], first: int, stride
             if not lasting or error == errno.ENOSPC:  # a full disk can be read, a broken one not
                 checking.same(opened, plan.model)
             disk.disarm()
+            if name == "repair":
+                steps.mend(opened)
+                memory.clear()
             checking.check(opened, [plan.model], memory)
             checking.backup(opened.path)
             for _ in range(2):

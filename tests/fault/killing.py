@@ -90,7 +90,8 @@ class Killing:
             opened.close()
         before, self.backups = self.backups, []
         self._look_at_backup([*before, *models_of_backups(self.model, todo, said)])
-        self._look(possible(self.model, todo, said))
+        was_damaged = any(what == "begin" and todo[number][0] == "repair" for what, number in said)
+        self._look(possible(self.model, todo, said), was_damaged)
         what, number = said[-1] if said else ("opening", 0)
         self.outcomes[
             "the end" if status == 0 else todo[number][0] if what == "begin" else what
@@ -109,11 +110,14 @@ class Killing:
             with store.open(path, n_threads=1) as opened:
                 self.backups = [allowed[checking.check(opened, allowed, {})]]
 
-    def _look(self, allowed: list[Model]) -> None:
+    def _look(self, allowed: list[Model], was_damaged: bool) -> None:
         others = steps.others_folder(self.folder)
         shutil.rmtree(others, ignore_errors=True)
         checking.backup(self.folder)
         with store.open(self.folder, settle="manual", lock_wait_seconds=0, n_threads=1) as opened:
+            if was_damaged:
+                steps.mend(opened)
+                self.memory.clear()
             self.model = allowed[checking.check(opened, allowed, self.memory)]
             for _ in range(2):  # locks are free; what was left is swept, then what that retired
                 self.n_versions += 1

@@ -8,10 +8,12 @@ entry in ``OPERATIONS``.
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,6 +193,36 @@ def _settings(plan: Plan) -> list[Any]:
     return [plan.rng.choice(["residual1", "residual2", "residual4"]), cuts]
 
 
+def _repair(opened: store.Store, at: float) -> None:
+    """Flip a bit of a file, and let it be made again."""
+    names = storing.listing(opened.path)
+    if names:
+        path = opened.path / names[int(at * len(names))]
+        with suppress(OSError), path.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)[0]
+            file.seek(-1, os.SEEK_END)
+            file.write(bytes([last ^ 1]))
+    mend(opened)
+
+
+def mend(opened: store.Store) -> None:
+    """Make what is damaged again."""
+
+    def encode(documents: Iterator[Any]) -> Iterator[tuple[Any, list[Any]]]:
+        for document in documents:
+            number, n_tokens = map(int, _numbers(document.text))
+            encoded = {}
+            for n in (1, 2, 3):
+                _, _, passages, matrices = Version(number, n, n_tokens, {}).record(document.id)
+                for passage, matrix in zip(passages, matrices, strict=True):
+                    encoded[passage.start, passage.end] = matrix
+            yield document, [encoded[start, end] for _, start, end in document.passages]
+
+    report = opened.repair(lambda document: True, encode)
+    assert report.ok, report
+
+
 def _backup(opened: store.Store) -> None:
     """Make a backup beside this collection, or bring it up to date, and compare."""
     path = backup_folder(opened.path)
@@ -247,6 +279,7 @@ OPERATIONS: dict[str, Operation] = {
     "compact": Operation(2, lambda plan: [], lambda opened: opened.compact() and None),
     "reopen": Operation(1, lambda plan: [], _reopen),
     "rebuild": Operation(1, _settings, _rebuild, _rebuilt),
+    "repair": Operation(1, lambda plan: [plan.rng.random()], _repair),
     "backup": Operation(1, lambda plan: [], _backup),
     "attach": Operation(1, _apart, _attach, _attached),
 }
