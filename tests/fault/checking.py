@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import storing
-from steps import Model, backup_of
+from steps import Model, backup_folder
 
 from interlace import store
 from interlace.store.database import FILE_NAME
@@ -153,7 +153,7 @@ def nothing_left_over(opened: store.Store) -> None:
 
 def backup(folder: Path) -> dict[Id, Any] | None:
     """A backup is whole or not there; what a reader gets of it."""
-    path = backup_of(folder)
+    path = backup_folder(folder)
     if not path.exists():
         return None
     with store.open(path, settle="manual", n_threads=1) as opened:

@@ -113,7 +113,6 @@ class Killing:
     def _look(self, allowed: list[Model], was_damaged: bool) -> None:
         others = steps.others_folder(self.folder)
         shutil.rmtree(others, ignore_errors=True)
-        checking.backup(self.folder)
         with store.open(self.folder, settle="manual", lock_wait_seconds=0, n_threads=1) as opened:
             if was_damaged:
                 steps.mend(opened)

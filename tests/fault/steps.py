@@ -223,31 +223,19 @@ def mend(opened: store.Store) -> None:
     assert report.ok, report
 
 
-def _backup(opened: store.Store) -> None:
-    """Make a backup beside this collection, or bring it up to date, and compare."""
-    path = backup_folder(opened.path)
-    opened.backup(path)
-    mine = opened.snapshot()
-    with store.open(path, n_threads=1) as copy:
-        theirs = copy.snapshot()
-        ids = list(mine.ids())
-        assert list(theirs.ids()) == ids
-        assert theirs.documents(ids) == mine.documents(ids)
-
-
 def _apart(plan: Plan) -> list[Any]:
     free = [id_ for id_ in range(150) if id_ not in plan.model]
     return [[[id_, *plan.version()] for id_ in sorted(plan.rng.sample(free, 8))]]
 
 
-def backup_of(folder: Path) -> Path:
+def backup_folder(folder: Path) -> Path:
     """Where ``backup`` puts it."""
     return folder.with_name(folder.name + ".backup")
 
 
 def _backup(opened: store.Store) -> None:
     """Make a backup, or bring the last one up to date; then it is the commit that is read."""
-    path = backup_of(opened.path)
+    path = backup_folder(opened.path)
     opened.backup(path)
     opened.refresh()
     with store.open(path, settle="manual", n_threads=1) as copy:
@@ -283,11 +271,6 @@ OPERATIONS: dict[str, Operation] = {
     "backup": Operation(1, lambda plan: [], _backup),
     "attach": Operation(1, _apart, _attach, _attached),
 }
-
-
-def backup_folder(folder: Path) -> Path:
-    """Where ``backup`` copies to."""
-    return folder.with_name(folder.name + ".backup")
 
 
 def others_folder(folder: Path) -> Path:
