@@ -23,7 +23,8 @@ from interlace.store.compaction import Size, choose_settled
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import CutRow, SegmentRow, StoredDocument, headings_json
-from interlace.store.segment import FRESH, SEGMENTS, Numbers, in_memory
+from interlace.store.runs import POSTINGS_WAITING, WordBuffer, copy
+from interlace.store.segment import CODEC, FRESH, SEGMENTS, Numbers, in_memory
 from interlace.store.settings import Settings
 from interlace.store.settling import Coder, held
 from interlace.store.transaction import Transaction
@@ -38,6 +39,9 @@ _PATIENCE_SECONDS = 3_600.0
 
 _RESERVED = 65_536
 """Insertion numbers of passages that are taken together: each time is a commit."""
+
+_NOTED = 0
+"""The commit that the noted runs of words are born with: another is theirs in the end."""
 
 _NOTHING: Numbers = np.empty(0, np.int64)
 
@@ -163,10 +167,6 @@ def _switch(transaction: Transaction, build: _Build) -> None:
     retired = catalog.segments(number)
     for rows in build.cut():
         catalog.replace_passages(rows, number)
-        cut = np.array([row.number for row in rows], np.int64)
-        alive = cut[catalog.live_among(cut)].tolist()
-        for passage, stored in zip(alive, catalog.passages(alive, number), strict=True):
-            transaction.add_words(passage, stored.text)
     for hashes in build.content_hashes():
         catalog.set_content_hashes(hashes)
     transaction.n_passages = catalog.n_live_passages()
@@ -202,7 +202,7 @@ class _Build:
         self.folder, self.total, self.n_tokens = folder, 0, 0
         self._catalog, self._let_go, self._encode = catalog, let_go, encode
         self._progress = progress
-        self._buffer = Buffer()
+        self._buffer, self._words = Buffer(), WordBuffer()
         self._fresh: list[SegmentRow] = []
         self._coder: Coder | None = None
         self._transaction: Transaction | None = None
@@ -286,6 +286,10 @@ class _Build:
         else:
             first = self._reserve(len(passages))
             self._catalog.note_cuts(_cut_rows(stored, first, passages))
+            for i, passage in enumerate(passages):
+                self._words.add(first + i, passage.text)
+            if len(self._words) >= POSTINGS_WAITING:
+                self._write_words()
             self._n_recut += 1
         if content_hash != stored.row.content_hash:
             self._catalog.note_content_hash(number, content_hash)
@@ -320,6 +324,10 @@ class _Build:
         return self._next_passage - n
 
     # --- files -----------------------------------------------------------------------------------
+    def _write_words(self) -> None:
+        self._words.write(self._catalog, _NOTED)
+        self._words = WordBuffer()
+
     def _flush(self) -> None:
         """Write what is buffered: settled when it is much and there is a codec, else fresh."""
         part = self._buffer.take()
@@ -337,7 +345,8 @@ class _Build:
         self._flush()
         spool, self._fresh = self._fresh, []
         parts = Parts([self.folder.segment(row) for row in spool], _NOTHING)
-        taken = self._catalog.generation_names()
+        inside = files.names(self.folder.path / CODEC)  # a system may refuse to remove mapped files
+        taken = self._catalog.generation_names().union(inside)
         self._coder = Coder(self.folder, None, 0, self._progress, taken=taken)
         self._coder.train(parts, n_tokens)
         self._coder.encode(parts)
@@ -372,6 +381,9 @@ class _Build:
 
     def record(self, transaction: Transaction) -> None:
         """Name in the catalog all that was written."""
+        self._write_words()
+        for run in self._catalog.runs(_NOTED):
+            copy(run, self._catalog, transaction.catalog, 0, transaction.number)
         for row in self._fresh:
             transaction.add_segment(row)
         if self._coder is not None:

@@ -16,9 +16,17 @@ CREATE TEMP TABLE cut (
     lines INTEGER, page INTEGER, headings TEXT
 );
 CREATE TEMP TABLE hashes (document INTEGER PRIMARY KEY, content_hash TEXT);
+CREATE TEMP TABLE runs (
+    number INTEGER PRIMARY KEY, n_postings INTEGER, first INTEGER, passages BLOB, lengths BLOB,
+    born INTEGER, died INTEGER
+);
+CREATE TEMP TABLE words (
+    run INTEGER, word TEXT, passages BLOB, counts BLOB, PRIMARY KEY (run, word)
+) WITHOUT ROWID;
 """
 """Temporary tables are seen by their connection alone, need no lock, and leave memory for a file of
-SQLite's own when they grow."""
+SQLite's own when they grow. There the runs of words stand before those of the collection, so that
+they are written and read as those are."""
 
 
 class RebuildTables(Database):
