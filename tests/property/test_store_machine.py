@@ -75,7 +75,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.n_versions += 1
         text = f"version\n{self.n_versions} of\n{id_!r}"
         document, content_hash, passages, encoded = storing.record(
-            id_, text, n_passages=n_passages, n_tokens=n_tokens, metadata=metadata
+            id_,
+            text,
+            n_passages=n_passages,
+            n_tokens=n_tokens,
+            metadata=metadata,
+            dim=self.opened.settings.dim,
         )
         passages = [replace(one, line=line_of(text, line, one.start)) for one in passages]
         return replace(document, file=file, line=line), content_hash, passages, encoded
@@ -169,6 +174,42 @@ class StoreMachine(RuleBasedStateMachine):
     def compact(self) -> None:
         self.opened.compact()
 
+    @rule(
+        codec=st.sampled_from(["residual1", "residual2", "residual4"]),
+        dim=st.sampled_from([storing.DIM, storing.DIM, 24]),
+        n_passages=st.integers(0, 3),
+        ids=st.lists(IDS, max_size=3),
+        gone=st.lists(IDS, max_size=3),
+        file=st.one_of(st.none(), NAMES),
+        line=LINES,
+    )
+    def rebuild(self, codec, dim, n_passages, ids, gone, file, line) -> None:
+        """Some documents are cut anew, and some written, moved and deleted meanwhile."""
+
+        def meanwhile() -> None:
+            if ids:
+                self.write(ids, gone, 2, 7, {"while": True}, file, line)
+            for id_ in list(self.documents)[:2]:
+                self.set_place(id_, file, line)
+
+        def encode(documents):
+            for document in documents:
+                n = n_passages if "1" in document.text else 1
+                made = storing.record(document.id, document.text, n_passages=n, dim=dim)
+                passages = [
+                    replace(one, line=line_of(document.text, document.line, one.start))
+                    for one in made[2]
+                ]
+                while todo:
+                    todo.pop()()
+                yield made[1], passages, made[3]
+
+        todo = [meanwhile]
+        settings = replace(self.opened.settings, codec=codec, dim=dim)
+        report = self.opened.rebuild(settings, encode)
+        assert report.n_documents >= len(self.documents)
+        assert self.opened.settings == settings
+
     @rule()
     def hold(self) -> None:
         self.held.append(self.now())
@@ -241,7 +282,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert all(p.file == documents[p.id].file for p in stored)
         for p in stored:
             assert p.line == line_of(documents[p.id].text, documents[p.id].line, p.start)
-        matrix, _ = storing.matrix(1, 3)
+        matrix, _ = storing.matrix(1, 3, snapshot.settings.dim)
         for by, n in (("passage", snapshot.n_passages), ("document", len({p.id for p in stored}))):
             found = store.search(snapshot, matrix, 7, effort="fast", by=by)
             assert len(found.rows) == min(7, n)

@@ -136,7 +136,7 @@ def rebuild(
         with Transaction(folder, let_go, wait_seconds=_PATIENCE_SECONDS) as transaction:
             transaction.may_sweep = True
             build.finish(transaction)
-            _switch(transaction, build)
+            _switch(transaction, build, catalog)
             holding.close()  # so that what only older commits see can go at once
             transaction.commit("rebuild")
         return build.report(len(numbers))
@@ -161,13 +161,15 @@ def _sample(
     return np.sort(numbers[order[:n]]), np.sort(numbers[order[n:]])
 
 
-def _switch(transaction: Transaction, build: _Build) -> None:
-    """Put the new segments in place of all that are there."""
+def _switch(transaction: Transaction, build: _Build, notes: Catalog) -> None:
+    """Put the new segments, and what was noted, in place of all that is there."""
     catalog, number = transaction.catalog, transaction.number
     retired = catalog.segments(number)
-    for rows in build.cut():
-        catalog.replace_passages(rows, number)
-    for hashes in build.content_hashes():
+    for documents in notes.noted_documents():
+        catalog.end_passages(documents, number)
+    for rows in notes.noted_cuts():
+        catalog.add_cuts(rows, number)
+    for hashes in notes.noted_content_hashes():
         catalog.set_content_hashes(hashes)
     transaction.n_passages = catalog.n_live_passages()
     dead = catalog.dead_passages(number)
@@ -285,7 +287,7 @@ class _Build:
             first = stored.passages[0].number if len(passages) else 0
         else:
             first = self._reserve(len(passages))
-            self._catalog.note_cuts(_cut_rows(stored, first, passages))
+            self._catalog.note_cut(number, _cut_rows(stored, first, passages))
             for i, passage in enumerate(passages):
                 self._words.add(first + i, passage.text)
             if len(self._words) >= POSTINGS_WAITING:
@@ -371,14 +373,6 @@ class _Build:
             files.remove(self.folder.path / SEGMENTS / row.file_name)
 
     # --- the switch ------------------------------------------------------------------------------
-    def cut(self) -> Iterator[list[CutRow]]:
-        """Rows of the passages of documents that were cut anew, whole documents together."""
-        return self._catalog.noted_cuts()
-
-    def content_hashes(self) -> Iterator[list[tuple[int, str]]]:
-        """Documents, by number, whose content hash is another."""
-        return self._catalog.noted_content_hashes()
-
     def record(self, transaction: Transaction) -> None:
         """Name in the catalog all that was written."""
         self._write_words()

@@ -11,6 +11,7 @@ from interlace.store.rows import CutRow
 _ROWS_AT_ONCE = 1_000
 
 _NOTES = """
+CREATE TEMP TABLE recut (document INTEGER PRIMARY KEY);
 CREATE TEMP TABLE cut (
     number INTEGER PRIMARY KEY, document INTEGER, ordinal INTEGER, start INTEGER, "end" INTEGER,
     lines INTEGER, page INTEGER, headings TEXT
@@ -38,13 +39,20 @@ class RebuildTables(Database):
         for statement in _NOTES.split(";\n")[:-1]:
             self._change(statement, {})
 
-    def note_cuts(self, rows: Iterable[CutRow]) -> None:
-        """Note the passages of a document that is cut anew."""
+    def note_cut(self, document: int, rows: Iterable[CutRow]) -> None:
+        """Note a document that is cut anew, and its passages, if any."""
+        self._change("INSERT INTO recut VALUES (:document)", {"document": document})
         self._change_many("INSERT INTO cut VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def note_content_hash(self, document: int, content_hash: str) -> None:
         """Note that a document has another content hash."""
         self._change_many("INSERT INTO hashes VALUES (?, ?)", [(document, content_hash)])
+
+    def noted_documents(self) -> Iterator[list[int]]:
+        """The noted documents that are cut anew, by number, some at a time."""
+        sql = "SELECT document FROM recut WHERE document > :last ORDER BY document LIMIT :n"
+        for rows in self._runs(sql):
+            yield [document for (document,) in rows]
 
     def noted_cuts(self) -> Iterator[list[CutRow]]:
         """The noted passages by number, some at a time."""
@@ -64,17 +72,15 @@ class RebuildTables(Database):
             last = rows[-1][0]
 
     # --- the switch, in a transaction ------------------------------------------------------------
-    def replace_passages(self, rows: Sequence[CutRow], commit: int) -> None:
-        """Put passages in place of those that their documents have had before this commit.
-
-        Those of a document that has died are born dead: segments hold them.
-        """
-        documents = {row.document for row in rows}
+    def end_passages(self, documents: Iterable[int], commit: int) -> None:
+        """Let the passages of documents die, which no segment holds any more."""
         self._change_many(
-            "UPDATE passages SET died = ?, dropped = ?"
-            " WHERE document = ? AND died IS NULL AND born < ?",
-            ((commit, commit, document, commit) for document in documents),
+            "UPDATE passages SET died = ?, dropped = ? WHERE document = ? AND died IS NULL",
+            ((commit, commit, document) for document in documents),
         )
+
+    def add_cuts(self, rows: Sequence[CutRow], commit: int) -> None:
+        """Add passages; those of a document that has died are born dead: segments hold them."""
         self._change_many(
             "INSERT INTO passages SELECT ?, number, ?, ?, ?, line + ?, ?, ?, ?,"
             " CASE WHEN died IS NULL THEN NULL ELSE ? END, NULL FROM documents WHERE number = ?",

@@ -225,6 +225,15 @@ def test_documents_without_passages_or_tokens(opened):
     assert opened.verify().ok
 
 
+def test_documents_that_lose_their_passages(opened):
+    add(opened, record("a", n_passages=2), record("b"))
+    assert opened.rebuild(opened.settings, encoding(n_passages=0)).n_recut == 2
+    assert opened.snapshot().n_passages == 0
+    assert opened.rebuild(opened.settings, encoding()).n_recut == 2
+    assert opened.snapshot().n_passages == 2
+    assert opened.verify().ok
+
+
 def test_a_manual_store_trains_only_where_there_was_a_codec(folder):
     with store.create(folder, storing.settings(), settle="manual") as opened:
         fill(opened, 0, 200)
