@@ -150,17 +150,8 @@ def options(
 _GROUPS: Final = {
     "Find": (index, search, explain),
     "Follow files": (update, sources, forget),
-    "Look after a collection": (
-        info,
-        verify,
-        repair,
-        compact,
-        rebuild,
-        backup,
-        restore,
-        export,
-        import_,
-    ),
+    "Look after a collection": (info, verify, repair, compact, rebuild),
+    "Copy a collection": (backup, restore, export, import_),
     "Without a collection": (demo, rerank, encode),
 }
 
