@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 _DTYPES = {
     "cells": "i1", "cell_scales": "<f4", "cell_types": "<i4", "leaves": "i1", "leaf_scales": "<f4",
-    "leaf_cells": "<u4", "routers": "i1", "router_scales": "<f4",
+    "leaf_cells": "<u4", "routers": "i1", "router_scales": "<f4", "n_tokens": "<i8",
 }  # fmt: skip
 
 _TOGETHER = (
@@ -73,6 +73,11 @@ def _shapes(chunk: _Chunk, dim: int) -> Iterator[tuple[str, str]]:
             yield "arrays of a codec", name
         elif array.dtype != np.dtype(dtype):
             yield f"{name} of {np.dtype(dtype)}", str(array.dtype)
+    if "n_tokens" not in chunk or chunk["n_tokens"].shape != (1,):
+        yield (
+            "n_tokens of shape (1,)",
+            str(chunk["n_tokens"].shape if "n_tokens" in chunk else "none"),
+        )
     for names in _TOGETHER:
         there = [name for name in names if name in chunk]
         if not there and names[0] != "cells":

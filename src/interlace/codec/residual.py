@@ -37,6 +37,14 @@ _FACTOR_FIRST, _FACTOR_STEP = 0.75, 1 / 512
 _LEAVES = {"leaves": "cells", "leaf_scales": "cell_scales", "leaf_cells": ""}
 """The arrays of leaves, and what stands for them where each cell is its own leaf."""
 
+_CHUNK_SHARE = 1 / 32
+"""A chunk adds at least such a share of the leaves: each is a file, and loads the codec again."""
+
+_MISFITS_A_LEAF = 16
+"""Tokens that a later leaf is clustered from, of those that lie farthest from the leaves there are.
+
+Without token ids all are taken: the farthest of a router's tokens have too little in common.
+"""
 _WINDOWS, _WINDOW = 256, 128
 """Stand-in passages when fairness is measured, and the tokens of each."""
 
@@ -81,10 +89,11 @@ class Generation:
     description : mapping
         JSON-able: ``bits``, ``dim``, ``fairness``, ``mean_cosine``, ``typed``.
     chunks : tuple of mappings
-        The arrays of each chunk: ``cells``, ``cell_scales``, ``cell_types`` and, unless each of
-        these cells is its own leaf, ``leaves``, ``leaf_scales``, ``leaf_cells``: the cell of each
-        leaf, counted through all chunks. The first chunk of a codec for embeddings without token
-        ids has ``routers`` and ``router_scales``, which stand for types.
+        The arrays of each chunk: ``n_tokens``, what the generation held with it; ``cells``,
+        ``cell_scales``, ``cell_types`` and, unless each of these cells is its own leaf,
+        ``leaves``, ``leaf_scales``, ``leaf_cells``: the cell of each leaf, counted through all
+        chunks. The first chunk of a codec for embeddings without token ids has ``routers`` and
+        ``router_scales``, which stand for types.
     """
 
     description: Mapping[str, Any]
@@ -127,7 +136,8 @@ class Generation:
             "mean_cosine": 1.0,
         }
         empty = cls(description, ())
-        chunk = empty._chunk(tokens, types, n_tokens, kernels, n_threads)
+        wanted = clustering.wanted_leaves(n_tokens)
+        chunk = empty._chunk(tokens, types, n_tokens, wanted, kernels, n_threads)
         progress("calibrate", 1, 2)
         draft = cls(description, ({**chunk, **routers},))
         measured = draft._measure(tokens, kernels, n_threads)
@@ -137,45 +147,77 @@ class Generation:
     def grow(
         self, tokens: Tokens, *, n_tokens: int, kernels: Kernels, n_threads: int = 1
     ) -> Generation:
-        """Append cells and leaves, clustered from these tokens, when the leaves are too few.
+        """Append cells and leaves, clustered from these tokens, when they are worth a chunk.
 
-        ``n_tokens`` counts what the generation will hold, these tokens included. Growth comes in
-        steps of an eighth, so that the number of chunks follows the logarithm of the size. Types
-        without cells come first, then the frequent ones; where there are cells enough, leaves
-        are added to old ones.
+        ``n_tokens`` counts what the generation will hold, these tokens included. What has come
+        since the last chunk wants leaves at the usual rate, and a cell for each type that has
+        none. A chunk adds at least a thirty-second, so that their number follows the logarithm of
+        the size. Types without cells come first, then the frequent ones; where there are cells
+        enough, leaves are added to old ones.
         """
-        n_leaves = len(self.arrays.leaf_scales)
-        if clustering.wanted_leaves(n_tokens) * 8 <= n_leaves * 9 or not len(tokens.codes):
+        if not len(tokens.codes):
             return self
         types = self._types(tokens, kernels, n_threads)
-        chunk = self._chunk(tokens, types, n_tokens, kernels, n_threads)
+        n_strange = len(np.setdiff1d(types, self._types_known))
+        n_since = n_tokens - int(self.chunks[-1]["n_tokens"][0])
+        wanted = n_since // clustering.TOKENS_PER_LEAF + n_strange
+        if wanted < len(self.arrays.leaf_scales) * _CHUNK_SHARE:
+            return self
+        if self.description["typed"]:
+            chosen = self._misfits(tokens, types, wanted, kernels, n_threads)
+            ids = None if tokens.token_ids is None else tokens.token_ids[chosen]
+            tokens = Tokens(tokens.codes[chosen], tokens.scales[chosen], ids)
+            types = types[chosen]
+        chunk = self._chunk(tokens, types, n_tokens, wanted, kernels, n_threads)
         return Generation(self.description, (*self.chunks, chunk))
+
+    def _misfits(
+        self,
+        tokens: Tokens,
+        types: npt.NDArray[np.int32],
+        wanted: int,
+        kernels: Kernels,
+        n_threads: int,
+    ) -> npt.NDArray[np.int64]:
+        """Positions of the tokens that lie farthest from their leaves, or whose type has none."""
+        _, residuals = self.encode(tokens, kernels=kernels, n_threads=n_threads)
+        far = residuals.norms.astype(np.int64)
+        far[~np.isin(types, self._types_known)] = 256
+        n = min(len(far), max(wanted * _MISFITS_A_LEAF, int((far == 256).sum())))
+        return np.sort(np.argsort(-far, kind="stable")[:n])
 
     def _chunk(
         self,
         tokens: Tokens,
         types: npt.NDArray[np.int32],
         n_tokens: int,
+        wanted: int,
         kernels: Kernels,
         n_threads: int,
     ) -> dict[str, npt.NDArray[Any]]:
-        """Cells and leaves for the next chunk: what the wanted ones exceed those that there are."""
-        n_cells, n_leaves = (len(self._joined(name)) for name in ("cell_types", "leaf_cells"))
+        """Cells and leaves for the next chunk: so many leaves, and of these the cells there lack.
+
+        While every cell is its own leaf, new leaves are new cells.
+        """
+        n_cells = len(self._joined("cell_types"))
+        budget = clustering.wanted_cells(n_tokens)
+        if budget < clustering.wanted_leaves(n_tokens):
+            budget = max(0, budget - n_cells)
         cells, cell_types = clustering.new_cells(
             tokens.codes,
             types,
             self._types_known,
-            budget=max(0, clustering.wanted_cells(n_tokens) - n_cells),
+            budget=min(wanted, budget),
             room=clustering.CELLS_MAX - n_cells,
             kernels=kernels,
             n_threads=n_threads,
         )
         chunk: dict[str, npt.NDArray[Any]] = {
+            "n_tokens": np.array([n_tokens], np.int64),
             "cells": cells.codes,
             "cell_scales": cells.scales,
             "cell_types": cell_types,
         }
-        wanted = clustering.wanted_leaves(n_tokens) - n_leaves
         if wanted <= len(cell_types) * 3 // 2:
             return chunk
         draft = Generation(self.description, (*self.chunks, chunk))

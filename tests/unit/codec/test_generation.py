@@ -202,3 +202,42 @@ def test_a_probe_finds_leaves_that_were_added_to_old_cells(monkeypatch):
     query = kernels.Quantised(codes, generation.arrays.leaf_scales[leaf : leaf + 1])
     found = TABLE.probe(query, handle, 200, 4)
     assert found.leaves[0, 0] == leaf
+
+
+def test_a_type_that_comes_later_gets_a_cell_however_many_leaves_there_are():
+    """A first training on few tokens has a leaf for each type, more than the tokens ask for."""
+    generation = train(typed_tokens(600, 300))
+    later = typed_tokens(600, 330, seed=1)
+    new = later.token_ids >= 300
+    assert new.any()
+    assert generation.grow(later, n_tokens=1_200, kernels=TABLE) is not generation
+    grown = generation.grow(later, n_tokens=1_200, kernels=TABLE)
+    assert set(later.token_ids) <= set(np.concatenate([c["cell_types"] for c in grown.chunks]))
+
+
+def test_later_leaves_go_to_the_tokens_that_lie_far_from_theirs():
+    tokens = typed_tokens(16_000, 20)
+    rows, ids = tokens.codes * tokens.scales[:, None], tokens.token_ids
+    away = np.random.default_rng(4).normal(size=rows.shape[1])
+    rows[12_000:] += 1.5 * away / np.linalg.norm(away)
+    made = TABLE.quantise(rows.astype(np.float32), codec.rotation_signs(rows.shape[1], 0))
+    generation = train(codec.Tokens(made.codes[:8_000], made.scales[:8_000], ids[:8_000]))
+    later = codec.Tokens(made.codes[8_000:], made.scales[8_000:], ids[8_000:])
+    grown = generation.grow(later, n_tokens=16_000, kernels=TABLE)
+    gained = generation.encode(later, kernels=TABLE)[1].norms.astype(float)
+    gained -= grown.encode(later, kernels=TABLE)[1].norms
+    assert gained[4_000:].mean() > 4 * gained[:4_000].mean()
+
+
+def test_growth_goes_on_where_the_last_chunk_left_off():
+    """Small batches add up: what one was too small to grow for, a later one grows for too."""
+    tokens = typed_tokens(40_000, 20)
+    codes, scales, ids = tokens
+    generation = train(codec.Tokens(codes[:20_000], scales[:20_000], ids[:20_000]))
+    n = len(generation.arrays.leaf_scales)
+    for first in range(20_000, 40_000, 500):
+        part = slice(first, first + 500)
+        batch = codec.Tokens(codes[part], scales[part], ids[part])
+        generation = generation.grow(batch, n_tokens=first + 500, kernels=TABLE)
+    assert 1 < len(generation.chunks) < 40
+    assert len(generation.arrays.leaf_scales) - n > 0.5 * 20_000 / clustering.TOKENS_PER_LEAF
