@@ -252,6 +252,8 @@ def change(folder: Path, sql: str) -> None:
         ("DELETE FROM texts WHERE document = 3", (3,)),
         ("DELETE FROM metadata WHERE document = 3", (3,)),
         ("UPDATE texts SET text = 'short' WHERE document = 3", (3,)),
+        ("UPDATE passages SET start = -1 WHERE document = 3", (3,)),
+        ('UPDATE passages SET "end" = 1 << 62 WHERE document = 3', (3,)),
         ("DELETE FROM documents WHERE number = 3", ()),
     ],
 )
@@ -276,6 +278,8 @@ def test_rows_that_are_gone(folder, sql, lost):
         "UPDATE commits SET next_passage = 5",
         "DELETE FROM words WHERE word > 'n'",
         "UPDATE words SET passages = x'00'",
+        "DELETE FROM field_values WHERE document % 3 = 0",
+        "UPDATE field_values SET value = 5",
         "DELETE FROM segments WHERE kind = 'fresh'",
         "UPDATE segments SET n_passages = n_passages + 1",
     ],

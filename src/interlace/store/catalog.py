@@ -56,6 +56,9 @@ _ORPHAN_ROWS = {
     "a passage ends beyond its text": "SELECT count(*) FROM (SELECT document,"
     " sum(characters(text)) AS n FROM texts GROUP BY document) AS t"
     f' JOIN passages AS p ON p.document = t.document AND p."end" > t.n WHERE {_LIVE.format("p")}',
+    "a passage is no span": "SELECT count(*) FROM passages AS p WHERE (typeof(p.start) <> 'integer'"
+    ' OR typeof(p."end") <> \'integer\' OR p.start NOT BETWEEN 0 AND p."end")'
+    f" AND {_LIVE.format('p')}",
     "a document has no metadata": "SELECT count(*) FROM documents AS d LEFT JOIN metadata AS m"
     f" ON m.document = d.number AND {_LIVE.format('m')}"
     f" WHERE m.document IS NULL AND {_LIVE.format('d')}",
@@ -155,7 +158,7 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             " WHERE died > :after AND died <= :commit",
             {"after": after, "commit": commit},
         )
-        return np.sort(np.array([number for (number,) in rows], np.int64))
+        return np.sort(self._numbers_of(rows).ravel())
 
     def live_passages(self, commit: int) -> tuple[_Numbers, _Numbers]:
         """Insertion numbers of live passages, ascending, and of their documents."""
@@ -163,8 +166,17 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             f"SELECT number, document FROM passages AS p WHERE {_LIVE.format('p')} ORDER BY number",
             {"commit": commit},
         )
-        numbers, documents = np.array(rows, np.int64).reshape(-1, 2).T.copy()
+        numbers, documents = self._numbers_of(rows).reshape(-1, 2).T.copy()
         return numbers, documents
+
+    def _numbers_of(self, rows: list[Any]) -> _Numbers:
+        try:
+            return np.array(rows, np.int64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise Corrupt(
+                f"the catalog is damaged: {self.path}: expected numbers, found: {error}. "
+                "Restore the folder from a copy, or index the documents again."
+            ) from error
 
     def problems(self, commit: int) -> Iterator[str]:
         """What is wrong with the catalog itself, a sentence each."""
@@ -189,6 +201,9 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             if n:
                 yield f"{what}: {self.path}: {n} such."
         yield from self.word_problems(commit)
+        unlike = sum(1 for _ in self.unlike_metadata(commit))
+        if unlike:
+            yield f"filters would see other metadata: {self.path}: {unlike} documents."
 
     def passages(self, numbers: Sequence[int], commit: int) -> list[StoredPassage]:
         """Passages by insertion number, in the order asked; of texts, the parts they lie in."""
@@ -203,7 +218,7 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             {"numbers": json.dumps(list(map(int, numbers))), "commit": commit},
         )
         found: dict[int, StoredPassage] = {}
-        spans = sorted({row[:3] for row in rows})
+        spans = sorted({self._span(*row[:3]) for row in rows})
         texts = dict(self._slices(spans))
         for document, start, end, number, id_, ordinal, value, file, line, page, headings in rows:
             found[number] = StoredPassage(
@@ -227,6 +242,22 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
                 "`interlace verify` lists all damage."
             )
         return [found[number] for number in numbers]
+
+    def _span(self, document: int, start: Any, end: Any) -> _Span:
+        """Where a passage lies, as far as that can be: no span leads to reading without end."""
+        if isinstance(start, int) and isinstance(end, int) and 0 <= start <= end:
+            if end - start <= _PARTS_AT_ONCE * PART:
+                return document, start, end
+            last = self._value(
+                "SELECT max(part) FROM texts WHERE document = :document", {"document": document}
+            )
+            if last is not None and end <= (last + 1) * PART:
+                return document, start, end
+        raise Corrupt(
+            f"a passage does not lie in its text: {self.path}: document number {document}, "
+            f"expected a span of characters, found {start!r} to {end!r}. Restore the folder from a "
+            "copy, or index the documents again."
+        )
 
     def _slices(self, spans: Iterable[_Span]) -> Iterator[tuple[_Span, str]]:
         """Slices of texts, asked for as (document, start, end), ascending.

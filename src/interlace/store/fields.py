@@ -152,6 +152,38 @@ class FieldTables(Database):
             for (id_,) in self._rows(sql, {"numbers": json.dumps(some.tolist()), "commit": commit})
         ]
 
+    def unlike_metadata(self, commit: int) -> Iterator[tuple[int, str]]:
+        """Documents, and their metadata as JSON, that the index has other values of."""
+        names = {number: name for name, number in self._rows("SELECT name, number FROM fields")}
+        last = -1
+        while True:
+            asked = {"commit": commit, "last": last, "n": _AT_ONCE}
+            rows = self._rows(
+                "SELECT d.number, m.value FROM documents AS d JOIN metadata AS m"
+                " ON m.document = d.number AND m.born <= :commit"
+                f" AND (m.died IS NULL OR m.died > :commit) WHERE d.number > :last AND {_LIVE}"
+                " ORDER BY d.number LIMIT :n",
+                asked,
+            )
+            if not rows:
+                return
+            asked["end"] = rows[-1][0]
+            held: dict[int, set[tuple[str | None, int, Any]]] = {}
+            for document, field, kind, value in self._rows(
+                "SELECT document, field, kind, value FROM field_values AS d"
+                f" WHERE document > :last AND document <= :end AND {_LIVE}",
+                asked,
+            ):
+                held.setdefault(document, set()).add((names.get(field), kind, value))
+            for number, text in rows:
+                wanted = {
+                    (path, kind, value[:TEXT_MAX] if kind == LONG else value)
+                    for path, (kind, value) in values(self._parsed(text))
+                }
+                if wanted != held.get(number, set()):
+                    yield number, text
+            last = asked["end"]
+
     # --- what a writer does ----------------------------------------------------------------------
     def add_values(self, metadata: Iterable[tuple[int, str]], born: int) -> None:
         """Add the values of new documents, given as number and JSON."""

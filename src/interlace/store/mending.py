@@ -29,7 +29,10 @@ SELECT d.number, d.id FROM documents AS d WHERE {_LIVE.format("d")} AND (
     OR d.number IN (
         SELECT p.document FROM passages AS p JOIN (
             SELECT document, sum(characters(text)) AS n FROM texts GROUP BY document
-        ) AS t ON t.document = p.document WHERE p."end" > t.n AND {_LIVE.format("p")}
+        ) AS t ON t.document = p.document WHERE {_LIVE.format("p")} AND (
+            p."end" > t.n OR typeof(p.start) <> 'integer' OR typeof(p."end") <> 'integer'
+            OR p.start NOT BETWEEN 0 AND p."end"
+        )
     )
 )"""
 

@@ -188,6 +188,8 @@ class _Damage(NamedTuple):
         Passages of no document.
     words : bool
         Whether the lexical index is damaged.
+    fields : bool
+        Whether the index of metadata is.
     """
 
     catalog: Catalog
@@ -201,6 +203,7 @@ class _Damage(NamedTuple):
     broken: dict[int, Id]
     ownerless: Numbers
     words: bool
+    fields: bool
 
     @property
     def n_settled_tokens(self) -> int:
@@ -255,6 +258,7 @@ def _look(folder: Folder, catalog: Catalog, number: int, progress: Progress) -> 
         catalog.broken_documents(number),
         ownerless,
         any(True for _ in catalog.word_problems(number)),
+        any(True for _ in catalog.unlike_metadata(number)),
     )
 
 
@@ -337,6 +341,9 @@ def _switch(folder: Folder, transaction: Transaction, damage: _Damage, gone: lis
         catalog.end_generation(number)
     if damage.words:
         _write_words(transaction)
+    if damage.fields:
+        for document, metadata in list(catalog.unlike_metadata(number)):
+            catalog.replace_values(document, metadata, number)
     n_documents, n_passages, next_document, next_passage = catalog.live_counts()
     transaction.n_documents, transaction.n_passages = n_documents, n_passages
     transaction.next_document = max(transaction.next_document, next_document)

@@ -99,8 +99,14 @@ class Reading:
 
     def findings(self, progress: Progress = silent) -> Iterator[Finding]:
         """All that is wrong: of the catalog, the codec, the segments, and between them."""
-        for sentence in self._catalog.problems(self._number):
-            yield Finding(sentence)
+        try:
+            for sentence in self._catalog.problems(self._number):
+                yield Finding(sentence)
+            yield from self._files(progress)
+        except Corrupt as error:  # not all of the catalog can be read
+            yield Finding(str(error))
+
+    def _files(self, progress: Progress) -> Iterator[Finding]:
         generation = self._catalog.generation(self._number)
         n_leaves = None
         if generation is not None:
