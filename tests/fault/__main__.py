@@ -19,6 +19,7 @@ import cutting  # noqa: E402 (found there)
 import disk  # noqa: E402
 import failing  # noqa: E402
 import killing  # noqa: E402
+import machines  # noqa: E402
 import soaking  # noqa: E402
 
 SUITES = {
@@ -26,6 +27,7 @@ SUITES = {
     "failing calls": failing.run,
     "power cuts": cutting.run,
     "soak": soaking.run,
+    "random operations": machines.run,
 }
 
 
