@@ -1,7 +1,7 @@
 """Metadata as rows that an index can find: one for each value at each path, of a typed kind.
 
 A nested mapping's values have dotted paths (``author.name``); each element of a list is a row of
-its own. What stands in a list, or is reached through one, has a mark besides: ``LIST``.
+its own, whose kind says that it is in a list, as is that of all that is reached through one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ LONG: Final = 4
 LIST: Final = 5
 OBJECT: Final = 6
 
-KINDS: Final = {
+IN_LIST: Final = 8
+"""Added to the kind of what stands in a list, or is reached through one."""
+
+NAMES: Final = {
     NULL: "null", BOOL: "truth values", NUMBER: "numbers", TEXT: "texts", LONG: "texts",
     LIST: "lists", OBJECT: "objects",
 }  # fmt: skip
@@ -76,19 +79,19 @@ def values(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
 
 
 def _values(path: str, value: Any, *, within_list: bool) -> Iterator[tuple[str, Value]]:
-    if within_list:
-        yield path, Value(LIST, 0)
+    in_list = IN_LIST if within_list else 0
     if isinstance(value, Mapping):
-        yield path, Value(OBJECT, 0)
+        yield path, Value(OBJECT + in_list, 0)
         for key, inner in value.items():
             yield from _values(f"{path}.{key}", inner, within_list=within_list)
-    elif isinstance(value, list):
-        yield path, Value(LIST, 0)
-        if not within_list:  # a list in a list is only known to be there
-            for element in value:
-                yield from _values(path, element, within_list=True)
+    elif isinstance(value, list) and value and not within_list:
+        for element in value:
+            yield from _values(path, element, within_list=True)
+    elif isinstance(value, list):  # an empty one, or one in a list, is only known to be there
+        yield path, Value(LIST + in_list, 0)
     else:
-        yield path, typed(value)
+        kind, comparable = typed(value)
+        yield path, Value(kind + in_list, comparable)
 
 
 class FieldTables(Database):
@@ -110,8 +113,14 @@ class FieldTables(Database):
 
     def kinds(self, field: int) -> frozenset[int]:
         """The kinds of a field's values, of whatever commit."""
-        sql = "SELECT 1 FROM field_values WHERE field = :field AND kind = :kind LIMIT 1"
-        return frozenset(kind for kind in KINDS if self._rows(sql, {"field": field, "kind": kind}))
+        sql = (
+            "SELECT kind FROM field_values WHERE field = :field AND kind > :last"
+            " ORDER BY kind LIMIT 1"
+        )
+        found: list[int] = []
+        while rows := self._rows(sql, {"field": field, "last": found[-1] if found else -1}):
+            found.append(rows[0][0])
+        return frozenset(found)
 
     def matching(self, sql: str, values: Mapping[str, Any]) -> Documents:
         """The documents of a statement that gives them as ``document``, in no order.
@@ -235,7 +244,7 @@ class FieldTables(Database):
     def _rows_of(self, metadata: str) -> set[tuple[int, int, Any]]:
         """(field, kind, value) of a document's metadata: equal numbers, 1 and 1.0, are one."""
         return {
-            (self._number(path), kind, value[:TEXT_MAX] if kind == LONG else value)
+            (self._number(path), kind, value[:TEXT_MAX] if kind & ~IN_LIST == LONG else value)
             for path, (kind, value) in values(self._parsed(metadata))
         }
 

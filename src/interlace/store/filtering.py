@@ -22,9 +22,10 @@ import numpy.typing as npt
 
 from interlace.errors import InputError
 from interlace.store.fields import (
-    KINDS,
-    LIST,
+    BOOL,
+    IN_LIST,
     LONG,
+    NAMES,
     NULL,
     NUMBER,
     TEXT,
@@ -134,8 +135,19 @@ class Universe:
 
 
 class _Field(NamedTuple):
+    """A field's number, and the kinds of values that it has."""
+
     number: int
     kinds: frozenset[int]
+
+    @property
+    def has_lists(self) -> bool:
+        return any(kind >= IN_LIST for kind in self.kinds)
+
+    def holds(self, kind: int) -> bool:
+        """Whether a value of a kind may be compared with the field's."""
+        kinds = {known & ~IN_LIST for known in self.kinds}
+        return kind in kinds or kind == NULL or not kinds or (kind == TEXT and LONG in kinds)
 
 
 class Filtering:
@@ -199,7 +211,7 @@ class Filtering:
             key: object = term
             if isinstance(term, Test) and term.op[0] in "<>":
                 kind = term.values[0].kind
-                if LIST not in self._field(term.field).kinds:
+                if not self._field(term.field).has_lists:
                     key = (term.field, kind, term.op[0])
                     other = (term.field, kind, "<" if term.op[0] == ">" else ">")
                     met = merged.get(other)
@@ -247,27 +259,11 @@ class Filtering:
                 f"{start} AND {_SEEN}{where and f' AND {where}'}{end}", {**asked, **parameters}
             )
 
-        if test.op == "contains":
-            return self._containing(test, field, run)
-        found = [run(*one) for one in _statements(test) if field.kinds]
+        found = [run(*one) for one in _statements(test, field.kinds)]
+        if test.op == "contains" and test.values[0].kind == TEXT and LONG in field.kinds:
+            long = np.unique(run("v.kind = :kind", {"kind": LONG}))
+            found.append(self._long(test.field, test.values[0].value, long))
         return np.concatenate(found or [np.empty(0, np.int64)])
-
-    def _containing(self, test: Test, field: _Field, run: Any) -> Documents:
-        """Lists that hold the value, and texts that hold the text."""
-        (value,) = test.values
-        (equal,) = _statements(replace(test, op="in"))
-        lists = np.empty(0, np.int64)
-        if LIST in field.kinds:
-            lists = run("v.kind = :kind", {"kind": LIST})
-        found = [np.intersect1d(run(*equal), lists)]
-        if value.kind == TEXT:
-            parameters = {"kind": TEXT, "value": value.value}
-            texts = run("v.kind = :kind AND instr(v.value, :value)", parameters)
-            if LONG in field.kinds:
-                long = np.unique(run("v.kind = :kind", {"kind": LONG}))
-                texts = np.append(texts, self._long(test.field, value.value, long))
-            found.append(np.setdiff1d(texts, lists))
-        return np.concatenate(found)
 
     def _long(self, field: str, text: str, documents: Documents) -> Documents:
         """Those documents with a long text there that holds this one: only the whole tells."""
@@ -298,10 +294,10 @@ class Filtering:
             for term in condition.terms:
                 self._check(term)
         else:
-            kinds = self._field(condition.field).kinds
+            field = self._field(condition.field)
             for value in condition.values:
-                if kinds and value.kind not in (NULL, *kinds, *((TEXT,) if LONG in kinds else ())):
-                    raise _ill_typed(condition, value, kinds)
+                if not field.holds(value.kind):
+                    raise _ill_typed(condition, value, field.kinds)
 
 
 def _exists(test: Test) -> Test:
@@ -313,42 +309,57 @@ def _takes_null(test: Test) -> bool:
     return test.op == "in" and any(value.kind == NULL for value in test.values)
 
 
-def _statements(test: Test) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The conditions on ``v``, and their parameters, of which a value must meet any."""
+def _statements(test: Test, known: frozenset[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The conditions on ``v``, and their parameters, of which a value must meet any.
+
+    Only kinds that the field is known to have are asked for.
+    """
     if test.op == "exists":
         yield "", {}
     elif test.op == "in":
-        for kind in KINDS:
-            equal = [value.value for value in test.values if value.kind == kind]
-            for at in range(0, len(equal), _PARAMETERS_MAX):
-                some = equal[at : at + _PARAMETERS_MAX]
-                names = ", ".join(f":v{i}" for i in range(len(some)))
-                parameters = {f"v{i}": value for i, value in enumerate(some)}
-                yield f"v.kind = :kind AND v.value IN ({names})", {"kind": kind, **parameters}
+        for kind in known:
+            yield from _equal(test, kind)
+    elif test.op == "contains":
+        (value,) = test.values
+        if value.kind + IN_LIST in known:  # a list holds the value
+            yield from _equal(test, value.kind + IN_LIST)
+        if value.kind == TEXT and TEXT in known:  # a text holds the text
+            parameters = {"kind": TEXT, "value": value.value}
+            yield "v.kind = :kind AND instr(v.value, :value)", parameters
     else:
-        signs = test.op.split()
         parameters = {f"v{i}": value.value for i, value in enumerate(test.values)}
-        condition = " AND ".join(f"v.value {sign} :v{i}" for i, sign in enumerate(signs))
-        kind = test.values[0].kind
-        yield f"v.kind = :kind AND {condition}", {"kind": kind, **parameters}
-        if kind == TEXT:
-            # A long text is kept to more characters than it is compared with: where they are
-            # equal so far, it is the greater.
-            beyond = condition.replace(">=", ">").replace("<=", "<").replace(">", ">=")
-            yield f"v.kind = :kind AND {beyond}", {"kind": LONG, **parameters}
+        condition = " AND ".join(f"v.value {sign} :v{i}" for i, sign in enumerate(test.op.split()))
+        # A long text is kept to as many characters as a value may have that it is compared with:
+        # where they are equal so far, it is the greater.
+        beyond = condition.replace(">=", ">").replace("<=", "<").replace(">", ">=")
+        for kind in known:
+            if kind & ~IN_LIST == test.values[0].kind:
+                yield f"v.kind = :kind AND {condition}", {"kind": kind, **parameters}
+            elif kind & ~IN_LIST == LONG and test.values[0].kind == TEXT:
+                yield f"v.kind = :kind AND {beyond}", {"kind": kind, **parameters}
 
 
-def _ill_typed(test: Test, value: Value, kinds: frozenset[int]) -> InputError:
-    shown = bool(value.value) if KINDS[value.kind] == "truth values" else value.value
-    held = sorted({KINDS[kind] for kind in kinds - {NULL}}) or ["nothing but null"]
-    remedy = f"Give one of {held[0]}." if len(held) == 1 else f"Give one of {' or '.join(held)}."
+def _equal(test: Test, kind: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """As ``_statements``: values of a kind that are one of the condition's."""
+    wanted = [value.value for value in test.values if value.kind == kind & ~IN_LIST]
+    for at in range(0, len(wanted), _PARAMETERS_MAX):
+        parameters = {f"v{i}": value for i, value in enumerate(wanted[at : at + _PARAMETERS_MAX])}
+        names = ", ".join(f":{name}" for name in parameters)
+        yield f"v.kind = :kind AND v.value IN ({names})", {"kind": kind, **parameters}
+
+
+def _ill_typed(test: Test, value: Value, known: frozenset[int]) -> InputError:
+    kinds = {kind & ~IN_LIST for kind in known}
+    shown = bool(value.value) if value.kind == BOOL else value.value
+    held = " and ".join(sorted({NAMES[kind] for kind in kinds - {NULL}})) or "only null"
+    remedy = f"Compare it with {held}."
     if value.kind == TEXT and NUMBER in kinds:
         remedy = "Write a number without quotes."
     elif value.kind == NUMBER and TEXT in kinds:
         remedy = f"Write a text: {str(shown)!r}."
     return InputError(
-        f"the field has no {KINDS[value.kind]}, but {' and '.join(held)}: where, field "
-        f"{test.field!r}, {shown!r:.60}. {remedy}"
+        f"the field has no {NAMES[value.kind]}, but {held}: where, field {test.field!r}, "
+        f"{shown!r:.60}. {remedy}"
     )
 
 
