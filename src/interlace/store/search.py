@@ -3,7 +3,8 @@
 Fresh segments are scanned. Settled ones pass four stages, each on fewer passages with finer
 vectors (PLAID, arXiv 2205.09707): *probe* finds each query token's best leaves, *walk* reads their
 posting lists, *interact* compares what they name by cells, *score* by the stored codes. Then one
-list, folded to documents.
+list, folded to documents. Where a filter leaves little, its rows skip the stages that would only
+choose among others: benchmarks/filters.py.
 """
 
 from __future__ import annotations
@@ -74,6 +75,13 @@ _COSINE_MAX: Final = 4.0
 _WORTH_STAGES: Final = 2
 """Scoring all is quicker than four stages that would score more than one in so many, and proven."""
 
+_CELLS_A_SCORE: Final = 10
+_WALKED_A_SCORE: Final = 100_000
+_WALKED_A_CELLS: Final = 10_000
+"""Passages compared by cells, or in the collection for each list walked a query token, that take as
+long as one that is scored, or compared by cells (less than the two together give: all the allowed
+are spread in memory). Measured at a million passages: benchmarks/filters.py."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -134,14 +142,24 @@ def search(
     watch = _Watch()
     query = snapshot.kernels.quantise(matrix, snapshot.signs)
     allowed = _both(snapshot.alive, allowed)
-    n_allowed = snapshot.n_rows if allowed is None else int(np.bitwise_count(allowed).sum())
+    n_allowed = snapshot.n_rows if allowed is None else int(np.bitwise_count(allowed).sum(dtype=np.uint32))
     k = min(k, n_allowed, snapshot.n_documents if by == "document" else n_allowed)
     plan = None if plan is None else plan.at_least(k)
-    while plan is not None and plan.scored * _WORTH_STAGES < n_allowed:
-        rows, scores = _staged(snapshot, query, plan, allowed, n_threads, watch)
+    walks = plan is not None and _is_walk_quicker(plan, n_allowed, snapshot.n_rows)
+    n_documents: int | None = None
+    while plan is not None and not _is_scoring_all_quicker(plan, n_allowed, snapshot.n_rows):
+        rows, scores, n_candidates = _staged(
+            snapshot, query, plan, allowed, n_threads, watch, walks=walks
+        )
         best = _best(snapshot, rows, scores, k, by)
+        if len(best) < k and by == "document" and allowed is not None and n_documents is None:
+            n_documents = _count_documents(snapshot, allowed)
+            k = min(k, n_documents)
         if len(best) == k:
             return Found(rows[best], scores[best], len(rows) == n_allowed, watch.profile)
+        # Lists that name fewer than were asked for hold little of what is allowed, and more lists
+        # would hardly hold more.
+        walks = walks and n_candidates == plan.candidates
         plan = plan.wider()
     rows, scores = _everything(snapshot, query, allowed, n_allowed, n_threads, watch)
     best = _best(snapshot, rows, scores, k, by)
@@ -163,6 +181,18 @@ def plan_for(effort: str, by: str) -> Effort | None:
     return EFFORTS[effort]
 
 
+def _is_scoring_all_quicker(plan: Effort, n_allowed: int, n_rows: int) -> bool:
+    """Whether scoring every allowed passage takes no longer than the stages would."""
+    walked = n_rows * plan.leaves // _WALKED_A_SCORE
+    stages = plan.scored + plan.candidates // _CELLS_A_SCORE + walked
+    return n_allowed <= max(plan.scored * _WORTH_STAGES, stages)
+
+
+def _is_walk_quicker(plan: Effort, n_allowed: int, n_rows: int) -> bool:
+    """Whether walking takes less long than comparing every allowed passage by cells."""
+    return n_allowed > plan.candidates + n_rows * plan.leaves // _WALKED_A_CELLS
+
+
 def _staged(
     snapshot: Snapshot,
     query: Quantised,
@@ -170,8 +200,13 @@ def _staged(
     allowed: Bitmap | None,
     n_threads: int,
     watch: _Watch,
-) -> tuple[Rows, Scores]:
-    """Scan the fresh; probe, walk, interact and score the settled."""
+    *,
+    walks: bool,
+) -> tuple[Rows, Scores, int]:
+    """Scan the fresh; probe, walk, interact and score the settled; how many were candidates.
+
+    Where few rows are allowed, all of them are candidates instead of those that a walk finds.
+    """
     kernels, segments = snapshot.kernels, snapshot.segments
     fresh = segments[: snapshot.n_fresh_segments]
     scores = kernels.scan(query, fresh, _head(allowed, snapshot.n_fresh_rows), n_threads)
@@ -179,17 +214,23 @@ def _staged(
     _check(snapshot, query, fresh_rows, scores[fresh_rows])
     watch("scan", len(fresh_rows))
     if snapshot.codec is None:
-        return fresh_rows, scores[fresh_rows]
+        return fresh_rows, scores[fresh_rows], 0
     probe = kernels.probe(query, snapshot.codec, plan.cells, plan.leaves)
     watch("probe", probe.leaves.size)
-    rows, _ = kernels.walk(probe, segments, allowed, plan.candidates)
-    watch("walk", len(rows))
+    if walks:
+        rows, _ = kernels.walk(probe, segments, allowed, plan.candidates)
+    else:
+        rows = _rows(allowed, snapshot.n_rows)
+        rows = rows[np.searchsorted(rows, snapshot.n_fresh_rows) :]
+    n_candidates = len(rows)
+    watch("walk", n_candidates)
     rows = kernels.interact(probe, segments, rows, plan.scored)
     watch("interact", len(rows))
     settled = kernels.score(query, segments, rows, n_threads)
     _check(snapshot, query, rows, settled)
     watch("score", len(rows))
-    return np.concatenate([fresh_rows, rows]), np.concatenate([scores[fresh_rows], settled])
+    rows = np.concatenate([fresh_rows, rows])
+    return rows, np.concatenate([scores[fresh_rows], settled]), n_candidates
 
 
 def _everything(
@@ -235,6 +276,11 @@ def _best(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, by: str) -> np
         if len(best) >= k or size == n:
             return best[:k]
         size = min(n, size * 4)
+
+
+def _count_documents(snapshot: Snapshot, allowed: Bitmap) -> int:
+    rows = _rows(allowed, snapshot.n_rows)
+    return len(np.unique(snapshot.document_of_row[rows]))
 
 
 def _both(alive: Bitmap | None, allowed: Bitmap | None) -> Bitmap | None:
