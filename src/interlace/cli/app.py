@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from interlace.cli import (
     backup,
     compact,
+    delete,
     demo,
     encode,
     explain,
@@ -150,7 +151,7 @@ def options(
 _GROUPS: Final = {
     "Find": (index, search, explain),
     "Follow files": (update, sources, forget),
-    "Look after a collection": (info, verify, repair, compact, rebuild),
+    "Look after a collection": (info, verify, repair, compact, delete, rebuild),
     "Copy a collection": (backup, restore, export, import_),
     "Without a collection": (demo, rerank, encode),
 }

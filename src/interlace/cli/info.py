@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import interlace
 from interlace.cli import options, output
+
+_SHOWN_FIELDS: Final = 20
 
 
 def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
@@ -35,6 +37,8 @@ def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if found["n_sources"]:
         files = output.counted(found["n_files"], "file")
         holds["follows"] = f"{files} of {output.counted(found['n_sources'], 'source')}"
+    if found["fields"]:
+        holds["metadata"] = _fields(found["fields"])
     if found["n_tombstones"]:
         holds["deleted"] = f"{output.counted(found['n_tombstones'], 'passage')}, until compaction"
     return {
@@ -57,6 +61,12 @@ def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "commit": f"{found['commit']:,}, in format {found['format']}",
         },
     }
+
+
+def _fields(fields: Mapping[str, list[str]]) -> str:
+    shown = [f"{name} ({', '.join(kinds)})" for name, kinds in list(fields.items())[:_SHOWN_FIELDS]]
+    more = len(fields) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more: --json names them" if more else "")
 
 
 def _tokens(n_tokens: int, n_segments: int, n_bytes: int) -> str:

@@ -25,6 +25,7 @@ _HELP: Final = {
     ":k 20": "how many hits",
     ":effort thorough": "fast, balanced, thorough or exhaustive",
     ":by passage": "document: best passage of each; passage: every passage",
+    ":where year >= 2020": "only documents whose metadata match; :where alone ends it",
     ":full": "whole passages, or again the piece that answers",
     ":help": "this",
     ":quit": "end, as an empty line and Ctrl-D do",
@@ -38,7 +39,7 @@ class Asking:
     Attributes
     ----------
     collection : Collection
-    k, effort, by, ids
+    k, effort, by, where, ids
         As for ``Collection.search``.
     full, json, snippets : bool
         How hits are shown.
@@ -50,6 +51,7 @@ class Asking:
     k: int
     effort: str
     by: str
+    where: str | None = None
     ids: list[Id] | None = None
     full: bool = False
     json: bool = False
@@ -58,7 +60,9 @@ class Asking:
 
     def answer(self, query: str, *, named: bool = False) -> None:
         """Search and print the hits; ``named`` says with each line of JSON what was asked."""
-        found = self.collection.search(query, self.k, effort=self.effort, by=self.by, ids=self.ids)
+        found = self.collection.search(
+            query, self.k, effort=self.effort, by=self.by, where=self.where, ids=self.ids
+        )
         self.found = hits.shown(self.collection, query, found)
         if self.json:
             for one in self.found:
@@ -160,6 +164,7 @@ def _command(asking: Asking, word: str, argument: str) -> None:
         "k": lambda: _set_k(asking, argument),
         "effort": lambda: _set_word(asking, "effort", argument),
         "by": lambda: _set_word(asking, "by", argument),
+        "where": lambda: setattr(asking, "where", argument or None),
         "full": lambda: setattr(asking, "full", not asking.full),
         "explain": lambda: output.to_people().print(explained(asking.hit(argument).explanation)),
         "help": _help,

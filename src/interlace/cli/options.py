@@ -140,6 +140,15 @@ By: TypeAlias = Annotated[
         autocompletion=_one_of("document", "passage"),
     ),
 ]
+Where: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="FILTER",
+        help='Only documents whose metadata match: \'year >= 2020 and lang in ["en", "de"]\'.',
+        show_default=False,
+    ),
+]
 NThreads: TypeAlias = Annotated[
     int | None, typer.Option("--n-threads", metavar="N", help="Threads; one a core if unsaid.")
 ]

@@ -24,6 +24,7 @@ def command(
     k: options.K = None,
     effort: options.Effort = None,
     by: options.By = "document",
+    where: options.Where = None,
     ids: Annotated[
         list[str] | None,
         typer.Option("--ids", metavar="ID", help="Only this document; may be repeated."),
@@ -60,6 +61,7 @@ def command(
             k=chosen.k,
             effort=chosen.effort,
             by=by,
+            where=where,
             ids=options.typed_ids(collection, ids),
             full=full,
             json=json,

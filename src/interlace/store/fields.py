@@ -122,6 +122,17 @@ class FieldTables(Database):
             found.append(rows[0][0])
         return frozenset(found)
 
+    def field_kinds(self) -> dict[str, list[str]]:
+        """What each field holds, as ``NAMES`` calls it; those left out that no document has now."""
+        found = {}
+        for number, name in self._rows("SELECT number, name FROM fields ORDER BY name"):
+            kinds = self.kinds(number)
+            held = {NAMES[kind & ~IN_LIST] for kind in kinds}
+            held |= {NAMES[LIST]} if any(kind >= IN_LIST for kind in kinds) else set()
+            if held:
+                found[name] = sorted(held)
+        return found
+
     def matching(self, sql: str, values: Mapping[str, Any]) -> Documents:
         """The documents of a statement that gives them as ``document``, in no order.
 

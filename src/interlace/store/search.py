@@ -142,7 +142,9 @@ def search(
     watch = _Watch()
     query = snapshot.kernels.quantise(matrix, snapshot.signs)
     allowed = _both(snapshot.alive, allowed)
-    n_allowed = snapshot.n_rows if allowed is None else int(np.bitwise_count(allowed).sum(dtype=np.uint32))
+    n_allowed = (
+        snapshot.n_rows if allowed is None else int(np.bitwise_count(allowed).sum(dtype=np.uint32))
+    )
     k = min(k, n_allowed, snapshot.n_documents if by == "document" else n_allowed)
     plan = None if plan is None else plan.at_least(k)
     walks = plan is not None and _is_walk_quicker(plan, n_allowed, snapshot.n_rows)
@@ -276,6 +278,10 @@ def _best(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, by: str) -> np
         if len(best) >= k or size == n:
             return best[:k]
         size = min(n, size * 4)
+
+
+def _count(bitmap: Bitmap) -> int:
+    return int(np.bitwise_count(bitmap).sum(dtype=np.uint32))
 
 
 def _count_documents(snapshot: Snapshot, allowed: Bitmap) -> int:

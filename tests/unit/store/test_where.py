@@ -428,7 +428,7 @@ def test_hostile_names_and_values_are_data_only(tmp_path_factory, name, value):
         with store.create(tmp_path_factory.mktemp("x") / "x.lace", storing.settings()) as opened:
             storing.add(
                 opened,
-                storing.record(0, metadata={name: value, "n": 1}),
+                storing.record(0, metadata={name: value, "another name": 1}),
                 storing.record(1, metadata={name: value + "x"}),
             )
             snapshot = opened.snapshot()
@@ -436,7 +436,7 @@ def test_hostile_names_and_values_are_data_only(tmp_path_factory, name, value):
             assert found(snapshot, {name: {"$ne": value}}) == [1]
             assert found(snapshot, {name: {"$contains": value}}) == [0, 1]
             quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            assert found(snapshot, f"{quoted} exists and n = 1") == [0]
+            assert found(snapshot, f'{quoted} exists and "another name" = 1') == [0]
 
 
 # --- versions ------------------------------------------------------------------------------------

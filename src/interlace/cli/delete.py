@@ -1,0 +1,40 @@
+"""``interlace delete``: remove documents, by id or by what their metadata say."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import interlace
+from interlace.cli import options, output, settings
+
+
+def command(
+    path: options.CollectionPath,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IDS]...", help="Ids of documents.", show_default=False),
+    ] = None,
+    where: options.Where = None,
+    json: options.AsJson = False,
+) -> None:
+    """Remove documents: those with these ids, or all that match a filter.
+
+    Nothing is asked. What was read from a file that is followed comes back when the file changes;
+    `forget` removes it for good.
+    """
+    chosen = settings.load()
+    with interlace.open(path, lock_wait_seconds=chosen.lock_wait_seconds) as collection:
+        n_documents = collection.delete(
+            options.typed_ids(collection, ids or None), where=where, missing="error"
+        )
+        left = len(collection)
+    if json:
+        output.as_json({"deleted": n_documents, "n_documents": left})
+    else:
+        output.to_people().print(
+            f"{output.counted(n_documents, 'document')} deleted. "
+            f"{path} has {output.counted(left, 'document')}.",
+            soft_wrap=True,
+        )

@@ -1,0 +1,72 @@
+"""``--where`` and ``delete`` on the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+import interlace
+
+
+@pytest.fixture
+def filled(tmp_path, encoder):
+    path = tmp_path / "notes.lace"
+    with interlace.create(path, encoder) as notes:
+        notes.add(
+            [
+                {"id": "sky", "text": "The sky is blue.", "metadata": {"year": 1871, "lang": "en"}},
+                {"id": "sea", "text": "The sea is salty.", "metadata": {"year": 2021}},
+                {"id": 7, "text": "Ice floats.", "metadata": {"year": 2024, "lang": "de"}},
+            ]
+        )
+    return path
+
+
+def test_search_where(run, filled):
+    found = run("search", filled, "sky", "--where", "year >= 2000", "--json").records
+    assert sorted(str(one["id"]) for one in found) == ["7", "sea"]
+    found = run("search", filled, "sky", "--where", 'lang in ["de"]', "--ids", "7", "--json")
+    assert [one["id"] for one in found.records] == [7]
+
+
+def test_a_filter_is_typed_between_two_queries(run, filled):
+    asked = run("search", filled, "--json", stdin="sky\n:where lang = null\nsky\n:where\nsky\n")
+    ids = [one["id"] for one in asked.records]
+    assert (len(ids), ids[3]) == (7, "sea")
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [("year >=", "^"), ("yaer > 1", "Did you mean 'year'?"), ("year = '1'", "without quotes")],
+)
+def test_a_wrong_filter_is_explained(run, filled, where, message):
+    for refused in (
+        run("search", filled, "sky", "--where", where), run("delete", filled, "--where", where),
+    ):  # fmt: skip
+        assert refused.code == 2
+        assert message in refused.err
+    assert len(interlace.open(filled)) == 3
+
+
+def test_delete(run, filled):
+    done = run("delete", filled, "sky", 7)
+    assert done.code == 0
+    assert "2 documents deleted." in done.out
+    assert "has 1 document." in done.out.replace("\n", " ")
+    told = run("delete", filled, "--where", "year > 3000", "--json").records
+    assert told == [{"deleted": 0, "n_documents": 1}]
+    told = run("delete", filled, "--where", "year > 2000", "--json").records
+    assert told == [{"deleted": 1, "n_documents": 0}]
+
+
+@pytest.mark.parametrize("wrong", [[], ["sky", "--where", "year = 1"], ["sky", "nobody"]])
+def test_delete_of_what_cannot_be_meant_deletes_nothing(run, filled, wrong):
+    assert run("delete", filled, *wrong).code == 2
+    assert len(interlace.open(filled)) == 3
+
+
+def test_info_names_the_fields(run, filled):
+    assert run("info", filled, "--json").records[0]["fields"] == {
+        "lang": ["texts"],
+        "year": ["numbers"],
+    }
+    assert "lang (texts), year (numbers)" in run("info", filled).out
