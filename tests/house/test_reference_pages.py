@@ -251,6 +251,10 @@ def limits() -> dict[str, str]:
         ),
         "depth of metadata": f"{constant('text.records._DEPTH_MAX')} levels",
         "whole numbers in metadata": f"{constant('text.records._INT_BITS_MAX'):,} bits",
+        "text of metadata that a filter compares": (
+            f"its first {constant('store.fields.TEXT_MAX'):,} characters;"
+        ),
+        "filters in filters": f"{constant('store.where.DEPTH_MAX')} deep",
         "looked at to tell text from binary data, where the name tells nothing": (
             f"{constant('text.readers._SNIFFED_BYTES'):,} bytes"
         ),
