@@ -94,6 +94,13 @@ def _values(path: str, value: Any, *, within_list: bool) -> Iterator[tuple[str, 
         yield path, Value(kind + in_list, comparable)
 
 
+def _kept(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """As ``values``, with as much of texts as the index keeps."""
+    for path, (kind, value) in values(metadata):
+        is_long = kind & ~IN_LIST == LONG
+        yield path, Value(kind, value[:TEXT_MAX] if is_long else value)
+
+
 class FieldTables(Database):
     """The values of metadata that filters look at, in a catalog."""
 
@@ -196,10 +203,7 @@ class FieldTables(Database):
             ):
                 held.setdefault(document, set()).add((names.get(field), kind, value))
             for number, text in rows:
-                wanted = {
-                    (path, kind, value[:TEXT_MAX] if kind == LONG else value)
-                    for path, (kind, value) in values(self._parsed(text))
-                }
+                wanted = {(path, *kept) for path, kept in _kept(self._parsed(text))}
                 if wanted != held.get(number, set()):
                     yield number, text
             last = asked["end"]
@@ -254,10 +258,7 @@ class FieldTables(Database):
 
     def _rows_of(self, metadata: str) -> set[tuple[int, int, Any]]:
         """(field, kind, value) of a document's metadata: equal numbers, 1 and 1.0, are one."""
-        return {
-            (self._number(path), kind, value[:TEXT_MAX] if kind & ~IN_LIST == LONG else value)
-            for path, (kind, value) in values(self._parsed(metadata))
-        }
+        return {(self._number(path), *kept) for path, kept in _kept(self._parsed(metadata))}
 
     def _number(self, name: str) -> int:
         if self._numbers is None:
