@@ -25,6 +25,7 @@ def command(
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Write passages and token embeddings too.")
     ] = False,
+    where: options.Where = None,
     format: options.Exchanged = None,  # noqa: A002
     json: options.AsJson = False,
 ) -> None:
@@ -37,7 +38,9 @@ def command(
         interlace.open(path) as collection,
         bars.metering("exporting", silent=json) as meter,
     ):
-        report = collection.export(file, format=format, embeddings=embeddings, progress=meter)
+        report = collection.export(
+            file, format=format, embeddings=embeddings, where=where, progress=meter
+        )
     found = output.fields_of(report) | {"seconds": round(perf_counter() - started, 3)}
     if json:
         output.as_json(found)

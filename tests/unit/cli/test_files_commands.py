@@ -83,6 +83,12 @@ def test_export_in_another_format_than_its_name_says(run, filled, tmp_path):
     assert run("import", "notes.txt", "--format", "jsonl", "--to", "new.lace").code == 0
 
 
+def test_export_of_some(run, filled, tmp_path):
+    assert "1 document written" in run("export", filled, "x.jsonl", "--where", "year >= 2020").out
+    assert run("export", filled, "y.jsonl", "--where", "yeer >= 2020").code == 2
+    assert not (tmp_path / "y.jsonl").exists()
+
+
 def test_embeddings_of_no_model_make_a_collection_without_one(run, tmp_path):
     with interlace.create(tmp_path / "own.lace", None, dim=4) as own:
         own.add([{"id": 1, "text": "x"}], embeddings=[[[1, 0, 0, 0.0]]])
