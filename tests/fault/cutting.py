@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import checking
+import disk
 import replay
 import steps
 import storing
@@ -26,8 +27,7 @@ WORLDS = ("all", "synced", "some")
 def one(victims: Victims, seed: int, *, every: int = 1) -> Counter[str]:
     """Record a plan and look at what every ``every``-th cut leaves; how many of each world."""
     rng = random.Random(seed)
-    base = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=base) as made:
+    with tempfile.TemporaryDirectory(dir=disk.MEMORY) as made:
         root, log = Path(made) / "disk", Path(made) / "log"
         root.mkdir()
         plan = Plan(rng)

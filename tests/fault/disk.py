@@ -14,6 +14,9 @@ from pathlib import Path
 OPEN, WRITE, TRUNCATE, SYNC, RENAME, UNLINK, MKDIR, RMDIR, LINK, CLOSE, MARK, REOPEN = range(12)
 NOTHING, KILL, TEAR, FAIL, SHORTEN = range(5)
 
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where folders lie that need not outlive a power cut."""
+
 NEEDS_SPACE = 1 << OPEN | 1 << WRITE | 1 << TRUNCATE | 1 << SYNC | 1 << RENAME | 1 << MKDIR
 ALL = ~0 & 0xFFFFFFFF
 

@@ -29,8 +29,7 @@ FAULTS = {
 def one(victims: Victims, seed: int, operation: str, fault: str, stride: int = 1) -> None:
     """An operation with a fault at every ``stride``-th call."""
     rng = random.Random(f"{seed} {operation} {fault}")
-    base = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=base) as root:
+    with tempfile.TemporaryDirectory(dir=disk.MEMORY) as root:
         folder = Path(root) / "notes.lace"
         store.create(folder, storing.settings(first_budget_tokens=300)).close()
         status = victims.run(

@@ -18,7 +18,7 @@ import storing
 from disk import FAIL, NOTHING, SYNC, Disk
 
 from interlace import store
-from interlace.errors import CollectionError, InterlaceError, Locked
+from interlace.errors import CollectionError, InterlaceError, Locked, NotACollection
 
 
 def follow(
@@ -178,3 +178,31 @@ def record(root: str, folder: str, codec: str, plan: list[steps.Step], log: str)
         opened = steps.perform(opened, step)
         disk.mark(f"done {number}")
     opened.close()
+
+
+def fail_to_create(root: str, fault: list[Any]) -> None:
+    """Let making a collection fail at one call after another; it is made when asked again."""
+    action, error, lasting, ops = fault
+    disk, n, has_failed = Disk(Path(root)), 0, True
+    while has_failed:
+        n += 1
+        folder = Path(root) / str(n) / "notes.lace"
+        has_failed = False
+        disk.arm(action, n, error, lasting, ops)
+        try:
+            store.create(folder, storing.settings(), n_threads=1).close()
+        except InterlaceError as failed:
+            has_failed = True
+            assert type(failed) is CollectionError, repr(failed)  # noqa: PT017
+            assert str(Path(root)) in str(failed), failed  # noqa: PT017
+        has_failed = has_failed or disk.calls >= n
+        disk.disarm()
+        assert not open_files(str(folder)), open_files(str(folder))
+        try:
+            opened = store.open(folder, n_threads=1)
+        except NotACollection:
+            opened = store.create(folder, storing.settings(), n_threads=1)
+        with opened:
+            storing.fill(opened, 0, 1)
+            assert opened.verify().ok
+    assert n > 10, n

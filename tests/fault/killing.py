@@ -9,6 +9,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import checking
@@ -24,11 +25,16 @@ ROUNDS_A_FOLDER = 25
 """Rounds that go on with the folder of the killed before a new one is begun."""
 
 
+_IN_A_CROWD = ["add", "write", "bulk", "delete", "update_metadata", "settle", "compact", "reopen"]
+"""Operations that leave others' documents as they are."""
+
+
 class Killing:
     """A folder, what must be in it, and what has happened."""
 
-    def __init__(self, seed: int, root: Path, victims: Victims) -> None:
-        self.rng, self.root, self.victims = random.Random(seed), root, victims
+    def __init__(self, seed: int, root: Path, victims: Victims, others: Victims) -> None:
+        self.rng, self.root = random.Random(seed), root
+        self.victims, self.others = victims, others
         self.outcomes: Counter[str] = Counter()
         self.n_folders = self.calls = self.seconds = 0
         self.calls, self.seconds = 200.0, 0.1
@@ -98,6 +104,53 @@ class Killing:
         ] += 1
         return what
 
+    def crowd(self) -> str:
+        """Two writers at once, each with documents of its own; one of them is killed, or both.
+
+        What one leaves on the way, the other sweeps while it has files on the way itself.
+        """
+        ranges, said, plans, models = (range(75), range(75, 150)), [], [], []
+        for number, ids in enumerate(ranges):
+            mine = {id_: version for id_, version in self.model.items() if id_ in ids}
+            plan = Plan(self.rng, mine, self.n_versions + 1_000 * number, ids)
+            plans.append([plan.draw(self.rng.choice(_IN_A_CROWD)) for _ in range(8)])
+            models.append(mine)
+        self.n_versions += 2_000
+        moments = [self.rng.uniform(0.0, 8 * self.seconds), None]
+        if self.rng.random() < 0.3:
+            moments[1] = self.rng.uniform(0.0, 8 * self.seconds)
+        logs = [self.root / "log 0", self.root / "log 1"]
+        for log in logs:
+            log.write_bytes(b"")
+
+        def run(number: int) -> int:
+            return (self.victims, self.others)[number].run(
+                "follow",
+                moments[number],
+                folder=str(self.folder),
+                plan=plans[number],
+                log=str(logs[number]),
+                arms=[],
+                settle="auto",
+            )
+
+        with ThreadPoolExecutor(2) as pool:
+            statuses = list(pool.map(run, (0, 1)))
+        assert set(statuses) <= {0, -signal.SIGKILL}, statuses
+        assert moments[1] is not None or not statuses[1]
+        for log in logs:
+            said.append(
+                [(what, int(n)) for what, n in map(str.split, log.read_text().splitlines())]
+            )
+        allowed = [
+            one | other
+            for one in possible(models[0], plans[0], said[0])
+            for other in possible(models[1], plans[1], said[1])
+        ]
+        self._look(allowed, was_damaged=False)
+        self.outcomes["one of two writers" if statuses[1] == 0 else "two writers"] += 1
+        return "crowd"
+
     def _reader(self) -> tuple[dict, store.Store]:
         """A reader that lives through it."""
         opened = store.open(self.folder, n_threads=1)
@@ -159,17 +212,20 @@ def models_of_backups(
 def run(seed: int, *, rounds: int | None = None, seconds: float = 0.0) -> Counter[str]:
     """Kill so many writers, or for so long; what they died in."""
     deadline = time.monotonic() + seconds
-    base = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=base) as root, Victims() as victims:
+    with (
+        tempfile.TemporaryDirectory(dir=disk.MEMORY) as root,
+        Victims() as victims,
+        Victims() as others,
+    ):
         Path(root, "disk").mkdir()
-        killing = Killing(seed, Path(root), victims)
+        killing = Killing(seed, Path(root), victims, others)
         number = 0
         while number < rounds if rounds is not None else time.monotonic() < deadline:
             if number % ROUNDS_A_FOLDER == 0:
                 killing.begin()
             number += 1
             try:
-                killing.round()
+                killing.crowd() if number % 4 == 0 else killing.round()
             except BaseException as error:
                 error.add_note(f"seed {seed}, round {number}")
                 kept = Path(tempfile.mkdtemp(prefix=f"interlace-killed-{seed}-")) / "lace"

@@ -55,9 +55,15 @@ Model = dict[Id, Version]
 class Plan:
     """Draws steps that fit a model, and keeps the model."""
 
-    def __init__(self, rng: random.Random, model: Model | None = None, first: int = 0) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        model: Model | None = None,
+        first: int = 0,
+        ids: range = range(150),
+    ) -> None:
         self.rng, self.model = rng, dict(model or {})
-        self.n_versions = first
+        self.n_versions, self._ids = first, ids
 
     def version(self) -> Version:
         self.n_versions += 1
@@ -67,7 +73,7 @@ class Plan:
 
     def documents(self, n: int) -> list[list[Any]]:
         """New and replaced documents."""
-        ids = {self.rng.randrange(150) for _ in range(n)}
+        ids = {self.rng.choice(self._ids) for _ in range(n)}
         return [[id_, *self.version()] for id_ in sorted(ids)]
 
     def some(self, n: int) -> list[Id]:

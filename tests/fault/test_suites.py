@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 
 import checking
 import cutting
@@ -36,6 +37,12 @@ def test_kills():
 def test_failing_calls(victims, operation, fault):
     """At some calls here, at each in the long run."""
     failing.one(victims, 1, operation, fault, stride=50)
+
+
+@pytest.mark.parametrize("fault", list(failing.FAULTS))
+def test_failing_to_create(victims, fault):
+    with tempfile.TemporaryDirectory(dir=disk.MEMORY) as root:
+        assert not victims.run("fail_to_create", root=root, fault=failing.FAULTS[fault])
 
 
 def test_a_commit_that_fails_and_comes_back(victims, tmp_path):

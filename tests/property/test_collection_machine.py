@@ -1,7 +1,6 @@
 """A collection against a dict and an oracle: any order of all that a user can do to it.
 
-The ordinary run does some hundreds of operations, ``python tests/fault "random operations"``
-thousands.
+The ordinary run does some hundred operations, ``python tests/fault "random operations"`` thousands.
 """
 
 from __future__ import annotations
