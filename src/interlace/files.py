@@ -241,6 +241,8 @@ def verify_arrays(path: Path, expected: Written) -> None:
 
 def _map(path: Path, expected: Written | None) -> tuple[mmap.mmap, dict[str, Any], int]:
     """The mapped file, its header and where its data begins."""
+    if "\0" in str(path):  # a name from a damaged catalog
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     with _reading(path), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if expected is not None and size != expected.n_bytes:
