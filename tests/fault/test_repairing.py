@@ -281,7 +281,7 @@ def test_rows_that_are_gone(folder, sql, lost):
         "DELETE FROM field_values WHERE document % 3 = 0",
         "UPDATE field_values SET value = 5",
         "DELETE FROM segments WHERE kind = 'fresh'",
-        "UPDATE segments SET name = 'a' || char(0) || n_passages WHERE kind = 'settled'",
+        "UPDATE segments SET name = 'a' || char(0) || name WHERE kind = 'settled'",
         "UPDATE segments SET n_passages = n_passages + 1",
     ],
 )

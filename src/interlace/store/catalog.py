@@ -395,7 +395,7 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             if not rows:
                 return
             yield from (id_ for _, id_ in rows)
-            last = rows[-1][0]
+            last = self._after(last, rows[-1][0])
 
     def document_numbers(self, commit: int, first: int = 0, end: int = 2**62) -> _Numbers:
         """Insertion numbers ``[first, end)`` of live documents, ascending."""

@@ -156,6 +156,7 @@ CREATE TABLE generations (
 );
 """
 
+_Key = TypeVar("_Key", int, str)
 _Json = TypeVar("_Json", dict[str, Any], list[Any], str)
 
 
@@ -278,6 +279,15 @@ class Database:
     def _change_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         with self._connection() as connection:
             connection.executemany(sql, rows)
+
+    def _after(self, last: _Key, key: object) -> _Key:
+        """The key that a reading in pieces goes on from, which ascends, or it would never end."""
+        if isinstance(key, type(last)) and key > last:
+            return key
+        raise Corrupt(
+            f"the catalog is damaged: {self.path}: expected rows in order, found {key!r} after "
+            f"{last!r}. Restore the folder from a copy, or index the documents again."
+        )
 
     def _parsed(self, text: object) -> dict[str, Any]:
         return self._json(text, dict, "object")

@@ -125,8 +125,10 @@ class FieldTables(Database):
             " ORDER BY kind LIMIT 1"
         )
         found: list[int] = []
-        while rows := self._rows(sql, {"field": field, "last": found[-1] if found else -1}):
-            found.append(rows[0][0])
+        last = -1
+        while rows := self._rows(sql, {"field": field, "last": last}):
+            last = self._after(last, rows[0][0])
+            found.append(last)
         return frozenset(found)
 
     def field_kinds(self) -> dict[str, list[str]]:
@@ -194,7 +196,7 @@ class FieldTables(Database):
             )
             if not rows:
                 return
-            asked["end"] = rows[-1][0]
+            asked["end"] = self._after(last, rows[-1][0])
             held: dict[int, set[tuple[str | None, int, Any]]] = {}
             for document, field, kind, value in self._rows(
                 "SELECT document, field, kind, value FROM field_values AS d"

@@ -69,7 +69,7 @@ class RebuildTables(Database):
         last = -1
         while rows := self._rows(sql, {"last": last, "n": _ROWS_AT_ONCE}):
             yield rows
-            last = rows[-1][0]
+            last = self._after(last, rows[-1][0])
 
     # --- the switch, in a transaction ------------------------------------------------------------
     def end_passages(self, documents: Iterable[int], commit: int) -> None:

@@ -416,8 +416,13 @@ def take(folder: Folder, catalog: Catalog) -> Snapshot:
                 folder.forget(folder.opened() - {segment.row.name for segment in snapshot.opened})
                 return snapshot
         except (FileNotFoundError, Corrupt) as error:
+            if lock is not None:  # else the traceback would hold on to it
+                lock.release()
             if lock is not None or tried == number:
                 damage = error if isinstance(error, Corrupt) else missing(error.filename)
-                if not folder.leave_out(catalog, number, damage):
-                    raise damage from error
+                try:
+                    if not folder.leave_out(catalog, number, damage):
+                        raise damage from error
+                finally:
+                    del damage
         tried = number

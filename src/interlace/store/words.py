@@ -134,7 +134,7 @@ class WordTables(Database):
             if not rows:
                 return
             yield from map(WordRow._make, rows)
-            last = rows[-1][0]
+            last = self._after(last, rows[-1][0])
 
     def ordinals(self, run: RunRow, row: WordRow) -> npt.NDArray[np.uint32]:
         """The passages that have a word of a run.
