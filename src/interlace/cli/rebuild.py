@@ -57,8 +57,18 @@ def command(
             passage_overlap=passage_overlap,
             progress=meter,
         )
-    found = {**output.fields_of(report), "seconds": round(perf_counter() - started, 3)}
+    seconds = round(perf_counter() - started, 3)
     if json:
-        output.as_json(found)
-    else:
-        output.to_people().print(output.facts(found))
+        output.as_json({**output.fields_of(report), "seconds": seconds})
+        return
+    found = {
+        "documents": report.n_documents,
+        "passages": report.n_passages,
+        "tokens": report.n_tokens,
+        "cut anew": report.n_recut,
+        "came meanwhile": report.n_meanwhile,
+        "without a token": report.n_empty,
+        "codec": "trained" if report.trained else "none needed yet",
+        "seconds": seconds,
+    }
+    output.to_people().print(output.facts(found))
