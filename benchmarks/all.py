@@ -30,6 +30,8 @@ def main() -> None:
         ("kernels.py", [], PINNED),
         ("quality.py", [*data, "--encode-only"], []),
         ("fairness.py", data, []),
+        ("growth.py", data, []),
+        ("scale.py", [], []),
         ("quality.py", data, PINNED),
         ("baselines.py", [*data, *minilm], []),
         ("product.py", data, []),

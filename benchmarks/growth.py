@@ -4,7 +4,8 @@
 
 Documents are put in the order of their topics (k-means of their mean vectors), so that early ones
 tell nothing of later ones. *Grown*: the codec is trained on the first hundredth of the tokens, the
-rest comes in small commits and settles at the ordinary budget. *At once*: all is settled together.
+rest comes in small commits and settles at the ordinary budget. *Not grown*: the same with the first
+codec as it is, which shows what drift a rebuild would mend. *At once*: all is settled together.
 One JSON line a collection:
 recall of exact float32 MaxSim, nDCG where there are judgements, size and latency at each effort.
 """
@@ -23,7 +24,7 @@ from measure import as_run, quality, recall, record
 from quality import encoded, exact_ranking
 
 import interlace
-from interlace import store
+from interlace import codec, store
 from interlace.collection import Collection
 from interlace.types import Encoded, Passage
 
@@ -60,14 +61,24 @@ def main() -> None:
             "queries": len(queries),
         }
         for bits in map(int, args.bits.split(",")):
-            grown = built(corpus, documents, queries, exact, bits, n_tokens // 100, args.commit)
-            at_once = built(corpus, documents, queries, exact, bits, n_tokens, len(documents))
-            lost = {
-                effort: round(at_once[effort]["recall@10"] - grown[effort]["recall@10"], 4)
-                for effort in EFFORTS
+            first = n_tokens // 100
+            given = (corpus, documents, queries, exact, bits)
+            made = {
+                "grown": built(*given, first, args.commit),
+                "not grown": built(*given, first, args.commit, grows=False),
+                "at once": built(*given, n_tokens, len(documents)),
             }
-            figures[f"{bits} bits"] = {"grown": grown, "at once": at_once, "lost": lost}
-        record("growth", **figures)
+            lost = {
+                f"{name} lost": {
+                    effort: round(
+                        made["at once"][effort]["recall@10"] - made[name][effort]["recall@10"], 4
+                    )
+                    for effort in EFFORTS
+                }
+                for name in ("grown", "not grown")
+            }
+            figures[f"{bits} bits"] = made | lost
+    record("growth", **figures)
 
 
 def by_topic(
@@ -102,8 +113,13 @@ def built(
     bits: int,
     first_budget: int,
     n_a_commit: int,
+    *,
+    grows: bool = True,
 ) -> dict[str, Any]:
     """Add all documents, so many a commit, and see what a search finds."""
+    grow = codec.Generation.grow
+    if not grows:
+        codec.Generation.grow = lambda self, tokens, **options: self  # type: ignore[method-assign]
     dim = queries[0].matrix.shape[1]
     settings = store.Settings(dim=dim, codec=f"residual{bits}", first_budget_tokens=first_budget)
     with tempfile.TemporaryDirectory() as folder:
@@ -116,6 +132,7 @@ def built(
                 for number, document in enumerate(part, first):
                     writer.add(*stored(corpus.ids[number], document))
         notes.settle()
+        codec.Generation.grow = grow  # type: ignore[method-assign]
         seconds = time.perf_counter() - start
         info = opened.info()
         arrays = opened.snapshot()._decoder.arrays
@@ -129,7 +146,7 @@ def built(
             ),
             "fairness": round(info["fairness"], 4),
             "seconds": round(seconds, 1),
-            "drift": info.get("drift"),
+            "drift": info["drift"],
         }
         for effort in EFFORTS:
             figures[effort] = searched(notes, corpus, queries, exact, effort)

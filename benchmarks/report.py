@@ -1,4 +1,4 @@
-"""Write the README's and the codec page's figures from the newest lines of results/*.jsonl.
+"""Write the figures of the README and of explanations from the newest lines of results/*.jsonl.
 
     python benchmarks/report.py [--check]
 
@@ -28,7 +28,12 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     stale = False
-    for page, write in {"README.md": figures, "docs/explanation/codec.md": codecs}.items():
+    pages = {
+        "README.md": figures,
+        "docs/explanation/codec.md": codecs,
+        "docs/explanation/growth.md": growth,
+    }
+    for page, write in pages.items():
         text = (ROOT / page).read_text(encoding="utf-8")
         head, rest = text.split(START)
         _, tail = rest.split(END)
@@ -234,6 +239,31 @@ def files() -> list[list[str]]:
             peak = f"{line['peak_mb']} MB at the peak, {line['before_mb']} before"
             rows.append([f"read and cut {size} ({line['n_passages']:,} passages)", peak])
     return rows
+
+
+def growth() -> str:
+    """The newest line of each collection, with and without token ids."""
+    newest = {(line["collection"], line["token_ids"]): line for line in lines("growth")}
+    rows = []
+    for (name, typed), line in newest.items():
+        for bits in (4, 2):
+            for how in ("at once", "grown", "not grown"):
+                found = line[f"{bits} bits"][how]
+                rows.append(
+                    [
+                        f"{name}, {line['tokens']:,} tokens" + ("" if typed else ", no ids"),
+                        bits,
+                        how,
+                        *(f"{found[effort]['recall@10']:.4f}" for effort in EFFORTS),
+                        f"{found['balanced']['nDCG@10']:.1f}",
+                        f"{found['leaves']:,}",
+                        found["chunks"],
+                        found["bytes_a_token"],
+                        "" if how == "at once" else f"{found['drift']:.2f}",
+                    ]
+                )
+    header = ["", "bits", "", *(f"recall@10 {effort}" for effort in EFFORTS)]
+    return table([*header, "nDCG@10", "leaves", "chunks", "bytes a token", "drift"], rows)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
         output.to_people().print(output.grouped(_for_people(found)))
         if error := found["last_settle_error"]:
             output.note(f"the last compression failed: {error}")
+        if advice := found["advice"]:
+            output.note(f"{advice}.")
         for file in found["left_out"]:
             output.note(f"damaged: {file}. `interlace repair {path}` makes it again.")
 
@@ -86,6 +88,8 @@ def _codec(found: Mapping[str, Any]) -> str:
     ]
     if (fairness := found["fairness"]) is not None:
         parts.append(f"settled scores times {fairness:.4f}")
+    if (drift := found["drift"]) is not None:
+        parts.append(f"drift {drift:.2f}")
     return ", ".join(parts)
 
 

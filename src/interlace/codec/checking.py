@@ -49,6 +49,9 @@ def faults(
     fairness = description.get("fairness")
     if not isinstance(fairness, float) or not (math.isfinite(fairness) and fairness > 0):
         yield Fault(None, "a fairness above 0", repr(fairness))
+    residual = description.get("residual")
+    if not isinstance(residual, float) or not (math.isfinite(residual) and residual >= 0):
+        yield Fault(None, "a mean residual from 0", repr(residual))
     if not chunks:
         yield Fault(None, "a chunk", "none")
     n_cells = 0

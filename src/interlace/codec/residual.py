@@ -87,7 +87,8 @@ class Generation:
     Attributes
     ----------
     description : mapping
-        JSON-able: ``bits``, ``dim``, ``fairness``, ``mean_cosine``, ``typed``.
+        JSON-able: ``bits``, ``dim``, ``fairness``, ``mean_cosine``, ``residual`` (the mean length
+        of the residuals it was trained on), ``typed``.
     chunks : tuple of mappings
         The arrays of each chunk: ``n_tokens``, what the generation held with it; ``cells``,
         ``cell_scales``, ``cell_types`` and, unless each of these cells is its own leaf,
@@ -134,6 +135,7 @@ class Generation:
             "typed": tokens.token_ids is not None,
             "fairness": 1.0,
             "mean_cosine": 1.0,
+            "residual": 0.0,
         }
         empty = cls(description, ())
         wanted = clustering.wanted_leaves(n_tokens)
@@ -297,6 +299,14 @@ class Generation:
         decoded: npt.NDArray[np.float32] = near
         return decoded
 
+    def drift(self, norms: npt.NDArray[np.uint8]) -> float | None:
+        """How long these residuals are, on average, beside those of the training.
+
+        None when those had no length: every token was a leaf.
+        """
+        trained = self.description["residual"]
+        return _mean_length(norms) / trained if trained else None
+
     @cached_property
     def arrays(self) -> CodecArrays:
         """All chunks as one codec, for ``kernels.load_codec``."""
@@ -386,7 +396,7 @@ class Generation:
         return np.append(starts, len(types)).astype(np.int64)
 
     def _measure(self, tokens: Tokens, kernels: Kernels, n_threads: int) -> dict[str, float]:
-        """Fairness and mean cosine, on stand-in passages and queries from the sample.
+        """Fairness, mean cosine and residual, on stand-in passages and queries from the sample.
 
         What matters is how coded scores compare with exact ones at the head of a ranking: there
         they are a little smaller, while the scores of poor matches grow, since the best of many
@@ -398,7 +408,8 @@ class Generation:
         ids = tokens.token_ids
         part = Tokens(tokens.codes[:n], tokens.scales[:n], None if ids is None else ids[:n])
         exact = part.codes * part.scales[:, None]
-        coded = self.decode(*self.encode(part, kernels=kernels, n_threads=n_threads))
+        leaves, residuals = self.encode(part, kernels=kernels, n_threads=n_threads)
+        coded = self.decode(leaves, residuals)
         cosine = math.fsum(np.multiply(exact, coded, dtype=np.float64).ravel().tolist()) / n
         offsets = np.append(np.arange(0, n, _WINDOW), n).astype(np.int64)
         n_windows = len(offsets) - 1
@@ -413,7 +424,13 @@ class Generation:
         return {
             "fairness": float(np.float32(math.fsum(true) / math.fsum(found))),
             "mean_cosine": cosine,
+            "residual": _mean_length(residuals.norms),
         }
+
+
+def _mean_length(norms: npt.NDArray[np.uint8]) -> float:
+    """Of residuals with these codes; a sum of whole numbers, whatever its order."""
+    return int(norms.sum(dtype=np.int64)) / max(1, len(norms)) * _NORM_STEP
 
 
 def _mean_square(bits: int) -> float:

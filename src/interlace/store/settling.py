@@ -16,6 +16,7 @@ from interlace.codec import Generation, Tokens
 from interlace.files import Array, Written
 from interlace.progress import Progress, silent
 from interlace.store.catalog import Catalog
+from interlace.store.drift import advice, drift
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import GenerationRow, SegmentRow
@@ -39,12 +40,21 @@ class SettleReport:
         Settled segments that were written.
     trained : bool
         Whether the codec was trained, rather than used or grown.
+    drift : float or None
+        How far what was settled lately lies from its centroids, as a multiple of what the codec
+        was trained on; None when nothing is settled.
     """
 
     n_passages: int = 0
     n_tokens: int = 0
     n_segments: int = 0
     trained: bool = False
+    drift: float | None = None
+
+    @property
+    def advice(self) -> str | None:
+        """What to do about the drift; None when it does no harm."""
+        return advice(self.drift)
 
 
 def settle(
@@ -89,8 +99,14 @@ def settle(
             transaction.may_sweep = True
             coder.record(transaction)
             transaction.retire(fresh, held(segments, dead))
-            transaction.commit("settle")
-        return SettleReport(len(parts), parts.n_tokens, len(coder.rows), trained=generation is None)
+            number = transaction.commit("settle")
+        return SettleReport(
+            len(parts),
+            parts.n_tokens,
+            len(coder.rows),
+            trained=generation is None,
+            drift=drift(folder, catalog.generation(number), catalog.segments(number)),
+        )
 
 
 def held(segments: list[Segment], numbers: Numbers) -> Numbers:

@@ -17,6 +17,7 @@ from interlace.store import (
     backup,
     compaction,
     database,
+    drift,
     rebuilding,
     repairing,
     settling,
@@ -331,6 +332,7 @@ class Store:
         fresh = [row for row in rows if row.kind == FRESH]
         settled = [row for row in rows if row.kind == SETTLED]
         log = database.FILE_NAME + "-wal"
+        drifted = drift.drift(self._folder, generation, settled)
         return {
             "path": str(self.path),
             "format": FORMAT,
@@ -351,6 +353,8 @@ class Store:
             "generation": None if generation is None else generation.name,
             "n_codec_chunks": 0 if generation is None else len(generation.chunks),
             "fairness": None if generation is None else generation.description.get("fairness"),
+            "drift": drifted,
+            "advice": drift.advice(drifted),
             "bytes": {
                 "catalog": files.size(self._catalog.path) + files.size(self.path / log),
                 "fresh": sum(row.written.n_bytes for row in fresh),

@@ -18,6 +18,7 @@ import interlace
 from interlace.cli import hits
 from interlace.cli.app import app, exit_code
 from interlace.errors import InterlaceError
+from interlace.store.drift import advice
 
 RECORDS = [
     {"id": "sky", "text": "Rayleigh scattering makes the sky blue.", "metadata": {"year": 1871}},
@@ -417,6 +418,16 @@ def test_info_tells_why_settling_failed(run, filled, monkeypatch):
     failed = {"last_settle_error": "the disk is full"}
     monkeypatch.setattr(interlace.Collection, "info", lambda self: real(self) | failed)
     assert "the last compression failed: the disk is full" in run("info", filled).err
+
+
+def test_info_advises_a_rebuild_when_the_codec_no_longer_fits(run, filled, monkeypatch):
+    real = interlace.Collection.info
+    assert real(interlace.open(filled))["advice"] is None
+    drifted = {"advice": advice(2.04)}
+    monkeypatch.setattr(interlace.Collection, "info", lambda self: real(self) | drifted)
+    said = " ".join(run("info", filled).err.split())
+    assert "lately added tokens lie 2.0 times as far" in said
+    assert "`interlace rebuild` would help." in said
 
 
 def test_verify_finds_damage(run, filled, tmp_path):
