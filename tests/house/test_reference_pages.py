@@ -283,6 +283,10 @@ def limits() -> dict[str, str]:
         "the same, once there is a codec": f"{store.fresh_budget_tokens:,} ",
         "settled segment": f"{constant('store.settling.SEGMENT_TOKENS_MAX'):,} tokens",
         "fresh segments before they are merged": f"{constant('store.compaction.FRESH_MAX')} ",
+        "settled segments, up to 10 million passages": (
+            f"{constant('store.compaction.SETTLED_MAX')} "
+        ),
+        "drift from which `info` advises a rebuild": f"{constant('store.drift.REBUILD_HELPS')} ",
         "dead passages in a segment before it is rewritten": (
             f"{constant('store.compaction.DEAD_SHARE_MAX') * 100:.0f} %"
         ),

@@ -83,8 +83,9 @@ def choose_fresh(sizes: Sequence[Size], n_tokens_max: int) -> list[int]:
 def choose_settled(sizes: Sequence[Size], *, thorough: bool = False) -> list[list[int]]:
     """Groups of positions of settled segments, each to become one segment.
 
-    Where there are too many, the smallest are merged: as many as make a removed segment cheapest,
-    counted in tokens copied. Tiers come about by themselves, and a large segment is rarely copied.
+    Where there are too many, the smallest are merged: no more than must be, and than make less than
+    half of the next in size. So sizes at least double, and after ten thousand settlings of equal
+    size a token has been copied seven times (docs/explanation/growth.md has what lost).
     A segment with many tombstones is written again alone, unless it is merged anyway. ``thorough``
     merges all into one and drops every tombstone.
     """
@@ -97,13 +98,13 @@ def choose_settled(sizes: Sequence[Size], *, thorough: bool = False) -> list[lis
     merged: list[int] = []
     if len(sizes) > allowed:
         order = sorted(range(len(sizes)), key=lambda i: (sizes[i].n_tokens, i))
-        fewest = len(sizes) - allowed + 1
-        costs, tokens = {}, 0
-        for n, i in enumerate(order, 1):
-            tokens += sizes[i].n_tokens
-            if n >= fewest:
-                costs[n] = tokens / (n - 1)
-        merged = sorted(order[: min(costs, key=lambda n: (costs[n], -n))])
+        fewest, n, n_tokens = len(sizes) - allowed + 1, 0, 0
+        while n < len(order):
+            if n >= max(2, fewest) and 2 * n_tokens <= sizes[order[n]].n_tokens:
+                break
+            n_tokens += sizes[order[n]].n_tokens
+            n += 1
+        merged = sorted(order[:n])
         groups.append(merged)
     for i, size in enumerate(sizes):
         if i not in merged and size.is_mostly_dead:

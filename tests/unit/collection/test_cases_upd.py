@@ -148,6 +148,21 @@ def test_c35_the_old_text_of_an_id_is_gone(notes, reopen, settled):
         assert same.score < before.score - 1
 
 
+def test_c35_a_filter_sees_the_changed_metadata_of_an_id(notes, reopen):
+    notes.add([{"id": "x", "text": "The ferry leaves.", "metadata": {"topic": "ships", "n": 1}}])
+    notes.add([{"id": "x", "text": "Volcanoes erupt.", "metadata": {"topic": "fire", "n": 2}}])
+    for again in (lambda collection: collection, reopen):
+        notes = again(notes)
+        assert [hit.id for hit in notes.search("ferry", where={"topic": "fire"})] == ["x"]
+        assert not notes.search("ferry", where={"topic": "ships"})
+        assert [hit.text for hit in notes.search("ferry", where={"n": {"$gte": 1}})] == [
+            "Volcanoes erupt."
+        ]
+    notes.update_metadata("x", {"topic": "ash", "n": 3})
+    assert not notes.search("ferry", where={"topic": "fire"})
+    assert len(notes.search("ferry", where={"topic": "ash", "n": 3})) == 1
+
+
 def test_c37_running_a_build_again_on_more_adds_the_rest(notes):
     notes.add(documents(0, 5))
     report = notes.add(documents(0, 8))
@@ -165,6 +180,20 @@ def test_c83_unchanged_text_is_not_encoded_again(notes, reopen, monkeypatch):
     monkeypatch.setattr(again._model, "_speaker", refuse)
     report = again.add(documents(0, 5))
     assert (report.unchanged, report.n_tokens) == (5, 0)
+
+
+def test_c83_an_upgrade_that_keeps_the_format_encodes_nothing_again(notes, reopen, monkeypatch):
+    notes.add(documents(0, 5))
+    notes.settle()
+    monkeypatch.setattr("interlace.store.writing.VERSION", "99.0")
+    again = reopen(notes)
+
+    def refuse():
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(again._model, "_speaker", refuse)
+    assert again.add(documents(0, 5)).unchanged == 5
+    assert again.verify().ok
 
 
 def test_c83_a_folder_indexed_again_with_other_times_of_change(
