@@ -158,7 +158,7 @@ def _attach(opened: store.Store, added: list[list[Any]]) -> None:
         if trained:
             other.settle()
         opened.attach(other)
-    shutil.rmtree(path)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _attached(model: Model, added: list[list[Any]]) -> Model:
