@@ -128,9 +128,11 @@ class Hit:
     text : str
         The passage's text.
     score : float
-        MaxSim: the sum over query tokens of the best cosine in the passage.
-    mean_score : float
-        ``score`` divided by the number of query tokens, so in [-1, 1]: comparable between queries.
+        What orders the list: in a late search ``late_score``, in a lexical one ``lexical_score``,
+        in a hybrid one the two together, in [0, 1].
+    mean_score : float or None
+        ``late_score`` divided by the number of query tokens, so in [-1, 1]: comparable between
+        queries.
     rank : int
         From 1.
     metadata : mapping
@@ -141,6 +143,11 @@ class Hit:
         Where in the file the passage begins, from 1.
     headings : tuple of str
         The headings it stands under, outermost first.
+    late_score : float or None
+        MaxSim: the sum over query tokens of the best cosine in the passage. None in a lexical
+        search.
+    lexical_score : float or None
+        BM25 of the query's words, 0 where the passage has none of them. None in a late search.
     """
 
     id: Id
@@ -149,13 +156,15 @@ class Hit:
     end: int
     text: str
     score: float
-    mean_score: float
+    mean_score: float | None
     rank: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
     file: str | None = None
     line: int | None = None
     page: int | None = None
     headings: tuple[str, ...] = ()
+    late_score: float | None = None
+    lexical_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

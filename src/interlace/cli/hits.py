@@ -11,8 +11,10 @@ line, page        where in the file the passage begins, from 1; null where there
 headings          the headings that the passage stands under, outermost first
 passage           the passage's number in its document, from 0
 start, end        where it lies in the document's text, in characters
-score             the sum over query tokens of the best cosine in the passage
+score             what orders the list: of the mode that was asked for
+late_score        the sum over query tokens of the best cosine in the passage; null in mode lexical
 mean_score        the same, divided by the number of query tokens: at most 1
+lexical_score     BM25 of the query's words; null in mode late
 text              the passage
 metadata          the document's
 snippet           with --snippets: text, start and end (in the document's text, in characters) of
@@ -36,7 +38,7 @@ from rich.text import Text
 
 import interlace
 from interlace.cli import output
-from interlace.collection import Snippet, snippet
+from interlace.collection import Snippet, explain_words, snippet
 from interlace.types import Explanation, Hit, Hits
 
 #: Characters of a snippet for machines.
@@ -97,6 +99,8 @@ def shown(collection: interlace.Collection, query: str, hits: Hits) -> list[Show
     """Hits of a query, with what explains them at hand."""
 
     def explainer(hit: Hit) -> Callable[[], Explanation]:
+        if hit.late_score is None:
+            return lambda: explain_words(query, hit)
         return lambda: collection.explain(query, hit)
 
     return [Shown(hit, explainer(hit)) for hit in hits]
@@ -118,6 +122,8 @@ def as_json(one: Shown, *, snippets: bool = False) -> dict[str, Any]:
         "end": hit.end,
         "score": hit.score,
         "mean_score": hit.mean_score,
+        "late_score": hit.late_score,
+        "lexical_score": hit.lexical_score,
         "text": hit.text,
         "metadata": dict(hit.metadata),
     }
@@ -142,10 +148,25 @@ class _Head:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         hit = self._one.hit
-        head = Text.assemble((f"{hit.rank:>3}  ", "dim"), (f"{hit.mean_score:.3f}  ", "bold green"))
+        head = Text.assemble((f"{hit.rank:>3}  ", "dim"), (f"{_score(hit)}  ", "bold green"))
+        head.append(_parts(hit), "dim")
         head.append_text(_place(self._one, max(1, options.max_width - head.cell_len)))
         head.no_wrap, head.overflow = True, "ellipsis"
         yield head
+
+
+def _score(hit: Hit) -> str:
+    """What orders the list; of a late search the mean, which can be compared between queries."""
+    if hit.lexical_score is None and hit.mean_score is not None:
+        return f"{hit.mean_score:.3f}"
+    return f"{hit.score:.3f}" if hit.mean_score is not None else f"{hit.score:.2f}"
+
+
+def _parts(hit: Hit) -> str:
+    """What a hybrid score was made of."""
+    if hit.lexical_score is None or hit.mean_score is None:
+        return ""
+    return f"{hit.mean_score:.3f} {hit.lexical_score:4.1f}  "
 
 
 def _place(one: Shown, room: int) -> Text:
@@ -211,7 +232,7 @@ def table(hits: Iterable[Hit]) -> Table:
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for hit, place in zip(some, places, strict=True):
         text = " ".join(_clean(hit.text[:800]).split())
-        grid.add_row(f"{hit.rank:>3}", f"{hit.mean_score:.3f}", place, text)
+        grid.add_row(f"{hit.rank:>3}", _score(hit), place, text)
     return grid
 
 

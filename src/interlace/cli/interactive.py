@@ -23,6 +23,7 @@ _HELP: Final = {
     "3": "open hit 3: text in your editor at the line, other files in their own program",
     ":explain 3": "show which words of hit 3 answer which of the query",
     ":k 20": "how many hits",
+    ":mode lexical": "late: by tokens; lexical: by words; hybrid: by both",
     ":effort thorough": "fast, balanced, thorough or exhaustive",
     ":by passage": "document: best passage of each; passage: every passage",
     ":where year >= 2020": "only documents whose metadata match; :where alone ends it",
@@ -39,7 +40,7 @@ class Asking:
     Attributes
     ----------
     collection : Collection
-    k, effort, by, where, ids
+    k, mode, effort, by, where, ids
         As for ``Collection.search``.
     full, json, snippets : bool
         How hits are shown.
@@ -49,6 +50,7 @@ class Asking:
 
     collection: interlace.Collection
     k: int
+    mode: str
     effort: str
     by: str
     where: str | None = None
@@ -61,7 +63,13 @@ class Asking:
     def answer(self, query: str, *, named: bool = False) -> None:
         """Search and print the hits; ``named`` says with each line of JSON what was asked."""
         found = self.collection.search(
-            query, self.k, effort=self.effort, by=self.by, where=self.where, ids=self.ids
+            query,
+            self.k,
+            mode=self.mode,
+            effort=self.effort,
+            by=self.by,
+            where=self.where,
+            ids=self.ids,
         )
         self.found = hits.shown(self.collection, query, found)
         if self.json:
@@ -162,6 +170,7 @@ def _obey(asking: Asking, line: str, is_person: bool) -> None:
 def _command(asking: Asking, word: str, argument: str) -> None:
     commands: dict[str, Callable[[], None]] = {
         "k": lambda: _set_k(asking, argument),
+        "mode": lambda: _set_word(asking, "mode", argument),
         "effort": lambda: _set_word(asking, "effort", argument),
         "by": lambda: _set_word(asking, "by", argument),
         "where": lambda: setattr(asking, "where", argument or None),
@@ -183,6 +192,7 @@ def _set_k(asking: Asking, argument: str) -> None:
 
 
 _WORDS: Final = {
+    "mode": ("late", "lexical", "hybrid"),
     "effort": ("fast", "balanced", "thorough", "exhaustive"),
     "by": ("document", "passage"),
 }

@@ -121,6 +121,15 @@ ModelName: TypeAlias = Annotated[
 K: TypeAlias = Annotated[
     int | None, typer.Option("--k", "-k", metavar="N", help="How many hits; 10 if unsaid.")
 ]
+Mode: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--mode",
+        metavar="WORD",
+        help="late: by tokens; lexical: by words; hybrid: by both. hybrid if unsaid.",
+        autocompletion=_one_of("late", "lexical", "hybrid"),
+    ),
+]
 Effort: TypeAlias = Annotated[
     str | None,
     typer.Option(

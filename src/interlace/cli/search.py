@@ -22,6 +22,7 @@ def command(
         ),
     ] = None,
     k: options.K = None,
+    mode: options.Mode = None,
     effort: options.Effort = None,
     by: options.By = "document",
     where: options.Where = None,
@@ -50,15 +51,17 @@ def command(
 ) -> None:
     """Find the passages that answer a query; without one, be asked.
 
-    A hit's score is the mean cosine of the query's tokens: 1 is a perfect match.
+    Of a hit's numbers the first orders the list; the dim ones behind it are its parts: the mean
+    cosine of the query's tokens, of which 1 is a perfect match, and how well its words match.
     """
     if snippets and not json:
         raise SettingsError("--snippets is for machines, so it needs --json. Add it.")
-    chosen = settings.load(k=k, effort=effort, n_threads=n_threads)
+    chosen = settings.load(k=k, mode=mode, effort=effort, n_threads=n_threads)
     with interlace.open(path, n_threads=chosen.n_threads) as collection:
         asking = interactive.Asking(
             collection,
             k=chosen.k,
+            mode=chosen.mode,
             effort=chosen.effort,
             by=by,
             where=where,

@@ -35,6 +35,8 @@ class Settings:
         Tokens that a passage repeats of the one before it, in a new collection.
     k : int
         How many hits.
+    mode : str
+        ``late``, ``lexical`` or ``hybrid``.
     effort : str
         ``fast``, ``balanced``, ``thorough`` or ``exhaustive``.
     n_threads : int or None
@@ -48,6 +50,7 @@ class Settings:
     passage_tokens: int | None = None
     passage_overlap: int = 0
     k: int = 10
+    mode: str = "hybrid"
     effort: str = "balanced"
     n_threads: int | None = None
     lock_wait_seconds: float = 10.0

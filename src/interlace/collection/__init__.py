@@ -5,6 +5,7 @@ from __future__ import annotations
 from interlace.collection.changes import AddReport, Changes
 from interlace.collection.collection import Collection, create, open, restore  # noqa: A004
 from interlace.collection.exchange import ExportReport, vectors_in
+from interlace.collection.explain import explain_words
 from interlace.collection.folders import IndexReport
 from interlace.collection.reranking import maxsim, rerank
 from interlace.collection.snippets import Snippet, snippet
@@ -18,6 +19,7 @@ __all__ = [
     "IndexReport",
     "Snippet",
     "create",
+    "explain_words",
     "maxsim",
     "open",
     "rerank",

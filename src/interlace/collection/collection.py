@@ -35,7 +35,7 @@ from interlace.collection.exchange import ExportReport, entries_from, export, mo
 from interlace.collection.explain import explain
 from interlace.collection.folders import IndexReport, carry_out
 from interlace.collection.matrices import matrix_from
-from interlace.collection.model import Model, Models, Speaker, speaker
+from interlace.collection.model import Model, Models, Speaker, check_queries, speaker
 from interlace.collection.planning import (
     Plan,
     Reading,
@@ -49,6 +49,14 @@ from interlace.collection.planning import (
 )
 from interlace.collection.rebuilding import Wanted, with_embeddings, with_model
 from interlace.collection.repairing import Remaking
+from interlace.collection.searching import (
+    NO_TEXT,
+    Mode,
+    Query,
+    Search,
+    mode_for,
+    word_queries,
+)
 from interlace.collection.skipping import skipping
 from interlace.collection.watching import watch
 from interlace.errors import InputError, InterlaceError, SettingsError
@@ -666,20 +674,25 @@ class Collection:
         query: str | None = None,
         k: int = 10,
         *,
+        mode: str | None = None,
         effort: str = "balanced",
         by: str = "document",
         where: store.Where | None = None,
         ids: Iterable[Id] | None = None,
         embeddings: Any = None,
     ) -> Hits:
-        """The documents whose tokens best match the query's.
+        """The documents that best match a query.
 
         Parameters
         ----------
         query
             A text; an empty one finds nothing.
         k
-            How many hits, at least 1: there are ``min(k, live documents)``, whatever the effort.
+            How many hits, at least 1: there are ``min(k, live documents)``, whatever the effort;
+            in a lexical search only documents that share a word with the query.
+        mode
+            ``"late"``: how well the tokens match; ``"lexical"``: how well the words do, which
+            needs no model; ``"hybrid"``: both. By default hybrid, and late where there is no text.
         effort
             ``"fast"``, ``"balanced"``, ``"thorough"`` or ``"exhaustive"``, which scores all.
         by
@@ -690,29 +703,40 @@ class Collection:
         ids
             Only these documents; with ``where``, those of them that match.
         embeddings : (q_tokens, dim)
-            Instead of a query text, its matrix.
+            The query's matrix, made elsewhere; with a text beside it, its words count as well.
 
         Returns
         -------
         Hits
-            Best first, equal scores in the order of insertion.
+            Best first, equal scores in the order of insertion. Each says both parts of its score.
 
         Raises
         ------
         InputError
-            For ``k`` below 1, an id that is not there, embeddings of another width; for a filter
-            that cannot be read, names a field that no document has, or compares a field with a
-            value of another kind.
+            For ``k`` below 1, an id that is not there, embeddings of another width, a lexical
+            search without a text; for a filter that cannot be read, names a field that no document
+            has, or compares a field with a value of another kind.
         SettingsError
-            For an unknown ``effort`` or ``by``.
+            For an unknown ``mode``, ``effort`` or ``by``.
         ModelMismatch
             When the model at hand is not the collection's.
         """
+        if query is not None and not isinstance(query, str):
+            raise InputError(
+                f"a query must be a str, not {type(query).__name__}. For several, search_many."
+            )
         check_k(k)
+        chosen = mode_for(mode, has_text=query is not None)
+        store.plan_for(effort, by)
         snapshot = self._snapshot()
-        matrix, notes = self._query(snapshot, query, embeddings)
+        queries = None if query is None else [query]
+        matrices = None if embeddings is None else [embeddings]
+        (asked,) = self._queries(snapshot, queries, matrices, mode, chosen)
         allowed = _allowed(snapshot, where, ids)
-        return _hits(snapshot, matrix, notes, k, effort, by, allowed, self._n_threads)
+        wanted = Search(
+            k=int(k), mode=chosen, effort=effort, by=by, allowed=allowed, n_threads=self._n_threads
+        )
+        return wanted.hits(snapshot, asked)
 
     @skipping
     def search_many(
@@ -720,6 +744,7 @@ class Collection:
         queries: Sequence[str] | None = None,
         k: int = 10,
         *,
+        mode: str | None = None,
         effort: str = "balanced",
         by: str = "document",
         where: store.Where | None = None,
@@ -731,16 +756,14 @@ class Collection:
         Parameters and errors are those of ``search``; ``where`` and ``ids`` hold for every query.
         """
         check_k(k)
+        chosen = mode_for(mode, has_text=queries is not None)
         store.plan_for(effort, by)  # wrong words are refused also where there is no query
         snapshot = self._snapshot()
-        asked = self._queries(snapshot, queries, embeddings)
+        asked = self._queries(snapshot, queries, embeddings, mode, chosen)
         allowed = _allowed(snapshot, where, ids)
-
-        def one(query: tuple[FloatMatrix, tuple[str, ...]]) -> Hits:
-            return _hits(snapshot, *query, k, effort, by, allowed, 1)
-
+        wanted = Search(k=int(k), mode=chosen, effort=effort, by=by, allowed=allowed, n_threads=1)
         with ThreadPoolExecutor(self._n_threads) as threads:
-            return list(threads.map(one, asked))
+            return list(threads.map(lambda query: wanted.hits(snapshot, query), asked))
 
     @skipping
     def explain(self, query: str, hit: Hit, *, embeddings: Any = None) -> Explanation:
@@ -996,75 +1019,43 @@ class Collection:
 
     # --- queries -------------------------------------------------------------------------------
 
-    def _query(
-        self, snapshot: store.Snapshot, query: str | None, embeddings: Any
-    ) -> tuple[FloatMatrix, tuple[str, ...]]:
-        if (query is None) == (embeddings is None):
-            raise InputError("a search needs a query or embeddings, one of the two.")
-        if embeddings is not None:
-            return self._queries(snapshot, None, [embeddings])[0]
-        if not isinstance(query, str):
-            raise InputError(
-                f"a query must be a str, not {type(query).__name__}. For several, search_many."
-            )
-        return self._queries(snapshot, [query], None)[0]
-
     def _queries(
         self,
         snapshot: store.Snapshot,
         queries: Sequence[str] | None,
         embeddings: Iterable[Any] | None,
-    ) -> list[tuple[FloatMatrix, tuple[str, ...]]]:
-        if (queries is None) == (embeddings is None):
-            raise InputError("a search needs queries or embeddings, one of the two.")
-        check_iterable(queries if embeddings is None else embeddings, "queries")
+        mode: str | None,
+        chosen: Mode,
+    ) -> list[Query]:
+        """Checked queries, encoded where their matrices are needed and did not come along."""
+        if queries is None and embeddings is None:
+            raise InputError("a search needs a query or embeddings. Pass one of the two, or both.")
+        matrices: list[FloatMatrix] | None = None
         if embeddings is not None:
+            check_iterable(embeddings, "queries")
             dim = snapshot.settings.dim
-            return [
-                (matrix_from(matrix, dim, f"query {i}"), ()) for i, matrix in enumerate(embeddings)
-            ]
-        assert queries is not None
+            matrices = [matrix_from(one, dim, f"query {i}") for i, one in enumerate(embeddings)]
+        if queries is None:
+            assert matrices is not None
+            notes = (NO_TEXT,) if mode == "hybrid" else ()
+            return [Query(matrix, None, notes) for matrix in matrices]
+        check_iterable(queries, "queries")
         if isinstance(queries, str):
             raise InputError(f"queries must be a list: got {queries!r} alone. Use search.")
-        return self._models.at(snapshot.settings).queries(list(queries))
-
-
-def _hits(
-    snapshot: store.Snapshot,
-    matrix: FloatMatrix,
-    notes: tuple[str, ...],
-    k: int,
-    effort: str,
-    by: str,
-    allowed: npt.NDArray[np.uint8] | None,
-    n_threads: int,
-) -> Hits:
-    found = store.search(
-        snapshot, matrix, int(k), effort=effort, by=by, allowed=allowed, n_threads=n_threads
-    )
-    q_tokens = max(1, len(matrix))
-    passages = snapshot.passages(found.rows.tolist())
-    hits = tuple(
-        Hit(
-            id=passage.id,
-            passage=passage.number,
-            start=passage.start,
-            end=passage.end,
-            text=passage.text,
-            score=score,
-            mean_score=score / q_tokens,
-            rank=rank,
-            metadata=passage.metadata,
-            file=passage.file,
-            line=passage.line,
-            page=passage.page,
-            headings=passage.headings,
-        )
-        for rank, (passage, score) in enumerate(
-            zip(passages, found.scores.tolist(), strict=True), start=1
-        )
-    )
-    return Hits(hits, found.proven, found.profile, (*notes, *snapshot.notes))
+        texts = list(queries)
+        if matrices is not None and len(matrices) != len(texts):
+            raise InputError(
+                f"{len(texts)} queries but {len(matrices)} embeddings. Pass one for each query."
+            )
+        if chosen == "lexical":
+            return word_queries(texts)
+        if matrices is not None:
+            check_queries(texts)
+            return [Query(matrix, one) for matrix, one in zip(matrices, texts, strict=True)]
+        encoded = self._models.at(snapshot.settings).queries(texts)
+        return [
+            Query(matrix, one, notes) for one, (matrix, notes) in zip(texts, encoded, strict=True)
+        ]
 
 
 def _is_name(model: Any) -> bool:

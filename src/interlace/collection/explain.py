@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from interlace import text
 from interlace.collection.matrices import matrix_from
 from interlace.collection.model import Model
 from interlace.errors import InputError
@@ -67,6 +68,29 @@ def explain(
     return Explanation(
         query, hit.id, hit.passage, passage.start, passage.text, score, tuple(matches)
     )
+
+
+def explain_words(query: str, hit: Hit) -> Explanation:
+    """Where the words of a query stand in a hit: what a lexical search, which has no tokens, shows.
+
+    Each place is a match of similarity 1, in the order of the text; the score is BM25.
+    """
+    asked = text.asked_words(query)
+    found = list(text.places(hit.text, set(asked)))
+    matches = tuple(
+        Match(
+            query_text=" ".join(text.words(hit.text[start:end])),
+            query_start=0,
+            query_end=0,
+            text=hit.text[start:end],
+            start=hit.start + start,
+            end=hit.start + end,
+            similarity=1.0,
+            share=1 / len(found),
+        )
+        for start, end in found
+    )
+    return Explanation(query, hit.id, hit.passage, hit.start, hit.text, hit.score, matches)
 
 
 def _find(snapshot: Snapshot, hit: Hit) -> tuple[int, Any]:

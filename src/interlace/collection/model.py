@@ -214,8 +214,7 @@ class Model:
 
     def encoded_queries(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode queries, with token ids and offsets; a blank one has no tokens."""
-        for i, text in enumerate(texts):
-            checked(Document(text), f"query {i}")
+        check_queries(texts)
         return list(self._skipping_blanks(texts, lambda full: self._speaker().queries(full)))
 
     def documents(self, texts: Iterable[str]) -> Iterator[Encoded]:
@@ -354,6 +353,12 @@ class Models:
             self._given = before
             raise
         self._given, self._insists = (given,), insists
+
+
+def check_queries(texts: Sequence[str]) -> None:
+    """Refuse what is no text, or none that can be encoded."""
+    for i, text in enumerate(texts):
+        checked(Document(text), f"query {i}")
 
 
 def _by_name(name: str, revision: str | None, n_threads: int | None) -> Speaker:

@@ -109,6 +109,7 @@ def rerank(
                 text=passage.text,
                 score=score,
                 mean_score=score / len(matrix),
+                late_score=score,
                 rank=len(best) + 1,
                 metadata=by_id[passage.document_id].metadata,
             )

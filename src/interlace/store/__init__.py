@@ -8,7 +8,16 @@ from interlace.store.mending import LostDocument
 from interlace.store.rebuilding import RebuildReport
 from interlace.store.repairing import RepairReport
 from interlace.store.rows import FORMAT, OLDEST_READABLE, Known, SourceRow, StoredPassage
-from interlace.store.search import EFFORTS, Effort, Found, plan_for, search
+from interlace.store.search import (
+    EFFORTS,
+    Effort,
+    Found,
+    Rows,
+    matching,
+    plan_for,
+    score,
+    search,
+)
 from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot
@@ -29,6 +38,7 @@ __all__ = [
     "LostDocument",
     "RebuildReport",
     "RepairReport",
+    "Rows",
     "Settings",
     "SettleReport",
     "Snapshot",
@@ -40,9 +50,11 @@ __all__ = [
     "Writer",
     "attach",
     "create",
+    "matching",
     "open",
     "plan_for",
     "restore",
+    "score",
     "search",
     "verify_folder",
 ]

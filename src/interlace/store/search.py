@@ -168,6 +168,46 @@ def search(
     return Found(rows[best], scores[best], True, watch.profile)
 
 
+def matching(
+    snapshot: Snapshot,
+    scores: Scores,
+    k: int,
+    *,
+    by: str = "document",
+    allowed: Bitmap | None = None,
+) -> Rows:
+    """The ``k`` best rows by some scores, or the best of the ``k`` best documents; 0 is no match.
+
+    Parameters
+    ----------
+    scores : (n_rows,) float32
+        As ``Snapshot.lexical`` gives them.
+    by, allowed
+        As for ``search``.
+
+    Returns
+    -------
+    (at most k,) uint32
+        Best first, equal scores in insertion order.
+    """
+    rows = np.flatnonzero(scores > 0).astype(np.uint32)
+    if allowed is not None:
+        rows = rows[(allowed[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 > 0]
+    return rows[_best(snapshot, rows, scores[rows], k, by)]
+
+
+def score(
+    snapshot: Snapshot, matrix: npt.NDArray[np.float32], rows: Rows, n_threads: int = 1
+) -> Scores:
+    """MaxSim of some rows on their stored codes: ``(n,)`` float32."""
+    if not len(matrix) or not len(rows):
+        return np.zeros(len(rows), np.float32)
+    query = snapshot.kernels.quantise(matrix, snapshot.signs)
+    scores = snapshot.kernels.score(query, snapshot.segments, rows, n_threads)
+    _check(snapshot, query, rows, scores)
+    return scores
+
+
 def plan_for(effort: str, by: str) -> Effort | None:
     """What an effort looks at; None for everything.
 

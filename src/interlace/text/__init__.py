@@ -29,7 +29,7 @@ from interlace.text.records import (
     identify,
 )
 from interlace.text.syntaxes import lacks_grammar
-from interlace.text.wording import asked_words, words
+from interlace.text.wording import asked_words, places, words
 
 __all__ = [
     "EXCHANGED",
@@ -54,6 +54,7 @@ __all__ = [
     "identify",
     "lacks_grammar",
     "no_such_path",
+    "places",
     "read",
     "read_file",
     "rows",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from typing import Final
 
@@ -58,6 +58,21 @@ def asked_words(text: str) -> list[str]:
         is_pairs = len(run) > 1 and _IS_UNSPACED.match(run)
         found += _pairs(run) if is_pairs else _words_of(run)
     return found
+
+
+def places(text: str, wanted: Collection[str]) -> Iterator[tuple[int, int]]:
+    """Where some of these words stand in a text, as (start, end), ascending."""
+    for found in _RUN.finditer(text):
+        run, start = found.group(), found.start()
+        if not _IS_UNSPACED.match(run):
+            if any(word in wanted for word in words(run)):
+                yield found.span()
+            continue
+        for i, c in enumerate(run):
+            if run[i : i + 2] in wanted:
+                yield start + i, start + i + 2
+            elif c in wanted:
+                yield start + i, start + i + 1
 
 
 def _words_of(run: str) -> Iterator[str]:

@@ -125,6 +125,7 @@ def test_fields_for_machines():
     assert hits.as_json(explaining(one, "moon"), snippets=True) == {
         "rank": 1, "id": 7, "file": "a.jsonl", "line": 3, "page": None, "headings": [],
         "passage": 0, "start": 5, "end": 14, "score": 2.0, "mean_score": 0.5,
+        "late_score": None, "lexical_score": None,
         "text": "The moon.", "metadata": {"x": [1]},
         "snippet": {"text": "The moon.", "start": 5, "end": 14, "marks": ((4, 8),)},
     }  # fmt: skip

@@ -232,7 +232,7 @@ def test_on_a_terminal_it_prompts_and_ends_with_an_empty_line(run, filled):
 @pytest.mark.parametrize("typed", ["help", "?"])
 def test_a_person_who_asks_for_help_gets_it(run, filled, encoder, capsys, typed):
     with interlace.open(filled, encoder) as collection:
-        asking = interactive.Asking(collection, k=1, effort="balanced", by="document")
+        asking = interactive.Asking(collection, k=1, mode="late", effort="balanced", by="document")
         interactive._obey(asking, typed, is_person=True)
     assert ":effort" in capsys.readouterr().out
     assert f"? {typed}\n" in run("search", filled, stdin=f"{typed}\n").out  # a pipe has queries

@@ -29,8 +29,8 @@ def test_a_named_file(tmp_path):
 
 
 def test_an_unknown_key_names_the_nearest(tmp_path):
-    with pytest.raises(SettingsError, match=r"unknown setting 'modle'.*Did you mean 'model'"):
-        load({"INTERLACE_MODLE": "mini"})
+    with pytest.raises(SettingsError, match=r"unknown setting 'modell'.*Did you mean 'model'"):
+        load({"INTERLACE_MODELL": "mini"})
     (tmp_path / "interlace.toml").write_text("efort = 'fast'\n")
     with pytest.raises(SettingsError, match=r"interlace\.toml.*Did you mean 'effort'"):
         load({})

@@ -116,7 +116,7 @@ def test_a_compressed_score_is_near_the_exact_one(new_collection, encoder, bits,
     notes.settle()
     query = "a green garden on the coast"
     exact = {hit.text: hit for hit in interlace.rerank(query, texts, model=encoder)}
-    hits = notes.search(query, k=100)
+    hits = notes.search(query, k=100, mode="late")
     assert len(hits) == 100
     assert max(abs(hit.mean_score - exact[hit.text].mean_score) for hit in hits) < bound
     explanation = notes.explain(query, hits[0])
@@ -193,7 +193,7 @@ def test_c82_an_explanation_sums_to_the_score_and_points_at_words(notes):
     hit = notes.search("cafe in zurich serving 東京 noodles")[0]
     explanation = notes.explain("cafe in zurich serving 東京 noodles", hit)
     assert sum(match.similarity for match in explanation.matches) == pytest.approx(
-        hit.score, abs=1e-4
+        hit.late_score, abs=1e-4
     )
     assert sum(match.share for match in explanation.matches) == pytest.approx(1, abs=1e-4)
     answers = {match.query_text: match for match in explanation.matches}
@@ -225,8 +225,8 @@ def test_explaining_a_hit_that_is_gone(notes):
 def test_search_search_many_and_explain_agree(many):
     query = "brown letter 36"
     hit = many.search(query)[0]
-    assert many.search_many([query])[0][0].score == hit.score
-    assert many.explain(query, hit).score == pytest.approx(hit.score, abs=1e-4)
+    assert many.search_many([query])[0][0] == hit
+    assert many.explain(query, hit).score == pytest.approx(hit.late_score, abs=1e-4)
 
 
 def test_reranking_keeps_ids_and_refuses_what_is_no_text(encoder):

@@ -145,7 +145,7 @@ def test_c35_the_old_text_of_an_id_is_gone(notes, reopen, settled):
         assert [hit.id for hit in hits].count("x") == 1
         assert all("ferry" not in hit.text for hit in hits)
         (same,) = [hit for hit in hits if hit.id == "x"]
-        assert same.score < before.score - 1
+        assert same.late_score < before.late_score - 1
 
 
 def test_c35_a_filter_sees_the_changed_metadata_of_an_id(notes, reopen):

@@ -97,12 +97,14 @@ def test_without_a_model_the_width_is_needed(tmp_path, dim):
         interlace.create(tmp_path / "x.lace", model=None, dim=dim)
 
 
-def test_a_search_needs_a_query_or_embeddings_and_not_both(new_collection):
+def test_a_search_needs_a_query_or_embeddings(new_collection):
     notes = new_collection(model=None, dim=8)
     with pytest.raises(InputError, match="one of the two"):
         notes.search()
     with pytest.raises(InputError, match="one of the two"):
-        notes.search("x", embeddings=np.ones((1, 8)))
+        notes.search_many()
+    with pytest.raises(InputError, match="2 queries but 1 embeddings"):
+        notes.search_many(["a", "b"], embeddings=[np.ones((1, 8))])
 
 
 class Letters:

@@ -31,7 +31,7 @@ def test_a_long_document_is_explained_without_reading_it_for_each_passage(notes,
     )
     explanation = notes.explain("word1500 stands here", hit)
     assert len(read) == 1
-    assert explanation.score == hit.score
+    assert explanation.score == hit.late_score
 
 
 def test_a_hit_of_a_document_that_was_replaced_is_not_explained_by_the_new_text(notes):

@@ -127,23 +127,23 @@ def test_a_passage_has_one_score_in_search_search_many_and_explain(mixed, effort
         assert plain(many) == plain(alone)
         for hit in alone[:8]:
             explanation = mixed.explain(query, hit)
-            assert explanation.score == hit.score
+            assert explanation.score == hit.late_score
             assert sum(match.similarity for match in explanation.matches) == pytest.approx(
-                hit.score, abs=1e-4
+                hit.late_score, abs=1e-4
             )
 
 
 def test_a_score_does_not_depend_on_effort_k_or_filter(mixed):
     for query in QUERIES:
         everything = mixed.search(query, k=5_000, effort="exhaustive", by="passage")
-        known = {(hit.id, hit.passage): hit.score for hit in everything}
+        known = {(hit.id, hit.passage): hit.late_score for hit in everything}
         for effort in EFFORTS:
             for k in (1, 30):
                 for hit in mixed.search(query, k=k, effort=effort, by="passage"):
-                    assert known[hit.id, hit.passage] == hit.score
+                    assert known[hit.id, hit.passage] == hit.late_score
         ids = [hit.id for hit in everything[::97]]
         for hit in mixed.search(query, k=50, ids=ids, by="passage"):
-            assert known[hit.id, hit.passage] == hit.score
+            assert known[hit.id, hit.passage] == hit.late_score
 
 
 def test_a_document_goes_by_its_best_passage(mixed):
@@ -352,7 +352,7 @@ def test_a_fresh_search_of_text_ranks_as_the_oracle(new_collection, encoder):
     for query in QUERIES:
         (matrix,) = encoder.encode_query([query])
         expected = oracle.search(matrix, pieces, 120)
-        hits = notes.search(query, k=120, effort="exhaustive")
+        hits = notes.search(query, k=120, mode="late", effort="exhaustive")
         agree(hits, expected, 0.01 * len(matrix))
         # Where the best stands out by more than int8 can blur, it is the same one.
         if expected[0][1] - expected[1][1] > 0.02 * len(matrix):
