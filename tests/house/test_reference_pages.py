@@ -274,6 +274,12 @@ def limits() -> dict[str, str]:
         "snippet in `--json --snippets`": f"{constant('cli.hits.WIDTH')} characters",
         "`k`": f"{default(interlace.Collection.search, 'k')} ",
         "`effort`": f"`{default(interlace.Collection.search, 'effort')}`",
+        "passages of each kind that a hybrid search fuses": (
+            f"{constant('collection.fusion.DEPTH')} "
+        ),
+        "passages that the words of a query may be in together; of the most frequent words no "
+        "more are looked up": f"{constant('store.lexical.POSTINGS_MAX'):,} ",
+        "word": f"{constant('text.wording._LONGEST')} characters",
         "hits": f"one a {default(interlace.Collection.search, 'by')}",
         "width of a vector": f"1 to {constant('store.settings.DIM_MAX'):,} ",
         "bits a coordinate, once settled": f"{default(create, 'bits')} ",

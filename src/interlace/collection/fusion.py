@@ -8,7 +8,7 @@ this is in docs/explanation/hybrid.md.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,38 +18,55 @@ Scores: TypeAlias = npt.NDArray[np.float32]
 DEPTH: Final = 100
 """Passages of each kind that have a say."""
 
-LATE: Final = 0.85
+LATE: Final = 0.9
 """The part of late interaction in the sum; the rest is the words'."""
 
+COVERED: Final = 0.3
+"""The best passage by words counts whole when it has so much of what a passage could have at most;
+below, in proportion. To share a "the" with a query must not count like answering it."""
 
-def fused(late: Scores, lexical: Scores, heads: tuple[Scores, Scores]) -> Scores:
-    """The weighted sum of two kinds of scores, each scaled by the head of its ranking.
+
+class Span(NamedTuple):
+    """The scores that become 0 and 1."""
+
+    zero: float
+    one: float
+
+
+def span_of_late(head: Scores) -> Span:
+    """The span of late scores, from the at most ``DEPTH`` best, best first."""
+    return Span(float(head[-1]), float(head[0])) if len(head) else Span(0.0, 0.0)
+
+
+def span_of_words(head: Scores, most: float) -> Span:
+    """The span of lexical scores, from the best ones and what a passage could have at most.
+
+    Where fewer passages than ``DEPTH`` have any word, having none is the 0.
+    """
+    if not len(head):
+        return Span(0.0, 1.0)
+    return Span(float(head[-1]) if len(head) == DEPTH else 0.0, max(float(head[0]), COVERED * most))
+
+
+def fused(late: Scores, lexical: Scores, spans: tuple[Span, Span]) -> Scores:
+    """The weighted sum of two kinds of scores of the same passages, in [0, 1].
 
     Parameters
     ----------
     late, lexical : (n,) float32
-        Of the same passages.
-    heads : pair of (at most DEPTH,) float32
-        The best scores of each kind, best first, among all that is searched.
+    spans : pair of Span
+        Of each kind.
 
     Returns
     -------
     (n,) float32
-        In [0, 1].
     """
-    parts = [scaled(scores, head) for scores, head in zip((late, lexical), heads, strict=True)]
-    return (LATE * parts[0] + (1 - LATE) * parts[1]).astype(np.float32)
+    by_tokens, by_words = scaled(late, spans[0]), scaled(lexical, spans[1])
+    return (LATE * by_tokens + (1 - LATE) * by_words).astype(np.float32)
 
 
-def scaled(scores: Scores, head: Scores) -> npt.NDArray[np.float64]:
-    """Scores between the best of a ranking, which is 1, and the last of its head, which is 0.
-
-    Words that fewer passages have than a head holds scale from 0: to have none of them is worse
-    than any match. The caller says so by a 0 at the end of the head. Without a head all have 0.
-    """
-    if not len(head):
-        return np.zeros(len(scores))
-    best, last = float(head[0]), float(head[-1])
-    if best <= last:
-        return (scores >= best).astype(np.float64)
-    return np.clip((scores.astype(np.float64) - last) / (best - last), 0.0, 1.0)
+def scaled(scores: Scores, span: Span) -> npt.NDArray[np.float64]:
+    """Scores from 0 to 1; in a span without a width there is only 0 or 1."""
+    if span.one <= span.zero:
+        return (scores >= span.one).astype(np.float64)
+    return np.clip((scores.astype(np.float64) - span.zero) / (span.one - span.zero), 0.0, 1.0)

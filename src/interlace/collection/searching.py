@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace import store
-from interlace.collection.fusion import DEPTH, Scores, fused
+from interlace.collection.fusion import (
+    DEPTH,
+    Scores,
+    Span,
+    fused,
+    span_of_late,
+    span_of_words,
+)
 from interlace.collection.model import check_queries
 from interlace.errors import InputError, SettingsError
 from interlace.text import asked_words
@@ -98,7 +105,7 @@ class Search:
 
     def _lexical(self, snapshot: store.Snapshot, text: str) -> _Ranked:
         start = perf_counter()
-        by_words = snapshot.lexical(asked_words(text))
+        by_words = snapshot.lexical(asked_words(text)).scores
         rows = store.matching(snapshot, by_words, self.k, by=self.by, allowed=self.allowed)
         profile = {"words_ms": (perf_counter() - start) * 1000, "words_n": len(rows)}
         return _Ranked(rows, by_words[rows], None, by_words[rows], True, profile)
@@ -112,16 +119,19 @@ class Search:
         depth = max(DEPTH, self.k)
         found = self._found(snapshot, query, depth, "passage")
         start = perf_counter()
-        by_words = snapshot.lexical(asked_words(query.text))
+        by_words, most = snapshot.lexical(asked_words(query.text))
         matching = store.matching(snapshot, by_words, DEPTH, by="passage", allowed=self.allowed)
-        heads = (found.scores[:DEPTH], _head_of_words(by_words[matching]))
+        spans = (
+            span_of_late(found.scores[:DEPTH]),
+            span_of_words(by_words[matching], most),
+        )
         rows = np.union1d(found.rows, matching)
         profile = {"words_ms": (perf_counter() - start) * 1000, "words_n": len(matching)}
-        ranked = self._fused(snapshot, query, rows, by_words, heads)
+        ranked = self._fused(snapshot, query, rows, by_words, spans)
         if self.by == "document" and len(ranked.rows) < self.k and len(found.rows) == depth:
             found = self._found(snapshot, query, self.k, "document")
             rows = np.union1d(rows, found.rows)
-            ranked = self._fused(snapshot, query, rows, by_words, heads)
+            ranked = self._fused(snapshot, query, rows, by_words, spans)
         return ranked._replace(proven=found.proven, profile={**found.profile, **profile})
 
     def _found(self, snapshot: store.Snapshot, query: Query, k: int, by: str) -> store.Found:
@@ -142,13 +152,13 @@ class Search:
         query: Query,
         rows: store.Rows,
         by_words: Scores,
-        heads: tuple[Scores, Scores],
+        spans: tuple[Span, Span],
     ) -> _Ranked:
         """The best of some rows by both scores; equal ones by tokens, then in insertion order."""
         assert query.matrix is not None
         late = store.score(snapshot, query.matrix, rows, self.n_threads)
         lexical = by_words[rows]
-        scores = fused(late, lexical, heads)
+        scores = fused(late, lexical, spans)
         best = np.lexsort((snapshot.passage_of_row[rows], -late, -scores))
         if self.by == "document":
             _, first = np.unique(snapshot.document_of_row[rows[best]], return_index=True)
@@ -185,13 +195,6 @@ def word_queries(texts: Sequence[str]) -> list[Query]:
     check_queries(texts)
     notes = [() if asked_words(text) else (NO_WORDS,) for text in texts]
     return [Query(None, text, note) for text, note in zip(texts, notes, strict=True)]
-
-
-def _head_of_words(scores: Scores) -> Scores:
-    """The head of a ranking by words: where few passages have any, it ends in 0."""
-    if not len(scores) or len(scores) == DEPTH:
-        return scores
-    return np.append(scores, np.float32(0))
 
 
 def _hits(snapshot: store.Snapshot, query: Query, ranked: _Ranked) -> Hits:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,25 @@ K1: Final = 1.2
 B: Final = 0.75
 """How soon a word's count saturates, and how much a long passage is held back."""
 
-POSTINGS_MAX: Final = 1 << 19
+POSTINGS_MAX: Final = 1 << 18
 """Of the words of a query the rarest are looked up, as long as they are in no more passages than
 this together: some milliseconds. In a large collection the words that are left out are in a good
 part of all passages and say little. One word is always looked up."""
+
+
+class WordScores(NamedTuple):
+    """How well passages match by words.
+
+    Attributes
+    ----------
+    scores : (n_rows,) float32
+        BM25; 0 where none of the words is, and for dead rows.
+    most : float
+        What a passage of all the words, each very often, would have.
+    """
+
+    scores: npt.NDArray[np.float32]
+    most: float
 
 
 class Lexicon:
@@ -50,18 +65,17 @@ class Lexicon:
         mean = int(alive.sum(dtype=np.int64)) / max(1, len(alive))
         self._norms = K1 * (1 - B + B * lengths / max(1.0, mean))
 
-    def scores(self, asked: Sequence[str], catalog: WordTables) -> npt.NDArray[np.float32]:
-        """The BM25 of each row, 0 where no word is; a word asked for twice counts twice.
-
-        Returns
-        -------
-        (n_rows,) float32
-        """
+    def scores(self, asked: Sequence[str], catalog: WordTables) -> WordScores:
+        """The BM25 of each row; a word asked for twice counts twice."""
         times = Counter(asked)
-        chosen = _affordable(catalog.word_sizes(times, self.runs))
+        sizes_known = catalog.word_sizes(times, self.runs)
+        most = (K1 + 1) * math.fsum(
+            n * self._idf(sizes_known.get(word, 0)) for word, n in times.items()
+        )
+        chosen = _affordable(sizes_known)
         found = catalog.postings(chosen, self.runs)
         if not found.words:
-            return np.zeros(self._n_rows, np.float32)
+            return WordScores(np.zeros(self._n_rows, np.float32), most)
         slots, sizes = self._slots(found, catalog)
         place = {word: i for i, word in enumerate(chosen)}
         word_of = np.repeat([place[word] for word in found.words], sizes)
@@ -72,7 +86,7 @@ class Lexicon:
         weights = [times[word] * self._idf(n) for word, n in zip(chosen, n_with, strict=True)]
         parts = np.array(weights)[word_of] * counts * (K1 + 1) / (counts + self._norms[slots])
         sums = np.bincount(rows[alive], parts[alive], self._n_rows)
-        return sums.astype(np.float32)
+        return WordScores(sums.astype(np.float32), most)
 
     def _slots(
         self, found: Postings, catalog: WordTables
@@ -89,7 +103,8 @@ class Lexicon:
         return ordinals + np.repeat([self._bases[run] for run in found.runs], sizes), sizes
 
     def _idf(self, n_with: int) -> float:
-        return math.log(1 + (self._n_alive - n_with + 0.5) / (n_with + 0.5))
+        n_without = max(0, self._n_alive - n_with)  # of the dead, n_with may count some
+        return math.log(1 + (n_without + 0.5) / (n_with + 0.5))
 
 
 def _affordable(sizes: dict[str, int]) -> list[str]:

@@ -18,7 +18,7 @@ from interlace.kernels import Handle, Kernels, Residuals, unrotate
 from interlace.store.catalog import Catalog
 from interlace.store.filtering import Cache, Filtering, Universe, documents_where, ids_where
 from interlace.store.folder import Folder, joined_numbers, missing
-from interlace.store.lexical import Lexicon
+from interlace.store.lexical import Lexicon, WordScores
 from interlace.store.rows import Commit, SegmentRow, SourceRow, StoredPassage
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED, Numbers, Segment
 from interlace.store.storable import check_id
@@ -164,10 +164,10 @@ class Snapshot:
         )
 
     # --- words -----------------------------------------------------------------------------------
-    def lexical(self, asked: Sequence[str]) -> npt.NDArray[np.float32]:
-        """How well the words of each row match those asked for: ``(n_rows,)`` float32, BM25.
+    def lexical(self, asked: Sequence[str]) -> WordScores:
+        """How well the words of each row match those asked for.
 
-        0 where none of them is, and for dead rows. ``interlace.text.asked_words`` makes them.
+        ``interlace.text.asked_words`` makes those of a query.
         """
         return self._lexicon.scores(asked, self._mine)
 

@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 
 import interlace
 from interlace.collection import explain_words
-from interlace.collection.fusion import DEPTH, LATE, fused, scaled
+from interlace.collection.fusion import (
+    DEPTH,
+    LATE,
+    Span,
+    fused,
+    scaled,
+    span_of_late,
+    span_of_words,
+)
 from interlace.errors import InputError, SettingsError
+from interlace.text import asked_words
 
 TEXTS = {
     "tides": "The moon pulls the sea: tides rise and fall twice a day.",
@@ -136,10 +145,10 @@ def test_a_proven_hybrid_search_equals_fusing_everything(mixed, query):
     words = {(hit.id, hit.passage): hit.lexical_score for hit in lexical}
     places = [(hit.id, hit.passage) for hit in late]
     heads = [np.array([hit.score for hit in hits][:DEPTH], np.float32) for hits in (late, lexical)]
-    if 0 < len(heads[1]) < DEPTH:
-        heads[1] = np.append(heads[1], np.float32(0))
+    most = mixed._store.snapshot().lexical(asked_words(query)).most
+    spans = (span_of_late(heads[0]), span_of_words(heads[1], most))
     of_words = np.array([words.get(place, 0) for place in places], np.float32)
-    scores = fused(np.array([hit.score for hit in late], np.float32), of_words, tuple(heads))
+    scores = fused(np.array([hit.score for hit in late], np.float32), of_words, spans)
     order = np.argsort(-scores, kind="stable")
     hits = mixed.search(query, 150, mode="hybrid", by="passage", effort="exhaustive")
     assert hits.proven
@@ -234,21 +243,33 @@ def test_an_explanation_sums_to_the_late_score(mixed):
 
 # --- the arithmetic ------------------------------------------------------------------------------
 def test_scaling():
-    head = np.array([8, 6, 4], np.float32)
-    assert scaled(np.array([8, 7, 4, 2, 9], np.float32), head).tolist() == [1, 0.75, 0, 0, 1]
-    same = np.array([3, 3], np.float32)
-    assert scaled(np.array([3, 2], np.float32), same).tolist() == [1, 0]
-    assert scaled(same, np.empty(0, np.float32)).tolist() == [0, 0]
+    scores = np.array([8, 7, 4, 2, 9], np.float32)
+    assert scaled(scores, Span(4, 8)).tolist() == [1, 0.75, 0, 0, 1]
+    assert scaled(scores, Span(8, 8)).tolist() == [1, 0, 0, 0, 1]
+    head = np.linspace(9, 3, DEPTH, dtype=np.float32)
+    assert span_of_late(head) == Span(3, 9)
+    assert span_of_words(head, 20) == Span(3, 9)
+    assert span_of_words(head[:7], 20) == Span(0, 9)
+    assert span_of_words(head, 100) == Span(3, 30)
+
+
+def test_without_a_match_words_say_nothing():
+    late = np.array([5, 4, 3], np.float32)
+    none = np.zeros(3, np.float32)
+    scores = fused(late, none, (span_of_late(late), span_of_words(none[:0], 12)))
+    assert scores == pytest.approx([LATE, LATE / 2, 0])
+    scores = fused(late, none, (span_of_late(late), span_of_words(none[:0], 0)))
+    assert scores == pytest.approx([LATE, LATE / 2, 0])
 
 
 floats = st.floats(-100, 100, width=32)
 
 
-@given(st.lists(st.tuples(floats, floats), min_size=1, max_size=30))
-def test_what_is_best_by_both_is_best(pairs):
+@given(st.lists(st.tuples(floats, floats), min_size=1, max_size=30), st.floats(0, 1_000))
+def test_what_is_best_by_both_is_best(pairs, most):
     late, words = (np.array(column, np.float32) for column in zip(*pairs, strict=True))
-    heads = tuple(np.sort(column)[::-1][:DEPTH] for column in (late, words))
-    scores = fused(late, words, heads)
+    spans = (span_of_late(np.sort(late)[::-1]), span_of_words(np.sort(words)[::-1], most))
+    scores = fused(late, words, spans)
     assert ((scores >= 0) & (scores <= 1)).all()
     better = (late[:, None] >= late) & (words[:, None] >= words)
     assert (scores[:, None] >= scores)[better].all()

@@ -33,7 +33,7 @@ def fill(opened, texts=TEXTS):
 def scores(opened, query):
     """BM25 by id; only documents that have any."""
     snapshot = opened.snapshot()
-    found = snapshot.lexical(asked_words(query))
+    found = snapshot.lexical(asked_words(query)).scores
     rows = np.flatnonzero(found)
     passages = snapshot.passages(rows)
     return {p.id: float(found[row]) for p, row in zip(passages, rows, strict=True)}
