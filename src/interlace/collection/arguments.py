@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from interlace.errors import InputError, SettingsError
+from interlace import store, text
+from interlace.errors import Corrupt, InputError, SettingsError
 
 _BITS: Final = (1, 2, 4)
 
@@ -46,3 +47,20 @@ def check_passage_tokens(wanted: int | None, tokens_max: int | None) -> int | No
             f"Choose at most {tokens_max}."
         )
     return wanted
+
+
+def splitting_of(settings: store.Settings) -> text.Splitting:
+    """How a collection cuts documents.
+
+    Raises
+    ------
+    Corrupt
+        When its settings tell nothing that can be.
+    """
+    try:
+        return text.Splitting(**settings.passages)
+    except (TypeError, SettingsError) as error:
+        raise Corrupt(
+            "the catalog is damaged: its settings: expected how documents are cut, found: "
+            f"{error} Restore a backup, or index the documents again."
+        ) from error

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from interlace import text
+from interlace.collection.arguments import splitting_of
 from interlace.collection.batches import Batch, Entry, batches, entries
 from interlace.collection.encoding import encode
 from interlace.collection.model import Models, fingerprint
@@ -102,7 +103,7 @@ class Changes:
             self._store.refresh()  # with the lock held, what is newest now stays so
             settings = self._entered.settings
             self._model = self._models.at(settings)
-            self._splitting = text.Splitting(**settings.passages)
+            self._splitting = splitting_of(settings)
         except BaseException:
             self._entered.abandon()
             raise

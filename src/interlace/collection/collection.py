@@ -20,6 +20,7 @@ from interlace.collection.arguments import (
     check_iterable,
     check_k,
     check_passage_tokens,
+    splitting_of,
 )
 from interlace.collection.batches import Entry, batches, entries
 from interlace.collection.changes import (
@@ -980,7 +981,7 @@ class Collection:
     def info(self) -> dict[str, Any]:
         """What the collection is and holds: counts, bytes by part, model, settings."""
         settings = self._store.settings
-        splitting = text.Splitting(**settings.passages)
+        splitting = splitting_of(settings)
         return {
             **self._store.info(),
             "model": dict(settings.model) if settings.model else None,

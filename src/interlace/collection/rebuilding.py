@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from interlace import store, text
-from interlace.collection.arguments import check_iterable, check_passage_tokens
+from interlace.collection.arguments import check_iterable, check_passage_tokens, splitting_of
 from interlace.collection.batches import Given, entry_of, given_entry
 from interlace.collection.encoding import encode
 from interlace.collection.matrices import encoded_from
@@ -109,7 +109,7 @@ def _codec(old: store.Settings, wanted: Wanted) -> str:
 
 def _splitting(old: store.Settings, tokens_max: int | None, wanted: Wanted) -> text.Splitting:
     """As before, where nothing is said; but what was as long as the model reads stays so."""
-    before, tokens = text.Splitting(**old.passages), tokens_max
+    before, tokens = splitting_of(old), tokens_max
     was_chosen = before.tokens_max not in (None, (old.model or {}).get("document_length"))
     if wanted.passage_tokens is not None:
         tokens = check_passage_tokens(wanted.passage_tokens, tokens_max)

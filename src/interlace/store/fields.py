@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from interlace.errors import Corrupt
 from interlace.store.database import Database
 from interlace.types import Id
 
@@ -128,6 +129,11 @@ class FieldTables(Database):
         last = -1
         while rows := self._rows(sql, {"field": field, "last": last}):
             last = self._after(last, rows[0][0])
+            if last & ~IN_LIST not in NAMES:
+                raise Corrupt(
+                    f"the catalog is damaged: {self.path}: expected a kind of values, found {last}."
+                    " `interlace repair` makes the values again."
+                )
             found.append(last)
         return frozenset(found)
 

@@ -74,7 +74,8 @@ class WordTables(Database):
         )
         found = []
         for number, n_postings, first, passages, lengths in rows:
-            if len(passages) % 4 or len(passages) != len(lengths):
+            is_right = isinstance(passages, bytes) and isinstance(lengths, bytes)
+            if not is_right or len(passages) % 4 or len(passages) != len(lengths):
                 raise self.corrupt_run(number)
             numbers = first + np.frombuffer(passages, "<u4").astype(np.int64)
             found.append(RunRow(number, n_postings, numbers, np.frombuffer(lengths, "<u4")))
@@ -98,6 +99,9 @@ class WordTables(Database):
             " JOIN words AS w ON w.run = run.value AND w.word = asked.value",
             {"words": json.dumps(list(words)), "runs": json.dumps(list(runs))},
         )
+        for _, run, passages, counts in rows:
+            if not (isinstance(passages, bytes) and isinstance(counts, bytes)):
+                raise self.corrupt_run(run)
         return Postings(*map(list, zip(*rows, strict=True))) if rows else Postings([], [], [], [])
 
     def word_problems(self, commit: int) -> Iterator[str]:
@@ -144,7 +148,8 @@ class WordTables(Database):
         Corrupt
             When the run has no such passages.
         """
-        if len(row.passages) == 4 * len(row.counts):
+        is_right = isinstance(row.passages, bytes) and isinstance(row.counts, bytes)
+        if is_right and len(row.passages) == 4 * len(row.counts):
             found = np.frombuffer(row.passages, "<u4")
             if (found < len(run.passages)).all():
                 return found
