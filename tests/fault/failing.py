@@ -26,7 +26,18 @@ FAULTS = {
 }
 
 
-def one(victims: Victims, seed: int, operation: str, fault: str, stride: int = 1) -> None:
+_STRIDE = 7
+"""In so many rounds every call has failed."""
+
+
+def one(
+    victims: Victims,
+    seed: int,
+    operation: str,
+    fault: str,
+    stride: int = 1,
+    first: int | None = None,
+) -> None:
     """An operation with a fault at every ``stride``-th call."""
     rng = random.Random(f"{seed} {operation} {fault}")
     with tempfile.TemporaryDirectory(dir=disk.MEMORY) as root:
@@ -38,7 +49,7 @@ def one(victims: Victims, seed: int, operation: str, fault: str, stride: int = 1
             seed=rng.randrange(2**32),
             name=operation,
             fault=FAULTS[fault],
-            first=rng.randint(1, stride),
+            first=first or rng.randint(1, stride),
             stride=stride,
         )
     assert status == 0, f"{operation} with {fault}, seed {seed}: what the victim says is above"
@@ -46,13 +57,16 @@ def one(victims: Victims, seed: int, operation: str, fault: str, stride: int = 1
 
 def run(seed: int, *, seconds: float) -> Counter[str]:
     """All operations and faults, at every call, again and again for so long."""
-    deadline, outcomes = time.monotonic() + seconds, Counter()
+    deadline, outcomes, rounds = time.monotonic() + seconds, Counter(), 0
+    pairs = [(operation, fault) for operation in steps.OPERATIONS for fault in FAULTS]
+    firsts = random.Random(seed).sample(range(1, _STRIDE + 1), _STRIDE)
     with Victims() as victims:
         while time.monotonic() < deadline:
-            for operation in steps.OPERATIONS:
-                for fault in FAULTS:
-                    if time.monotonic() < deadline:
-                        one(victims, seed, operation, fault)
-                        outcomes[operation] += 1
-            seed += 1
+            random.Random(seed).shuffle(pairs)
+            for operation, fault in pairs:
+                if time.monotonic() < deadline:
+                    first = firsts[rounds % _STRIDE]
+                    one(victims, seed, operation, fault, _STRIDE, first)
+                    outcomes[operation] += 1
+            seed, rounds = seed + 1, rounds + 1
     return outcomes

@@ -28,18 +28,25 @@ def victims():
 
 
 def test_kills():
-    outcomes = killing.run(1, rounds=40)
+    outcomes = killing.run(1, rounds=28)
     assert outcomes.total() - outcomes["the end"] > 10
 
 
-@pytest.mark.parametrize("fault", list(failing.FAULTS))
-@pytest.mark.parametrize("operation", list(steps.OPERATIONS))
+PAIRS = [
+    (operation, fault)
+    for i, operation in enumerate(steps.OPERATIONS)
+    for j, fault in enumerate(failing.FAULTS)
+    if (i + j) % 3 == 0
+]
+
+
+@pytest.mark.parametrize(("operation", "fault"), PAIRS)
 def test_failing_calls(victims, operation, fault):
-    """At some calls here, at each in the long run."""
+    """At some calls, and each operation in two ways; in the long run at every call, in all."""
     failing.one(victims, 1, operation, fault, stride=50)
 
 
-@pytest.mark.parametrize("fault", list(failing.FAULTS))
+@pytest.mark.parametrize("fault", ["EIO", "ENOSPC from then on"])
 def test_failing_to_create(victims, fault):
     with tempfile.TemporaryDirectory(dir=disk.MEMORY) as root:
         assert not victims.run("fail_to_create", root=root, fault=failing.FAULTS[fault])
