@@ -323,6 +323,7 @@ def test_a_long_text_is_found_by_what_is_anywhere_in_it(tmp_path):
         assert found(snapshot, {"t": {"$lte": "x" * 1_024}}) == [1]
         assert found(snapshot, {"n.t": {"$contains": "needle"}}) == [0]
         assert snapshot.documents([0])[0].metadata["t"] == long
+        assert opened.verify().ok
 
 
 # --- what is refused -----------------------------------------------------------------------------
