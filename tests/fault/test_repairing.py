@@ -366,3 +366,18 @@ def test_a_catalog_that_cannot_be_read(folder):
     (folder / "catalog.sqlite").write_bytes(b"\0" * 9999)
     with pytest.raises((Corrupt, NotACollection)):
         interlace.open(folder, damaged="skip")
+
+
+@pytest.mark.parametrize("mode", ["late", "lexical", "hybrid"])
+def test_every_mode_goes_on_without_a_segment(folder, mode):
+    with interlace.open(folder, model=Words()) as opened:
+        owner(opened, 3).unlink()
+    with interlace.open(folder, model=Words(), damaged="skip") as opened:
+        hits = opened.search("number 50 things", k=500, mode=mode, where={"n": {"$lt": 60}})
+        assert {hit.id for hit in hits} <= set(range(40, 60))
+        assert 50 in {hit.id for hit in hits}
+        assert "39 of 118 passages are left out" in hits.notes[-1]
+        assert opened.repair().ok
+        hits = opened.search("number 30 things", k=500, mode=mode, where={"n": {"$lt": 60}})
+        assert hits.notes == ()
+        assert 30 in {hit.id for hit in hits}

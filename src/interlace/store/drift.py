@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from interlace.errors import Corrupt
 from interlace.store.folder import Folder
 from interlace.store.rows import GenerationRow, SegmentRow
 from interlace.store.segment import SETTLED
@@ -20,14 +21,18 @@ def drift(folder: Folder, row: GenerationRow | None, rows: Iterable[SegmentRow])
     """Mean length of lately settled tokens' residuals, over that of what the codec was trained on.
 
     *Lately* are the last 262,144 tokens of the segment with the newest passage: within a segment
-    passages are in insertion order, however often it was merged. None before anything is settled.
+    passages are in insertion order, however often it was merged. None before anything is settled,
+    and where the codec is damaged.
     """
     settled = folder.mapped(one for one in rows if one.kind == SETTLED and one.n_tokens)
     if row is None or not settled:
         return None
     newest = max(settled, key=lambda segment: int(segment.passages[-1]))
     norms = newest.arrays["norms"][-_TOKENS_LATE:]
-    generation, _ = folder.codec(row)
+    try:
+        generation, _ = folder.codec(row)
+    except (Corrupt, FileNotFoundError):
+        return None
     found = generation.drift(np.asarray(norms))
     return None if found is None else round(found, 2)
 
