@@ -46,7 +46,8 @@ class Killing:
         self.backups: list[Model] = []
         self.memory: checking.Memory = {}
         codec = self.rng.choice(["residual1", "residual2", "residual4"])
-        plan = Plan(self.rng)
+        self.recuts = self.rng.random() < 0.5
+        plan = Plan(self.rng, recuts=self.recuts)
         made = storing.settings(codec=codec, first_budget_tokens=300, fresh_budget_tokens=100)
         with store.create(self.folder, made, n_threads=1) as opened:
             for name in ("bulk", "settle", "add", "delete"):
@@ -55,7 +56,7 @@ class Killing:
 
     def round(self) -> str:
         """One victim, and one look at what it left; the operation that it died in."""
-        plan = Plan(self.rng, self.model, self.n_versions)
+        plan = Plan(self.rng, self.model, self.n_versions, recuts=self.recuts)
         todo = [plan.draw() for _ in range(self.rng.randint(1, 6))]
         self.n_versions = plan.n_versions
         log = self.root / "log"
@@ -112,8 +113,9 @@ class Killing:
         ranges, said, plans, models = (range(75), range(75, 150)), [], [], []
         for number, ids in enumerate(ranges):
             mine = {id_: version for id_, version in self.model.items() if id_ in ids}
-            plan = Plan(self.rng, mine, self.n_versions + 1_000 * number, ids)
-            plans.append([plan.draw(self.rng.choice(_IN_A_CROWD)) for _ in range(8)])
+            plan = Plan(self.rng, mine, self.n_versions + 1_000 * number, ids, self.recuts)
+            names = _IN_A_CROWD if self.recuts else [*_IN_A_CROWD, "rebuild"]
+            plans.append([plan.draw(self.rng.choice(names)) for _ in range(8)])
             models.append(mine)
         self.n_versions += 2_000
         moments = [self.rng.uniform(0.0, 8 * self.seconds), None]

@@ -26,16 +26,21 @@ Step = list[Any]
 
 
 class Version(NamedTuple):
-    """A document at one time; ``number`` tells its text from that of others of the same id."""
+    """A document at one time; ``number`` tells its text from that of others of the same id.
+
+    ``n_first`` is how many passages it had when it was added, where that has changed.
+    """
 
     number: int
     n_passages: int
     n_tokens: int
     metadata: Mapping[str, Any]
+    n_first: int | None = None
 
     def record(self, id_: Id) -> storing.Record:
         """As a writer takes it."""
-        text = f"version {self.number} of {id_!r}, {self.n_tokens} tokens a passage, " + "cut " * 9
+        n_first = self.n_passages if self.n_first is None else self.n_first
+        text = f"version {self.number} of {id_!r}, {n_first} passages, {self.n_tokens} tokens each"
         return storing.record(
             id_,
             text,
@@ -61,9 +66,10 @@ class Plan:
         model: Model | None = None,
         first: int = 0,
         ids: range = range(150),
+        recuts: bool = True,
     ) -> None:
         self.rng, self.model = rng, dict(model or {})
-        self.n_versions, self._ids = first, ids
+        self.n_versions, self._ids, self.recuts = first, ids, recuts
 
     def version(self) -> Version:
         self.n_versions += 1
@@ -165,28 +171,35 @@ def _attached(model: Model, added: list[list[Any]]) -> Model:
     return _written(model, [], added, [])
 
 
-def _rebuild(opened: store.Store, codec: str, cuts: list[list[int]]) -> None:
-    """Encode all documents anew, with so many passages each."""
-    n_passages = dict(map(tuple, cuts))
+def _rebuild(opened: store.Store, codec: str, cuts: list[list[int]] | None) -> None:
+    """Encode all documents anew, with so many passages each; else with as many as at first."""
+    n_passages = dict(map(tuple, cuts or ()))
 
     def encode(documents: Iterator[Document]) -> Iterator[tuple[str, Any, Any]]:
         for document in documents:
-            number, n_tokens = map(int, _numbers(document.text))
-            version = Version(number, n_passages.get(document.id, 1), n_tokens, {})
+            number, n_first, n_tokens = map(int, _numbers(document.text))
+            n = n_first if cuts is None else n_passages.get(document.id, 1)
+            version = Version(number, n, n_tokens, {}, n_first)
             yield version.record(document.id)[1:]
 
     opened.rebuild(dataclasses.replace(opened.settings, codec=codec), encode)
 
 
 def _numbers(text: str) -> list[str]:
-    """The number of a version and its tokens a passage."""
-    return re.match(r"version (\d+) of .*, (\d+) tokens", text).groups()
+    """The number of a version, its passages when it was added, and its tokens a passage."""
+    return re.match(r"version (\d+) of .*, (\d) passages, (\d+) tokens", text).groups()
 
 
-def _rebuilt(model: Model, codec: str, cuts: list[list[int]]) -> Model:
+def _rebuilt(model: Model, codec: str, cuts: list[list[int]] | None) -> Model:
+    if cuts is None:  # and all are as they were added
+        return model
     n_passages = dict(map(tuple, cuts))
     return {
-        id_: version._replace(n_passages=n_passages.get(id_, 1)) for id_, version in model.items()
+        id_: version._replace(
+            n_passages=n_passages.get(id_, 1),
+            n_first=version.n_passages if version.n_first is None else version.n_first,
+        )
+        for id_, version in model.items()
     }
 
 
@@ -196,7 +209,8 @@ def _settings(plan: Plan) -> list[Any]:
         [id_, plan.rng.choice([version.n_passages] * 3 + [1, 2])]
         for id_, version in plan.model.items()
     ]
-    return [plan.rng.choice(["residual1", "residual2", "residual4"]), cuts]
+    codec = plan.rng.choice(["residual1", "residual2", "residual4"])
+    return [codec, cuts if plan.recuts else None]
 
 
 def _repair(opened: store.Store, at: float) -> None:
@@ -217,10 +231,12 @@ def mend(opened: store.Store) -> None:
 
     def encode(documents: Iterator[Any]) -> Iterator[tuple[Any, list[Any]]]:
         for document in documents:
-            number, n_tokens = map(int, _numbers(document.text))
+            number, n_first, n_tokens = map(int, _numbers(document.text))
             encoded = {}
             for n in (1, 2, 3):
-                _, _, passages, matrices = Version(number, n, n_tokens, {}).record(document.id)
+                _, _, passages, matrices = Version(number, n, n_tokens, {}, n_first).record(
+                    document.id
+                )
                 for passage, matrix in zip(passages, matrices, strict=True):
                     encoded[passage.start, passage.end] = matrix
             yield document, [encoded[start, end] for _, start, end in document.passages]
