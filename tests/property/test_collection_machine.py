@@ -92,10 +92,10 @@ class CollectionMachine(RuleBasedStateMachine):
         }
 
     def put(self, model: Model, docs: Model) -> None:
-        """A text that is the same stays where it is; another goes to the end."""
+        """A text that is the same stays where it is, without metadata as it is."""
         for id_, doc in docs.items():
             if id_ in model and model[id_].text == doc.text:
-                model[id_] = doc
+                model[id_] = doc if doc.metadata else model[id_]
             else:
                 model.pop(id_, None)
                 model[id_] = doc
@@ -283,6 +283,20 @@ class CollectionMachine(RuleBasedStateMachine):
             allowed = {i: truth[i] for i, one in self.model.items() if one.metadata.get("n") == 1}
             hits = self.other.search(embeddings=query, k=K, effort="exhaustive", where={"n": 1})
             self.compare(hits, allowed, slack)
+
+        self.finds_words(query)
+
+    def finds_words(self, query: np.ndarray) -> None:
+        """Whoever has a word is found by it, and by nothing else; mixed searches find k."""
+        for number in (self.n_texts, self.n_texts // 2):
+            found = {hit.id for hit in self.other.search(str(number), 2 * K, mode="lexical")}
+            wanted = {i for i, doc in self.model.items() if doc.text == f"text {number}"}
+            assert found == wanted
+        n = min(K, len(self.model))
+        assert len(self.notes.search("text", K, mode="lexical")) == n
+        hits = self.notes.search("text", K, mode="hybrid", embeddings=query)
+        assert len(hits) == n
+        assert {hit.id for hit in hits} <= set(self.model)
 
     @staticmethod
     def compare(hits: Any, truth: dict[Id, float], slack: float, is_exact: bool = True) -> None:
