@@ -153,7 +153,7 @@ class FieldTables(Database):
 
         As one text, which a million numbers leave SQLite in four times as fast as by rows.
         """
-        found = self._value(f"SELECT group_concat(document) FROM ({sql})", values)
+        found = self._value(f"SELECT group_concat(CAST(document AS INTEGER)) FROM ({sql})", values)
         if found is None:
             return np.empty(0, np.int64)
         return np.fromstring(str(found), np.int64, sep=",")

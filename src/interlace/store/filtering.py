@@ -102,7 +102,7 @@ class Universe:
     """
 
     def __init__(self, commit: Counts, numbers: Callable[[], Documents]) -> None:
-        self.size = commit.next_document
+        self.size = max(1, commit.next_document)
         self._numbers: Documents | None = None
         if self.size > _SPARSE * commit.n_documents + _SPARSE_MIN:
             self._numbers = np.unique(numbers())
@@ -110,8 +110,8 @@ class Universe:
 
     def _places(self, documents: Documents) -> Documents:
         """The places of those documents that are among these."""
-        if self._numbers is None:
-            return documents
+        if self._numbers is None:  # only damage leads beyond
+            return documents[(documents >= 0) & (documents < self.size)]
         at = np.searchsorted(self._numbers, documents)
         at[at == self.size] = 0
         return at[self._numbers[at] == documents] if self.size else at[:0]
@@ -125,8 +125,8 @@ class Universe:
     def of(self, marks: Marks, documents: Documents) -> Marks:
         """For each of these documents whether it is marked; for others anything."""
         if self._numbers is None:
-            return marks[documents]
-        return marks[np.minimum(np.searchsorted(self._numbers, documents), self.size - 1)]
+            return marks.take(documents, mode="clip")
+        return marks.take(np.searchsorted(self._numbers, documents), mode="clip")
 
     def documents(self, marks: Marks) -> Documents:
         """The documents of the marked places, ascending."""

@@ -520,6 +520,21 @@ def test_numbers_of_documents_long_gone_cost_no_room(tmp_path, monkeypatch):
             assert snapshot.ids_where(where) == expected
 
 
+def test_values_of_a_damaged_catalog_lead_nowhere(library):
+    library._catalog._change(
+        "UPDATE field_values SET document = 1 << 40 WHERE document = 0 AND field ="
+        " (SELECT number FROM fields WHERE name = 'lang')",
+        {},
+    )
+    library._catalog._change(
+        "UPDATE field_values SET document = 'x' WHERE document = 1 AND kind = 2", {}
+    )
+    snapshot = library.snapshot()
+    assert found(snapshot, {"lang": "en"}) == ["list"]
+    assert {"list", "real"} <= set(found(snapshot, {"year": {"$gte": 2020}}))
+    assert not library.verify().ok
+
+
 # --- the cache -----------------------------------------------------------------------------------
 def test_a_filter_is_answered_once(library, monkeypatch):
     snapshot = library.snapshot()
