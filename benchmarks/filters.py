@@ -30,7 +30,7 @@ BUILD = Path(__file__).parents[1] / "build"
 SHARES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 PER_COMMIT = 20_000
 K = 10
-EXACT = 8
+EXACT = 4
 """Queries that recall is taken of: an exact search of a million passages takes seconds."""
 
 

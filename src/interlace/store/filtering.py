@@ -187,19 +187,20 @@ class Filtering:
         if isinstance(condition, Some):
             return reduce(np.logical_or, map(self._marks, condition.terms))
         terms = self._with_spans(condition.terms)
-        for i, term in enumerate(terms):
-            few = self._if_few(term)
-            if few is not None:
-                return universe.marks(self._among(All((*terms[:i], *terms[i + 1 :])), few))
+        for limit in (self._few // 16, self._few):  # a broad side is soon seen to be broad
+            for i, term in enumerate(terms):
+                few = self._if_few(term, limit)
+                if few is not None:
+                    return universe.marks(self._among(All((*terms[:i], *terms[i + 1 :])), few))
         everything = np.ones(universe.size, np.bool_)
         return reduce(np.logical_and, map(self._marks, terms), everything)
 
-    def _if_few(self, condition: Condition) -> Documents | None:
-        """The documents of a condition, ascending, unless there are many, or it takes long."""
+    def _if_few(self, condition: Condition, limit: int) -> Documents | None:
+        """The documents of a condition, ascending, unless they are more, or it takes long."""
         if not isinstance(condition, Test) or condition.op == "contains" or _takes_null(condition):
             return None
-        found = self._matching(condition, limit=self._few + 1)
-        return np.unique(found) if len(found) <= self._few else None
+        found = self._matching(condition, limit=limit + 1)
+        return np.unique(found) if len(found) <= limit else None
 
     def _with_spans(self, terms: Sequence[Condition]) -> list[Condition]:
         """The terms, with the two ends of a span in one: one run of the index instead of two.

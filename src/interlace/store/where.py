@@ -99,8 +99,15 @@ def parse(where: Where) -> Condition:
 
 def _all(where: Mapping[Any, Any], at: str, depth: int) -> Condition:
     _check_depth(depth, at)
-    terms = [_term(key, value, at, depth) for key, value in where.items()]
-    return terms[0] if len(terms) == 1 else All(tuple(terms))
+    return _joined(All, [_term(key, value, at, depth) for key, value in where.items()])
+
+
+def _joined(kind: type[All] | type[Some], terms: Sequence[Condition]) -> Condition:
+    """All or some of the terms; those that are joined in the same way become part of it."""
+    flat = [
+        inner for term in terms for inner in (term.terms if isinstance(term, kind) else (term,))
+    ]
+    return flat[0] if len(flat) == 1 else kind(tuple(flat))
 
 
 def _term(key: object, value: Any, at: str, depth: int) -> Condition:
@@ -117,11 +124,11 @@ def _term(key: object, value: Any, at: str, depth: int) -> Condition:
                 f"{key} takes a list of filters, at least one: {here}, {value!r:.60}. "
                 f'Write {{"{key}": [{{…}}, {{…}}]}}.'
             )
-        terms = tuple(
+        terms = [
             _all(_mapping(one, f"{here}[{i}]"), f"{here}[{i}]", depth + 1)
             for i, one in enumerate(value)
-        )
-        return All(terms) if key == "$and" else Some(terms)
+        ]
+        return _joined(All if key == "$and" else Some, terms)
     if key == "$not":
         return Not(_all(_mapping(value, here), here, depth + 1))
     if key.startswith("$"):
@@ -141,8 +148,7 @@ def _field(field: str, value: Any, at: str, depth: int) -> Condition:
             f"a field is compared with a value or by operators: {at}, {dict(value)!r:.60}. "
             f"For what is nested in it, write {inner!r}."
         )
-    terms = [_operation(field, op, one, at, depth) for op, one in value.items()]
-    return terms[0] if len(terms) == 1 else All(tuple(terms))
+    return _joined(All, [_operation(field, op, one, at, depth) for op, one in value.items()])
 
 
 def _operation(field: str, op: str, value: Any, at: str, depth: int) -> Condition:

@@ -268,6 +268,10 @@ def test_each_rule(library, where, expected):
         ("year != -2.5e1", {"year": {"$ne": -25}}),
         ("lang in [\"en\", 'de']", {"lang": ["en", "de"]}),
         ("lang not in []", {"lang": {"$nin": []}}),
+        (
+            "year > 1 and (year < 9 and lang = 'en')",
+            {"year": {"$gt": 1, "$lt": 9}, "$and": [{"lang": "en"}]},
+        ),
         ("draft exists", {"draft": {"$exists": True}}),
         ("draft not exists", {"draft": {"$exists": False}}),
         ("not draft exists", {"$not": {"draft": {"$exists": True}}}),
@@ -306,6 +310,27 @@ def test_true_is_not_one_and_both_are_kept_apart(tmp_path):
 def test_the_ends_of_a_span_may_be_met_by_two_elements_of_a_list(library):
     assert "list" in found(library.snapshot(), {"year": {"$gt": 2000, "$lt": 2030}})
     assert "list" not in found(library.snapshot(), {"year": {"$gt": 2030, "$lt": 2040}})
+
+
+def test_a_span_and_what_few_documents_have_are_one_small_question_each(tmp_path, monkeypatch):
+    """However broad the other sides of an ``and`` are: of those, only the few are asked about."""
+    with store.create(tmp_path / "x.lace", storing.settings()) as opened:
+        storing.fill(opened, 0, 1, metadata={"n": -1, "m": 1})
+        storing.add(
+            opened, *(storing.record(i, n_tokens=1, metadata={"n": i, "m": 1}) for i in range(300))
+        )
+        snapshot = opened.snapshot()
+        asked = []
+        matching = snapshot._catalog.matching
+        monkeypatch.setattr(
+            type(snapshot._catalog),
+            "matching",
+            lambda _, sql, values: (
+                asked.append(len(matching(sql, values))) or matching(sql, values)
+            ),
+        )
+        assert found(snapshot, {"m": 1, "n": {"$gte": 100, "$lt": 103}}) == [100, 101, 102]
+        assert max(asked) <= 300 // 64 + 1
 
 
 def test_a_long_text_is_found_by_what_is_anywhere_in_it(tmp_path):
