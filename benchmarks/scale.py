@@ -28,11 +28,13 @@ from typing import Any
 
 import numpy as np
 from measure import record
-from stream import queries, stream
+from stream import CHUNK, queries, stream
 
 from interlace import store
 
-N_QUERIES = 200
+N_QUERIES, N_CHUNKS = 200, 20
+"""Queries, and the chunks of the stream that they are about: drawing one takes a moment."""
+
 BITS = 4
 REST_S = 0.05
 """Between two searches of the reader: it must not starve the writer of the machine's cores."""
@@ -133,13 +135,14 @@ def read(path: Path, dim: int, told: Connection) -> None:
     opened_store = store.open(path, n_threads=1)
     told.send("ready")
     times: list[tuple[float, float]] = []
-    number, asked, peak = 0, [], 0.0
+    number, about, asked, peak = 0, 0, [], 0.0
     rng = np.random.default_rng(1)
     while number is not None:
         while told.poll():
             number = told.recv()
-            if number:
-                asked = queries(rng.integers(0, number, 4), dim=dim)
+            if number and (number > 2 * about or not asked):
+                about = number
+                asked = asked_about(rng, number, 20, 1, dim)
         if number and asked:
             start = time.perf_counter()
             opened_store.refresh()
@@ -164,9 +167,18 @@ def read(path: Path, dim: int, told: Connection) -> None:
     opened_store.close()
 
 
+def asked_about(
+    rng: np.random.Generator, n_passages: int, n: int, n_chunks: int, dim: int
+) -> list[Any]:
+    """So many queries, each about a passage of a few chunks."""
+    chunks = np.repeat(rng.integers(0, max(1, n_passages // CHUNK), n_chunks), n // n_chunks)
+    within = rng.integers(0, min(CHUNK, n_passages), len(chunks))
+    return [*map(np.asarray, queries(np.sort(chunks * CHUNK + within), dim=dim))]
+
+
 def opened(path: Path, n_passages: int, dim: int) -> dict[str, Any]:
     """Opening, and searching with nobody else about."""
-    asked = queries(np.random.default_rng(2).integers(0, n_passages, N_QUERIES), dim=dim)
+    asked = asked_about(np.random.default_rng(2), n_passages, N_QUERIES, N_CHUNKS, dim)
     before = resident_mb()
     start = time.perf_counter()
     with store.open(path, n_threads=1) as collection:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -100,6 +100,7 @@ def _topics(chunk: int, seed: int) -> npt.NDArray[np.int64]:
     return np.where(rng.random(CHUNK) < 0.1, old, newest - age)
 
 
+@lru_cache(maxsize=1)  # queries about one chunk come together
 def _matrices(
     chunk: int, seed: int, dim: int
 ) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int32]], list[Floats]]:
