@@ -197,7 +197,9 @@ def entry_of(position: int, document: Document) -> Entry:
     if document.syntax is not None:  # it says where passages begin
         content.update(f"\0syntax\0{document.syntax}".encode())
     is_named = document.id is not None
-    return Entry(position, replace(document, id=id_), id_, content.hexdigest(), is_named)
+    if not is_named:
+        document = replace(document, id=id_)
+    return Entry(position, document, id_, content.hexdigest(), is_named)
 
 
 def given_entry(position: int, document: Document, given: Given) -> Entry:

@@ -42,9 +42,9 @@ def matrix_from(value: Any, dim: int | None, where: str) -> FloatMatrix:
             "Encode it with the collection's model, or create a collection with this dim."
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-        if (norms > _LEAST).all() and (norms < 1 / _LEAST).all():
-            return np.ascontiguousarray(matrix / norms, np.float32)
+        norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
+        if not len(norms) or (norms.min() > _LEAST and norms.max() < 1 / _LEAST):
+            return np.ascontiguousarray(matrix / norms[:, None], np.float32)
     return _odd_matrix(matrix, where)
 
 
@@ -89,6 +89,8 @@ def _array(value: Any, where: str) -> Any:
         value = value.detach().float().cpu()
     try:
         array = np.asarray(value)
+        if array.dtype == np.float32:
+            return array
         if array.dtype.kind == "c":
             raise TypeError("its numbers are complex")
         with np.errstate(over="ignore"):  # infinity is refused by name

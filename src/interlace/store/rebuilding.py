@@ -17,7 +17,7 @@ import numpy as np
 from interlace import files
 from interlace.chance import draws
 from interlace.progress import Progress, silent
-from interlace.store.buffering import Buffer, quantised
+from interlace.store.buffering import Buffer, gathered
 from interlace.store.catalog import Catalog
 from interlace.store.compaction import Size, choose_settled
 from interlace.store.folder import Folder
@@ -204,7 +204,7 @@ class _Build:
         self.folder, self.total, self.n_tokens = folder, 0, 0
         self._catalog, self._let_go, self._encode = catalog, let_go, encode
         self._progress = progress
-        self._buffer, self._words = Buffer(), WordBuffer()
+        self._buffer, self._words = Buffer(folder), WordBuffer()
         self._fresh: list[SegmentRow] = []
         self._coder: Coder | None = None
         self._transaction: Transaction | None = None
@@ -278,7 +278,7 @@ class _Build:
         passages: Sequence[Passage],
         encoded: Iterable[Encoded],
     ) -> None:
-        lengths, tokens = quantised(self.folder, stored.row.id, encoded)
+        lengths, tokens = gathered(self.folder, stored.row.id, encoded)
         assert len(passages) == len(lengths), (len(passages), len(lengths))
         number = stored.row.number
         if [_cut(one) for one in passages] == [

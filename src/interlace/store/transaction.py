@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Self
 
@@ -15,6 +15,7 @@ from interlace.store.folder import Folder
 from interlace.store.rows import Commit, SegmentRow
 from interlace.store.runs import POSTINGS_WAITING, WordBuffer, merge_few
 from interlace.store.segment import SEGMENTS, Numbers
+from interlace.types import Id
 
 
 class Transaction:
@@ -84,6 +85,14 @@ class Transaction:
         self.may_sweep = True
         self._folder.sweep(self.catalog)
         self._swept = True
+
+    def end_documents(self, ids: Iterable[Id]) -> int:
+        """Let documents die; how many there were."""
+        n_documents, n_passages = self.catalog.end_documents(ids, self.number)
+        self.n_documents -= n_documents
+        self.n_passages -= n_passages
+        self.n_died += n_passages
+        return n_documents
 
     def add_words(self, number: int, text: str) -> None:
         """Let lexical search find a passage of this insertion number, until it dies."""

@@ -13,7 +13,7 @@ import numpy as np
 from interlace.errors import CollectionError, Corrupt
 from interlace.files import Lock
 from interlace.store import compaction
-from interlace.store.buffering import Buffer, quantised
+from interlace.store.buffering import Buffer, gathered
 from interlace.store.catalog import Catalog
 from interlace.store.filtering import ids_where
 from interlace.store.folder import Folder
@@ -73,7 +73,7 @@ class Writer:
     ) -> None:
         self.n_documents = self.n_tokens = 0
         self._folder, self._after_commit, self._encode_bulk = folder, after_commit, encode_bulk
-        self._buffer, self._rows = Buffer(), _Rows()
+        self._buffer, self._rows = Buffer(folder), _Rows()
         self._coder: Coder | None = None
         self._broken = self._over = False
         self._number = -1
@@ -130,13 +130,15 @@ class Writer:
         id_ = check_id(document.id)
         check_text(document.text, id_)
         _check_place(id_, document.syntax, document.file)
-        document = dataclasses.replace(document, id=id_)
+        if id_ is not document.id:
+            document = dataclasses.replace(document, id=id_)
         metadata = metadata_json(document.metadata, id_)
-        lengths, tokens = quantised(self._folder, id_, encoded)
+        lengths, tokens = gathered(self._folder, id_, encoded)
         assert len(passages) == len(lengths), (len(passages), len(lengths))
         with self._whole():
             transaction = self._transaction
-            self._end([id_])
+            if id_ in self._rows.ids:
+                self._rows.write(transaction)
             number, first = transaction.next_document, transaction.next_passage
             transaction.next_document += 1
             transaction.next_passage += len(passages)
@@ -247,12 +249,7 @@ class Writer:
     def _end(self, ids: Sequence[Id]) -> int:
         if not self._rows.ids.isdisjoint(ids):
             self._rows.write(self._transaction)
-        transaction = self._transaction
-        n_documents, n_passages = transaction.catalog.end_documents(ids, transaction.number)
-        transaction.n_documents -= n_documents
-        transaction.n_passages -= n_passages
-        transaction.n_died += n_passages
-        return n_documents
+        return self._transaction.end_documents(ids)
 
     # --- files -----------------------------------------------------------------------------------
     def _flush(self) -> None:
@@ -419,8 +416,9 @@ class _Rows:
         ]
 
     def write(self, transaction: Transaction) -> None:
-        """Insert all; none wait then."""
+        """Insert all, in place of the live ones of their ids; none wait then."""
         if self._documents:
+            transaction.end_documents(self.ids)
             transaction.catalog.add_documents(self._documents, transaction.number)
             transaction.catalog.add_passages(self._passages, transaction.number)
             self.ids, self._n_characters = set(), 0

@@ -101,11 +101,13 @@ def checked(document: Document, where: str) -> Document:
             raise InputError(
                 f"{name} must be a {kind.__name__}, not {type(value).__name__}: {where}."
             )
-    return replace(
-        document,
-        text=_checked_text(document.text, where),
-        id=None if document.id is None else checked_id(document.id, where),
-        metadata=_checked_metadata(document.metadata, where),
+    return Document(
+        _checked_text(document.text, where),
+        None if document.id is None else checked_id(document.id, where),
+        _checked_metadata(document.metadata, where),
+        document.syntax,
+        document.file,
+        document.line,
     )
 
 

@@ -13,6 +13,7 @@ from storing import add, fill, record
 
 from interlace import store
 from interlace.errors import InputError
+from interlace.store import buffering
 from interlace.store.storable import check_id, metadata_json
 from interlace.text.records import checked_id
 from interlace.types import Encoded
@@ -156,3 +157,37 @@ def test_bulk_matches_one_at_a_time(tmp_path):
             ids.append([(p.id, p.number, p.text) for p in snapshot.passages(range(100))])
             assert opened.verify().ok
     assert sorted(ids[0]) == sorted(ids[1])
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_documents_made_int8_together_are_what_they_are_alone(tmp_path, monkeypatch, typed):
+    """Short and long ones, of several passages and of none, in one order or the other."""
+    shapes = [(1, 5), (3, 4), (0, 0), (1, 70), (2, 0), (1, 9), (1, 80), (5, 1)]
+    records = [
+        record(i, n_passages=n, n_tokens=tokens, typed=typed and i != 4)
+        for i, (n, tokens) in enumerate(shapes)
+    ]
+    made = []
+    for at_once in (1, 64, 1 << 13):
+        monkeypatch.setattr(buffering, "_TOKENS_AT_ONCE", at_once)
+        with store.create(tmp_path / str(at_once), storing.settings()) as opened:
+            storing.add(opened, *records)
+            assert opened.verify().ok
+        made.append(storing.contents(tmp_path / str(at_once)))
+    assert made[0] == made[1] == made[2]
+
+
+def test_replacing_in_one_commit_ends_the_old_ones_together(opened):
+    fill(opened, 0, 20)
+    with opened.write() as writer:
+        for i in range(5, 10):
+            writer.add(*record(i, f"new {i}"))
+        writer.add(*record(5, "newer"))
+        assert writer.delete([6, 19]) == 2
+        writer.add(*record(19, "back"))
+    snapshot = opened.snapshot()
+    assert sorted(snapshot.ids()) == sorted(set(range(20)) - {6})
+    texts = {id_: document.text for id_, document in snapshot.documents([5, 7, 19]).items()}
+    assert texts == {5: "newer", 7: "new 7", 19: "back"}
+    assert opened.info()["n_documents"] == 19
+    assert opened.verify().ok
