@@ -139,10 +139,10 @@ CREATE TABLE runs (
     number INTEGER PRIMARY KEY,
     n_postings INTEGER NOT NULL,
     first INTEGER NOT NULL,
-    passages BLOB NOT NULL,
-    lengths BLOB NOT NULL,
     born INTEGER NOT NULL,
-    died INTEGER
+    died INTEGER,
+    passages BLOB NOT NULL,
+    lengths BLOB NOT NULL
 );
 CREATE TABLE words (
     run INTEGER NOT NULL,

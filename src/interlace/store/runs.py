@@ -28,6 +28,9 @@ POSTINGS_WAITING: Final = 1 << 21
 
 COUNT_MAX: Final = 255
 
+_ASKED: Final = 4_096
+"""Passages of a run that are looked up to see how many are dead."""
+
 _Placed: TypeAlias = tuple[str, npt.NDArray[np.uint32], bytes]
 
 DEAD_SHARE_MAX: Final = 0.25
@@ -75,34 +78,47 @@ class WordBuffer:
 
 
 def choose(sizes: Sequence[int], n_postings_max: int) -> list[int]:
-    """Positions of the runs to merge: none while there are few, else the smaller half."""
-    if len(sizes) <= RUNS_MAX:
+    """Positions of the runs to merge: none while there are few, else the smaller half or more.
+
+    As many more as make them less than half of the next in size: so sizes double, and a posting is
+    seldom copied. Runs of more than half of what may be merged are large, and stay.
+    """
+    small = [i for i, size in enumerate(sizes) if 2 * size <= n_postings_max]
+    if len(small) <= RUNS_MAX:
         return []
-    order = sorted(range(len(sizes)), key=lambda i: (sizes[i], i))
-    totals = np.cumsum([sizes[i] for i in order])
-    n = min(len(sizes) - RUNS_MAX // 2, int(np.searchsorted(totals, n_postings_max, "right")))
+    order = sorted(small, key=lambda i: (sizes[i], i))
+    n = n_postings = 0
+    while n < len(order):
+        size = sizes[order[n]]
+        is_enough = n >= len(small) - RUNS_MAX // 2 and 2 * n_postings <= size
+        if is_enough or n_postings + size > n_postings_max:
+            break
+        n_postings += size
+        n += 1
     return sorted(order[:n]) if n > 1 else []
 
 
 def merge_few(catalog: WordTables, number: int) -> None:
     """Keep small runs few, inside a writer's commit."""
-    runs = catalog.runs(number)
-    chosen = choose([run.n_postings for run in runs], POSTINGS_A_COMMIT)
-    merge(catalog, [runs[i] for i in chosen], number)
+    sizes = catalog.run_sizes(number)
+    numbers = list(sizes)
+    chosen = choose(list(sizes.values()), POSTINGS_A_COMMIT)
+    if chosen:
+        merge(catalog, catalog.runs(number, [numbers[i] for i in chosen]), number)
 
 
 def merge_more(catalog: WordTables, number: int, *, thorough: bool) -> None:
     """Keep all runs few, and few of their passages dead; ``thorough`` makes them one."""
     runs = catalog.runs(number)
-    alive = [catalog.live_among(run.passages) for run in runs]
     if thorough:
-        if len(runs) > 1 or not all(one.all() for one in alive):
+        if len(runs) > 1 or not all(catalog.live_among(run.passages).all() for run in runs):
             merge(catalog, runs, number)
         return
     chosen = choose([run.n_postings for run in runs], POSTINGS_A_COMPACTION)
     merge(catalog, [runs[i] for i in chosen], number)
     for i, run in enumerate(runs):
-        if i not in chosen and 1 - alive[i].mean() > DEAD_SHARE_MAX:
+        some = run.passages[:: max(1, len(run.passages) // _ASKED)]
+        if i not in chosen and 1 - catalog.live_among(some).mean() > DEAD_SHARE_MAX:
             merge(catalog, [run], number)
 
 

@@ -65,20 +65,30 @@ class WordTables(Database):
     """The runs of words of a catalog."""
 
     # --- what a reader asks ----------------------------------------------------------------------
-    def runs(self, commit: int) -> list[RunRow]:
-        """The runs that a commit sees, in the order they were written."""
+    def run_sizes(self, commit: int) -> dict[int, int]:
+        """Postings of the runs that a commit sees, by their numbers; without reading passages."""
         rows = self._rows(
-            "SELECT number, n_postings, first, passages, lengths FROM runs"
+            "SELECT number, n_postings FROM runs"
             " WHERE born <= :commit AND (died IS NULL OR died > :commit) ORDER BY number",
             {"commit": commit},
+        )
+        return dict(rows)
+
+    def runs(self, commit: int, numbers: Iterable[int] | None = None) -> list[RunRow]:
+        """The runs that a commit sees, or some of them, in the order they were written."""
+        asked = self.run_sizes(commit) if numbers is None else numbers
+        rows = self._rows(
+            "SELECT number, n_postings, first, passages, lengths FROM runs"
+            " WHERE number IN (SELECT value FROM json_each(:numbers)) ORDER BY number",
+            {"numbers": json.dumps(list(asked))},
         )
         found = []
         for number, n_postings, first, passages, lengths in rows:
             is_right = isinstance(passages, bytes) and isinstance(lengths, bytes)
             if not is_right or len(passages) % 4 or len(passages) != len(lengths):
                 raise self.corrupt_run(number)
-            numbers = first + np.frombuffer(passages, "<u4").astype(np.int64)
-            found.append(RunRow(number, n_postings, numbers, np.frombuffer(lengths, "<u4")))
+            held = first + np.frombuffer(passages, "<u4").astype(np.int64)
+            found.append(RunRow(number, n_postings, held, np.frombuffer(lengths, "<u4")))
         return found
 
     def word_sizes(self, words: Iterable[str], runs: Iterable[int]) -> dict[str, int]:
@@ -173,8 +183,12 @@ class WordTables(Database):
             )
         first = int(passages.min())
         offsets = (passages - first).astype("<u4").tobytes()
-        values = (number, n_postings, first, offsets, lengths.astype("<u4").tobytes(), born)
-        self._change_many("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, NULL)", [values])
+        values = (number, n_postings, first, born, offsets, lengths.astype("<u4").tobytes())
+        self._change_many(
+            "INSERT INTO runs (number, n_postings, first, born, passages, lengths)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [values],
+        )
 
     def retire_runs(self, numbers: Collection[int], died: int) -> None:
         """Let runs die that others replace."""

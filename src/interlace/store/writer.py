@@ -81,6 +81,7 @@ class Writer:
         self._transaction = Transaction(folder, let_go, wait_seconds=wait_seconds)
         with self._whole():
             self._folder = folder.at(self._transaction.catalog, self._transaction.number)
+            self._buffer = Buffer(self._folder)
             self._shape = folder.try_shape_lock()
             if self._shape is not None:
                 self._transaction.sweep()

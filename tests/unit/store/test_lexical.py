@@ -186,9 +186,44 @@ def test_attached_documents_bring_their_words(opened, tmp_path):
 
 def test_choosing_runs():
     assert runs.choose([9] * 16, 10**6) == []
-    assert runs.choose([1] * 17, 10**6) == list(range(9))
-    assert runs.choose([100] * 8 + [1] * 9, 5) == [8, 9, 10, 11, 12]
+    assert runs.choose([1] * 17, 10**6) == list(range(17))
+    assert runs.choose([100] * 8 + [1] * 17, 200) == list(range(8, 25))
+    assert runs.choose([100] * 8 + [1] * 9, 250) == list(range(8, 17))
+    assert runs.choose([100] * 8 + [1] * 9, 5) == []  # the large ones stay, the others are few
     assert runs.choose([10] * 17, 15) == []
+
+
+def test_the_work_of_many_small_commits_is_bounded():
+    held, copied, n = [], 0, 20_000
+    for _ in range(n):
+        held.append(50)
+        chosen = runs.choose(held, runs.POSTINGS_A_COMMIT)
+        merged = sum(held[i] for i in chosen)
+        copied += merged
+        held = [size for i, size in enumerate(held) if i not in chosen] + [merged] * bool(chosen)
+        assert sum(2 * size <= runs.POSTINGS_A_COMMIT for size in held) <= runs.RUNS_MAX
+    assert copied < 8 * 50 * n
+
+
+def test_a_small_commit_reads_no_large_run(opened, monkeypatch):
+    """Its cost must not grow with what is there."""
+    fill(opened)
+    monkeypatch.setattr(runs, "RUNS_MAX", 2)
+    monkeypatch.setattr(runs, "POSTINGS_A_COMMIT", 8)
+    for i in range(12):
+        add(opened, record(i, "a few words"))
+    asked: list[list[int]] = []
+    real = type(opened._catalog).runs
+
+    def noted(catalog, commit, numbers=None):
+        asked.append(numbers)
+        return real(catalog, commit, numbers)
+
+    monkeypatch.setattr(type(opened._catalog), "runs", noted)
+    for i in range(12, 18):
+        add(opened, record(i, "two words"))
+    assert asked
+    assert all(numbers is not None and len(numbers) <= 4 for numbers in asked)
 
 
 @pytest.mark.parametrize(
