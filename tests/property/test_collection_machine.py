@@ -31,8 +31,8 @@ K = 5
 IDS = st.one_of(st.integers(0, 9), st.integers(0, 9).map(str), st.just("ü ' \" %"))
 NUMBERS = st.integers(0, 4)
 METADATA = st.one_of(st.just({}), NUMBERS.map(lambda n: {"n": n}))
-TOLERANCE = {"fresh": 0.02, "residual4": 0.15, "residual2": 0.4, "residual1": 0.8}
-"""How far a score may be from the oracle's, a query token."""
+TOLERANCE = 0.1
+"""How far a score may be from the oracle's on the stored embeddings, a query token."""
 
 
 class Doc(NamedTuple):
@@ -64,7 +64,6 @@ class CollectionMachine(RuleBasedStateMachine):
         self.folder = self.root / "notes.lace"
         made = store.Settings(dim=DIM, codec=codec, first_budget_tokens=60, fresh_budget_tokens=30)
         store.create(self.folder, made).close()
-        self.worst = TOLERANCE[codec]
         self.notes = interlace.open(self.folder, n_threads=1)
         self.other = interlace.open(self.folder, n_threads=1)
         self.manual = interlace.open(self.folder, n_threads=1, refresh="manual")
@@ -200,8 +199,6 @@ class CollectionMachine(RuleBasedStateMachine):
         self.notes.rebuild(
             bits=bits, embeddings={id_: doc.matrix for id_, doc in self.model.items()}
         )
-        if bits is not None:
-            self.worst = TOLERANCE[f"residual{bits}"]
 
     @rule()
     def reopen(self) -> None:
@@ -274,9 +271,14 @@ class CollectionMachine(RuleBasedStateMachine):
     def finds(self) -> None:
         """k means k, filters are exact, and every score is close to the oracle's."""
         query = storing.matrix(1 + self.n_texts % 7, 3, DIM)[0]
-        truth = {id_: float(oracle.maxsim(query, one.matrix)) for id_, one in self.model.items()}
-        fresh = not self.notes.info()["n_settled_segments"]
-        slack = len(query) * (TOLERANCE["fresh"] if fresh else self.worst)
+        snapshot = self.notes._store.snapshot()
+        factor = self.notes.info()["fairness"] or 1.0
+        truth = {}
+        for id_ in self.model:
+            (row,) = snapshot.rows_of([id_]).tolist()
+            score = float(oracle.maxsim(query, snapshot.embeddings(row)))
+            truth[id_] = score if row < snapshot.n_fresh_rows else score * factor
+        slack = len(query) * TOLERANCE
         self.compare(self.notes.search(embeddings=query, k=K, effort="exhaustive"), truth, slack)
         self.compare(self.other.search(embeddings=query, k=K, effort="fast"), truth, slack, False)
         if any("n" in doc.metadata for doc in self.model.values()):
