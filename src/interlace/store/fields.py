@@ -79,16 +79,18 @@ def values(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
         yield from _values(key, value, within_list=False)
 
 
-def _values(path: str, value: Any, *, within_list: bool) -> Iterator[tuple[str, Value]]:
+def _values(
+    path: str, value: Any, *, within_list: bool, is_element: bool = False
+) -> Iterator[tuple[str, Value]]:
     in_list = IN_LIST if within_list else 0
     if isinstance(value, Mapping):
         yield path, Value(OBJECT + in_list, 0)
         for key, inner in value.items():
             yield from _values(f"{path}.{key}", inner, within_list=within_list)
-    elif isinstance(value, list) and value and not within_list:
+    elif isinstance(value, list) and value and not is_element:
         for element in value:
-            yield from _values(path, element, within_list=True)
-    elif isinstance(value, list):  # an empty one, or one in a list, is only known to be there
+            yield from _values(path, element, within_list=True, is_element=True)
+    elif isinstance(value, list):  # an empty one, or an element, is only known to be there
         yield path, Value(LIST + in_list, 0)
     else:
         kind, comparable = typed(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -69,13 +69,10 @@ class Lexicon:
         """The BM25 of each row; a word asked for twice counts twice."""
         times = Counter(asked)
         sizes_known = catalog.word_sizes(times, self.runs)
-        most = (K1 + 1) * math.fsum(
-            n * self._idf(sizes_known.get(word, 0)) for word, n in times.items()
-        )
         chosen = _affordable(sizes_known)
         found = catalog.postings(chosen, self.runs)
         if not found.words:
-            return WordScores(np.zeros(self._n_rows, np.float32), most)
+            return WordScores(np.zeros(self._n_rows, np.float32), self._most(times, sizes_known))
         slots, sizes = self._slots(found, catalog)
         place = {word: i for i, word in enumerate(chosen)}
         word_of = np.repeat([place[word] for word in found.words], sizes)
@@ -86,7 +83,13 @@ class Lexicon:
         weights = [times[word] * self._idf(n) for word, n in zip(chosen, n_with, strict=True)]
         parts = np.array(weights)[word_of] * counts * (K1 + 1) / (counts + self._norms[slots])
         sums = np.bincount(rows[alive], parts[alive], self._n_rows)
-        return WordScores(sums.astype(np.float32), most)
+        n_alive_with = dict(zip(chosen, n_with, strict=True))
+        return WordScores(
+            sums.astype(np.float32), self._most(times, {**sizes_known, **n_alive_with})
+        )
+
+    def _most(self, times: Mapping[str, int], n_with: Mapping[str, int]) -> float:
+        return (K1 + 1) * math.fsum(n * self._idf(n_with.get(word, 0)) for word, n in times.items())
 
     def _slots(
         self, found: Postings, catalog: WordTables

@@ -211,7 +211,7 @@ def _scalar(value: object, at: str) -> Value:
                 f"a text is too long to compare: {at}, {len(value):,} characters. "
                 f"Allowed are {TEXT_MAX:,}."
             )
-        return typed(str(value))
+        return typed(str.__str__(value))  # of an enumeration's member the text, as JSON has it
     if value is None or isinstance(value, bool):
         return typed(value)
     if isinstance(value, numbers.Integral):

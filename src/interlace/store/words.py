@@ -23,6 +23,9 @@ Numbers = npt.NDArray[np.int64]
 _ROWS_AT_ONCE = 4_096
 """Words of a run that are read, and written, together."""
 
+_PASSAGES_AT_ONCE = 65_536
+"""Passages that are looked up together: of all of a large run the numbers fill a gigabyte."""
+
 
 class RunRow(NamedTuple):
     """What the catalog knows of a run.
@@ -198,13 +201,16 @@ class WordTables(Database):
 
     def live_among(self, numbers: Numbers) -> npt.NDArray[np.bool_]:
         """Which passages of these insertion numbers are alive now."""
-        rows = self._rows(
-            "SELECT p.number FROM json_each(:numbers) AS asked"
-            " CROSS JOIN passages AS p ON p.number = asked.value AND p.died IS NULL",
-            {"numbers": json.dumps(numbers.tolist())},
-        )
-        alive = np.array([number for (number,) in rows], np.int64)
-        found: npt.NDArray[np.bool_] = np.isin(numbers, alive)
+        found = np.zeros(len(numbers), np.bool_)
+        for at in range(0, len(numbers), _PASSAGES_AT_ONCE):
+            some = numbers[at : at + _PASSAGES_AT_ONCE]
+            rows = self._rows(
+                "SELECT p.number FROM json_each(:numbers) AS asked"
+                " CROSS JOIN passages AS p ON p.number = asked.value AND p.died IS NULL",
+                {"numbers": json.dumps(some.tolist())},
+            )
+            alive = np.array([number for (number,) in rows], np.int64)
+            found[at : at + len(some)] = np.isin(some, alive)
         return found
 
     def purge_runs(self, oldest: int) -> None:

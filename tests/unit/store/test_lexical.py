@@ -87,6 +87,19 @@ def test_what_is_deleted_or_replaced_leaves_no_trace(opened):
     assert opened.verify().ok
 
 
+def test_what_words_could_have_at_most_does_not_depend_on_the_dead(opened, monkeypatch):
+    """Scores of both kinds are scaled by it, and must not change when runs are merged."""
+    monkeypatch.setattr("interlace.store.words._PASSAGES_AT_ONCE", 2)
+    fill(opened)
+    with opened.write() as writer:
+        writer.delete(["a", "g"])
+    asked = asked_words("cat dog zebra")
+    before = opened.snapshot().lexical(asked).most
+    opened.compact()
+    assert opened.snapshot().lexical(asked).most == before
+    check(opened, {id_: text for id_, text in TEXTS.items() if id_ not in "ag"})
+
+
 def test_a_snapshot_keeps_its_words(opened, folder):
     fill(opened)
     with store.open(folder) as reader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import enum
 import math
 import multiprocessing
 import re
@@ -26,15 +27,15 @@ def looked_up(metadata, path):
     """Every value that stands at a dotted path: (value, whether it is in a list)."""
     found = []
 
-    def descend(at, value, in_list):
+    def descend(at, value, in_list, is_element=False):
         if at == path:
             found.append((value, in_list))
         if isinstance(value, dict):
             for key, inner in value.items():
                 descend(f"{at}.{key}" if at is not None else key, inner, in_list)
-        elif isinstance(value, list) and not in_list:
+        elif isinstance(value, list) and not is_element:
             for element in value:
-                descend(at, element, True)
+                descend(at, element, True, True)
 
     descend(None, metadata, False)
     return found
@@ -305,6 +306,27 @@ def test_true_is_not_one_and_both_are_kept_apart(tmp_path):
         assert found(opened.snapshot(), {"v": 1}) == [0]
         assert found(opened.snapshot(), {"v": True}) == [1]
         assert found(opened.snapshot(), {"v": 1.0}) == [0]
+
+
+class Lang(str, enum.Enum):  # noqa: UP042 - whose str() is another text than the member
+    EN = "en"
+
+
+def test_a_member_of_an_enumeration_is_its_text(library):
+    """As JSON has it, which is how metadata are stored."""
+    assert found(library.snapshot(), {"lang": Lang.EN}) == ["old", "list"]
+
+
+def test_the_elements_of_a_list_in_an_object_in_a_list_are_found(tmp_path):
+    with store.create(tmp_path / "x.lace", storing.settings()) as opened:
+        metadata = {"authors": [{"at": ["Rome", "Bonn"]}, {"at": []}], "deep": [["Rome"]]}
+        storing.add(opened, storing.record(0, metadata=metadata))
+        assert found(opened.snapshot(), {"authors.at": "Bonn"}) == [0]
+        assert found(opened.snapshot(), {"authors.at": {"$contains": "Bonn"}}) == [0]
+        assert found(opened.snapshot(), {"deep": {"$exists": True}}) == [0]
+        with pytest.raises(InputError, match="no texts"):
+            found(opened.snapshot(), {"deep": "Rome"})
+        assert opened.verify().ok
 
 
 def test_the_ends_of_a_span_may_be_met_by_two_elements_of_a_list(library):
