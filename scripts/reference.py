@@ -61,7 +61,7 @@ REMEDIES: Final = {
     "FormatTooOld": "Index the documents again into a new folder.",
     "ModelMismatch": "Pass the model that the collection was made with to `open`, or encode it "
     "with yours: `rebuild`.",
-    "Corrupt": "`interlace verify` names every damaged file; restore them, or index again.",
+    "Corrupt": "`interlace verify` names every damaged file; `interlace repair` makes them again.",
 }
 
 

@@ -61,10 +61,10 @@ def command(
         answered = [_ask(collection, question) for question in QUESTIONS]
         for question, (found, ms) in zip(QUESTIONS, answered, strict=True):
             console.print(_answers(question, found, ms))
-        best = answered[-1][0][0]
-        why = f"Why {best.id}? Each word of the question, and the word that answers it:\n"
+        (best, *_) = hits.shown(collection, QUESTIONS[-1], answered[-1][0])
+        why = f"Why {best.hit.id}? Each word of the question, and the word that answers it:\n"
         console.print(Text(why))
-        console.print(explained(collection.explain(QUESTIONS[-1], best)))
+        console.print(explained(best))
         console.print("")
         console.print(_next_steps(to))
 

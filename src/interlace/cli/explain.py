@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 import interlace
-from interlace.cli import options, output, settings
+from interlace.cli import hits, options, output, settings
 from interlace.errors import InputError
 from interlace.types import Explanation, Match
 
@@ -33,33 +33,39 @@ def command(
         str | None,
         typer.Option("--id", metavar="ID", help="Explain this document, whatever its rank."),
     ] = None,
+    mode: options.Mode = None,
     effort: options.Effort = None,
     json: options.AsJson = False,
 ) -> None:
     """Show which words of a hit answer which of the query."""
     if rank < 1:
         raise InputError(f"rank is {rank}. The best hit has rank 1.")
-    chosen = settings.load(effort=effort)
+    chosen = settings.load(mode=mode, effort=effort)
     asked = " ".join(query)
     with interlace.open(path) as collection:
-        hits = collection.search(
+        found = collection.search(
             asked,
             1 if id is not None else rank,
+            mode=chosen.mode,
             effort=chosen.effort,
             ids=None if id is None else options.typed_ids(collection, [id]),
         )
-        if len(hits) < (1 if id is not None else rank):
-            output.note(*hits.notes)
-            raise InputError(f"no hit of rank {rank}: the search found {len(hits)}.")
-        explanation = collection.explain(asked, hits[-1])
+        if len(found) < (1 if id is not None else rank):
+            output.note(*found.notes)
+            raise InputError(f"no hit of rank {rank}: the search found {len(found)}.")
+        one = hits.shown(collection, asked, found)[-1]
+        explanation = one.explanation
     if json:
         output.as_json(asdict(explanation))
     else:
-        output.to_people().print(explained(explanation))
+        output.to_people().print(explained(one))
 
 
-def explained(explanation: Explanation) -> Group:
+def explained(one: hits.Shown) -> Group:
     """Lay an explanation out: the passage with its answering words, and a line a query word."""
+    explanation = one.explanation
+    if one.hit.late_score is None:
+        return _by_words(explanation)
     n_tokens = max(1, len(explanation.matches))
     title = Text.assemble(
         (str(explanation.id), "bold cyan"),
@@ -68,6 +74,28 @@ def explained(explanation: Explanation) -> Group:
         (f"  = {explanation.score:.2f} over {n_tokens} query tokens", "dim"),
     )
     return Group(title, Padding(_painted(explanation), (1, 2)), _matches(explanation))
+
+
+def _by_words(explanation: Explanation) -> Group:
+    """Of a lexical search: each word of the query that the passage has, and how often."""
+    title = Text.assemble(
+        (str(explanation.id), "bold cyan"),
+        ("  score ", "dim"),
+        (f"{explanation.score:.2f}", "bold green"),
+        ("  BM25 of the query's words", "dim"),
+    )
+    found: dict[str, list[str]] = {}
+    for match in explanation.matches:
+        found.setdefault(match.query_text, []).append(match.text)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("query", justify="right")
+    table.add_column("found as")
+    table.add_column("times", justify="right")
+    for word, written in found.items():
+        table.add_row(
+            Text(word, "bold"), Text(", ".join(dict.fromkeys(written))), str(len(written))
+        )
+    return Group(title, Padding(_painted(explanation), (1, 2)), table)
 
 
 def _matches(explanation: Explanation) -> Table:

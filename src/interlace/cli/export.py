@@ -35,7 +35,8 @@ def command(
     """
     started = perf_counter()
     with (
-        interlace.open(path) as collection,
+        # Texts and metadata are in the catalog: they come out of damaged segments' collections too.
+        interlace.open(path, damaged="raise" if embeddings else "skip") as collection,
         bars.metering("exporting", silent=json) as meter,
     ):
         report = collection.export(

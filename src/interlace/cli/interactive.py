@@ -83,6 +83,8 @@ class Asking:
             if not len(self.collection):
                 path = output.short(self.collection.path)
                 output.note(f"the collection is empty. Fill it: interlace index FOLDER --to {path}")
+            elif self.mode == "lexical" and not found.notes and self.where is None and not self.ids:
+                output.note("no passage has a word of the query. Mode hybrid looks at meaning too.")
         output.note(*found.notes)
 
     def hit(self, number: str) -> hits.Shown:
@@ -175,7 +177,7 @@ def _command(asking: Asking, word: str, argument: str) -> None:
         "by": lambda: _set_word(asking, "by", argument),
         "where": lambda: setattr(asking, "where", argument or None),
         "full": lambda: setattr(asking, "full", not asking.full),
-        "explain": lambda: output.to_people().print(explained(asking.hit(argument).explanation)),
+        "explain": lambda: output.to_people().print(explained(asking.hit(argument))),
         "help": _help,
     }
     if word not in commands:

@@ -65,10 +65,12 @@ def command(
         "documents": report.n_documents,
         "passages": report.n_passages,
         "tokens": report.n_tokens,
+        "codec": "trained" if report.trained else "none needed yet",
+    }
+    seldom = {
         "cut anew": report.n_recut,
         "came meanwhile": report.n_meanwhile,
         "without a token": report.n_empty,
-        "codec": "trained" if report.trained else "none needed yet",
-        "seconds": seconds,
     }
-    output.to_people().print(output.facts(found))
+    found |= {name: n for name, n in seldom.items() if n}
+    output.to_people().print(output.facts(found | {"time": f"{seconds:.1f} s"}))

@@ -21,7 +21,8 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
         for problem in report.problems:
             line = Text.assemble(("damaged  ", "bold red"), problem)
             output.to_people().print(line, soft_wrap=True)
-        output.note(f"`interlace repair {path}` makes what it can from the texts.")
+        if report.n_files:  # else the catalog does not open, and the line above says what to do
+            output.note(f"`interlace repair {path}` makes what it can from the texts.")
     else:
         read = f"{output.counted(report.n_files, 'file')}, {output.bytes_shown(report.n_bytes)}"
         line = Text.assemble(("sound  ", "bold green"), f"{read}: every checksum is right.")

@@ -75,22 +75,26 @@ def explain_words(query: str, hit: Hit) -> Explanation:
 
     Each place is a match of similarity 1, in the order of the text; the score is BM25.
     """
-    asked = text.asked_words(query)
+    # (0, 0) where an accent is a character of its own, and parts the word as it is written.
+    asked = {word: next(text.places(query, {word}), (0, 0)) for word in text.asked_words(query)}
     found = list(text.places(hit.text, set(asked)))
-    matches = tuple(
-        Match(
-            query_text=" ".join(text.words(hit.text[start:end])),
-            query_start=0,
-            query_end=0,
-            text=hit.text[start:end],
-            start=hit.start + start,
-            end=hit.start + end,
-            similarity=1.0,
-            share=1 / len(found),
+    matches = []
+    for start, end in found:
+        word = next(word for word in text.words(hit.text[start:end]) if word in asked)
+        query_start, query_end = asked[word]
+        matches.append(
+            Match(
+                query_text=query[query_start:query_end] or word,
+                query_start=query_start,
+                query_end=query_end,
+                text=hit.text[start:end],
+                start=hit.start + start,
+                end=hit.start + end,
+                similarity=1.0,
+                share=1 / len(found),
+            )
         )
-        for start, end in found
-    )
-    return Explanation(query, hit.id, hit.passage, hit.start, hit.text, hit.score, matches)
+    return Explanation(query, hit.id, hit.passage, hit.start, hit.text, hit.score, tuple(matches))
 
 
 def _find(snapshot: Snapshot, hit: Hit) -> tuple[int, Any]:

@@ -278,7 +278,7 @@ class Model:
         if self.identity is None:
             raise CollectionError(
                 "the collection has no model: it holds embeddings made elsewhere. "
-                "Pass embeddings=… to add, search and explain."
+                "Pass embeddings=… to add, search and explain, or search by words: mode lexical."
             )
         name = self.identity["name"]
         found = next((one for one in self._given if one.is_model(self.identity)), None)

@@ -116,22 +116,27 @@ def _best(explanation: Explanation) -> list[tuple[Span, float]]:
     """For each word of the query, the word of the passage that answers most of its tokens.
 
     Its height is what the similarities stand out, averaged over all tokens of the query's word:
-    tokens that find their answers in different words have found letters, no word.
+    tokens that find their answers in different words have found letters, no word. A word that was
+    looked for as it is written is answered by all its places.
     """
     offset = explanation.passage_start
     found: dict[Span, dict[Span, float]] = defaultdict(lambda: defaultdict(float))
-    n_tokens: dict[Span, int] = defaultdict(int)
+    tokens: dict[Span, set[Span]] = defaultdict(set)
     for match in explanation.matches:
         asked = _word(explanation.query, match.query_start, match.query_end)
         answer = _word(explanation.text, match.start - offset, match.end - offset)
         if asked is not None and match.text:
-            n_tokens[asked] += 1
+            tokens[asked].add((match.query_start, match.query_end))
             if answer is not None:
                 found[asked][answer] += match.similarity - match.typical
     best = []
     for asked, answers in found.items():
-        word, height = max(answers.items(), key=lambda item: (item[1], -item[0][0]))
-        best.append((word, height / n_tokens[asked]))
+        highest = max(answers.values(), default=0.0)
+        best += [
+            (word, height / len(tokens[asked]))
+            for word, height in answers.items()
+            if height == highest
+        ]
     return best
 
 

@@ -343,6 +343,26 @@ def test_explain(run, filled):
     assert run("explain", filled, "blue sky", "--rank", "9").code == 2
 
 
+def test_explain_ranks_as_search_does(run, filled, monkeypatch):
+    words = ("blue", "sky")
+    (found,) = run("search", filled, *words, "--mode", "lexical", "--json").records
+    (explanation,) = run("explain", filled, *words, "--mode", "lexical", "--json").records
+    assert (explanation["id"], explanation["score"]) == (found["id"], found["score"])
+    places = {match["query_text"]: match["text"] for match in explanation["matches"]}
+    assert places == {"blue": "blue", "sky": "sky"}
+    shown = run("explain", filled, *words, "--mode", "lexical").out
+    assert "BM25" in shown
+    assert "cosine" not in shown
+    monkeypatch.setenv("INTERLACE_MODE", "lexical")
+    assert run("explain", filled, *words, "--rank", "2").code == 2
+
+
+def test_no_word_is_found(run, filled):
+    ran = run("search", filled, "xyzzy", "--mode", "lexical")
+    assert (ran.code, ran.out.strip()) == (0, "Nothing found.")
+    assert "Mode hybrid" in ran.err
+
+
 def test_rerank(run, lines):
     ran = run("rerank", "baking", lines, "--json", "-k", 2)
     assert [hit["rank"] for hit in ran.records] == [1, 2]

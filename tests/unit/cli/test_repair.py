@@ -41,6 +41,21 @@ def test_verify_and_repair(run, damaged):
     assert "Rayleigh" in run("search", damaged, "why is the sky blue").out
 
 
+def test_texts_come_out_of_a_damaged_collection(run, damaged):
+    (first, *_) = segments(damaged)
+    first.unlink()
+    assert run("export", damaged, "all.jsonl", "--json").records[0]["n_documents"] == 3
+    refused = run("export", damaged, "vectors.jsonl", "--embeddings")
+    assert (refused.code, "interlace repair" in refused.err) == (3, True)
+
+
+def test_a_catalog_that_does_not_open_is_not_said_to_be_repairable(run, damaged):
+    (damaged / "catalog.sqlite").write_bytes(b"no database" * 1000)
+    found = run("verify", damaged)
+    assert (found.code, found.err) == (1, "")
+    assert "Restore the folder" in found.out
+
+
 def test_what_is_lost(run, damaged):
     (*_, last) = segments(damaged)
     last.write_bytes(last.read_bytes()[:-1])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import interlace
-from interlace.collection import explain_words
+from interlace.collection import explain_words, snippet
 from interlace.collection.fusion import (
     DEPTH,
     LATE,
@@ -101,6 +101,23 @@ def test_no_model_is_needed(new_collection):
     assert ids(none) == []
     marked = [match.text for match in explain_words("blocked pumps", hit).matches]
     assert marked == ["pump", "blocked"]
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "marked"),
+    [
+        ("Pumps: the pump of the boiler.", "PUMPED boilers", ["Pumps", "pump", "boiler"]),
+        ("緑茶は七十度で淹れる。", "緑茶", ["緑茶"]),
+        ("Half is 1 of 2.", "½", ["1", "2"]),
+        ("My resume is here.", "re\u0301sume\u0301", []),  # found, but where is not known
+    ],
+)
+def test_the_words_of_a_lexical_hit_are_marked(new_collection, text, query, marked):
+    notes = new_collection(model=None, dim=8)
+    notes.add(["x " * 200 + text], embeddings=[np.eye(8, dtype=np.float32)[:2]])
+    (hit,) = notes.search(query, mode="lexical")
+    cut = snippet(explain_words(query, hit), 40)
+    assert [cut.text[start:end] for start, end in cut.marks] == marked
 
 
 def test_a_lexical_search_needs_a_text(new_collection):
