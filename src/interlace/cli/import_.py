@@ -58,7 +58,7 @@ def command(
     Embeddings in the file are taken when the collection's model made them; else texts are encoded.
     """
     places.existing([str(file)])
-    place = places.target(to, [str(file)])
+    place = places.target(to, [str(file)], "import")
     chosen = settings.load(model=model, n_threads=n_threads)
     started = perf_counter()
     with (

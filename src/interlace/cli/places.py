@@ -46,8 +46,8 @@ def collection(path: Path) -> Path:
     raise NotACollection(f"{what}: {path}. {hint}")
 
 
-def target(path: Path | None, files: list[str]) -> Path:
-    """Refuse a place where no collection is and none can be made.
+def target(path: Path | None, files: list[str], command: str = "index") -> Path:
+    """Refuse a place where no collection is and none can be made; ``command`` is what was typed.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def target(path: Path | None, files: list[str]) -> Path:
     """
     example = f"{_stem(files)}.lace"
     if path is None:
-        typed = f"interlace index {shlex.join(files)} --to {shlex.quote(example)}"
+        typed = f"interlace {command} {shlex.join(files)} --to {shlex.quote(example)}"
         raise InputError(f"say where the collection goes, such as: {typed}")
     if path.is_file():
         raise CollectionError(

@@ -119,3 +119,9 @@ def test_an_export_overwrites_nothing(run, filled, tmp_path):
     assert run("export", filled, "x.jsonl").code == 2
     assert run("export", filled, "x.csv").code == 2
     assert (tmp_path / "x.jsonl").read_text() == "mine"
+
+
+def test_import_without_a_place_names_import(run, tmp_path):
+    (tmp_path / "facts.jsonl").write_text('{"text": "one"}\n')
+    ran = run("import", "facts.jsonl")
+    assert (ran.code, "interlace import facts.jsonl --to facts.lace" in ran.err) == (2, True)
