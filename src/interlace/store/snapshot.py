@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace.codec import Generation
-from interlace.errors import Corrupt
+from interlace.errors import CollectionError, Corrupt
 from interlace.files import Lock
 from interlace.kernels import Handle, Kernels, Residuals, unrotate
 from interlace.store.catalog import Catalog
@@ -371,10 +371,19 @@ class Snapshot:
         (1) A process takes a snapshot and forks. (2) The parent lets go of it. (3) The child has
         the parent's lock no more, and a purge takes the rows that it is about to read. So a child
         takes a lock of its own before its first statement.
+
+        Where there is no place for locks, a purge takes the rows all the same, and a filter or a
+        search by words would find less without a word. So it is looked whether the commit is there.
         """
         if self._pid != os.getpid():
             self._lock = self._folder.hold(self._catalog, self.number)[1]
             self._pid = os.getpid()
+        if self._lock is None and self._catalog.at(self.number) is None:
+            raise CollectionError(
+                f"snapshot {self.number} is gone: {self._folder.path}: the folder cannot be "
+                "written, so nothing keeps what is read there from being purged. Refresh, or take "
+                "a new one."
+            )
         return self._catalog
 
     @property

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import tracemalloc
 
 import numpy as np
+import pytest
 from storing import add, fill, record
 
 from interlace import store
+from interlace.errors import CollectionError
 from interlace.store.catalog import Catalog
+from interlace.store.folder import Folder
 
 
 def statements(opened, work) -> list[str]:
@@ -122,3 +126,27 @@ def test_dead_passages_ascend(opened):
             writer.delete([id_])
     catalog: Catalog = opened._catalog
     np.testing.assert_array_equal(catalog.dead_passages(opened.commit), [3, 11, 20])
+
+
+def test_a_snapshot_that_no_lock_keeps_says_when_it_is_purged(folder, opened, monkeypatch):
+    """Else a filter, or words, would quietly find less: where a folder cannot be written."""
+    fill(opened, 0, 3, metadata={"n": 1})
+    monkeypatch.setattr(Folder, "unpurged", lambda _: contextlib.nullcontext(False))
+    reader = store.open(folder)
+    held = reader.snapshot()
+    assert held.ids_where({"n": 1}) == [0, 1, 2]
+    monkeypatch.undo()
+    with opened.write() as writer:
+        writer.delete([1])
+    add(opened, record("x"))
+    for read in (
+        lambda: held.ids_where({"n": 1}),
+        lambda: held.where({"n": 1}),
+        lambda: held.lexical(["x"]),
+        lambda: held.documents([1]),
+    ):
+        with pytest.raises(CollectionError, match=r"is gone.*cannot be written"):
+            read()
+    assert reader.refresh()
+    assert reader.snapshot().ids_where({"n": 1}) == [0, 2]
+    reader.close()
