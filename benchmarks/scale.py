@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import shutil
 import subprocess
@@ -307,6 +308,7 @@ def apart(function: Any, path: Path, n_passages: int, dim: int) -> dict[str, Any
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
