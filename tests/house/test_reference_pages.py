@@ -293,6 +293,9 @@ def limits() -> dict[str, str]:
             f"{constant('store.compaction.SETTLED_MAX')} "
         ),
         "drift from which `info` advises a rebuild": f"{constant('store.drift.REBUILD_HELPS')} ",
+        "the same, for embeddings without token ids": (
+            f"{constant('store.drift.REBUILD_HELPS_WITHOUT_IDS')} "
+        ),
         "dead passages in a segment before it is rewritten": (
             f"{constant('store.compaction.DEAD_SHARE_MAX') * 100:.0f} %"
         ),

@@ -40,6 +40,9 @@ _LEAVES = {"leaves": "cells", "leaf_scales": "cell_scales", "leaf_cells": ""}
 _CHUNK_SHARE = 1 / 32
 """A chunk adds at least such a share of the leaves: each is a file, and loads the codec again."""
 
+_RATE_WITHOUT_IDS = 2
+"""Later leaves a fiftieth of the tokens: routers of a first few tokens tell less than types do."""
+
 _MISFITS_A_LEAF = 16
 """Tokens that a later leaf is clustered from, of those that lie farthest from the leaves there are.
 
@@ -162,7 +165,8 @@ class Generation:
         types = self._types(tokens, kernels, n_threads)
         n_strange = len(np.setdiff1d(types, self._types_known))
         n_since = n_tokens - int(self.chunks[-1]["n_tokens"][0])
-        wanted = n_since // clustering.TOKENS_PER_LEAF + n_strange
+        rate = 1 if self.description["typed"] else _RATE_WITHOUT_IDS
+        wanted = rate * n_since // clustering.TOKENS_PER_LEAF + n_strange
         if wanted < len(self.arrays.leaf_scales) * _CHUNK_SHARE:
             return self
         if self.description["typed"]:

@@ -16,7 +16,7 @@ from interlace.codec import Generation, Tokens
 from interlace.files import Array, Written
 from interlace.progress import Progress, silent
 from interlace.store.catalog import Catalog
-from interlace.store.drift import advice, drift
+from interlace.store.drift import drift
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import GenerationRow, SegmentRow
@@ -43,6 +43,8 @@ class SettleReport:
     drift : float or None
         How far what was settled lately lies from its centroids, as a multiple of what the codec
         was trained on; None when nothing is settled.
+    advice : str or None
+        What to do about the drift; None when it does no harm.
     """
 
     n_passages: int = 0
@@ -50,11 +52,7 @@ class SettleReport:
     n_segments: int = 0
     trained: bool = False
     drift: float | None = None
-
-    @property
-    def advice(self) -> str | None:
-        """What to do about the drift; None when it does no harm."""
-        return advice(self.drift)
+    advice: str | None = None
 
 
 def settle(
@@ -100,12 +98,9 @@ def settle(
             coder.record(transaction)
             transaction.retire(fresh, held(segments, dead))
             number = transaction.commit("settle")
+        drifted = drift(folder, catalog.generation(number), catalog.segments(number))
         return SettleReport(
-            len(parts),
-            parts.n_tokens,
-            len(coder.rows),
-            trained=generation is None,
-            drift=drift(folder, catalog.generation(number), catalog.segments(number)),
+            len(parts), parts.n_tokens, len(coder.rows), generation is None, *drifted
         )
 
 

@@ -353,8 +353,8 @@ class Store:
             "generation": None if generation is None else generation.name,
             "n_codec_chunks": 0 if generation is None else len(generation.chunks),
             "fairness": None if generation is None else generation.description.get("fairness"),
-            "drift": drifted,
-            "advice": drift.advice(drifted),
+            "drift": drifted.ratio,
+            "advice": drifted.advice,
             "bytes": {
                 "catalog": files.size(self._catalog.path) + files.size(self.path / log),
                 "fresh": sum(row.written.n_bytes for row in fresh),

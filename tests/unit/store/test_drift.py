@@ -67,3 +67,13 @@ def test_the_newest_passages_count(folder, monkeypatch):
         settled = opened.settle().drift
         opened.compact()
         assert opened.info()["drift"] == settled > drift.REBUILD_HELPS
+
+
+def test_without_ids_less_drift_does_harm(folder, monkeypatch):
+    monkeypatch.setattr(drift, "REBUILD_HELPS", 0.0)
+    settings = storing.settings(first_budget_tokens=20_000, fresh_budget_tokens=2_000)
+    with store.create(folder, settings) as opened:
+        fill(opened, 0, 2_100, typed=False)
+        assert opened.settle().advice is None
+        monkeypatch.setattr(drift, "REBUILD_HELPS_WITHOUT_IDS", 0.0)
+        assert "would help" in str(opened.info()["advice"])
