@@ -31,6 +31,7 @@ def main() -> None:
     pages = {
         "README.md": figures,
         "docs/explanation/codec.md": codecs,
+        "docs/explanation/hybrid.md": hybrid,
         "docs/explanation/growth.md": growth,
     }
     for page, write in pages.items():
@@ -58,6 +59,50 @@ def figures() -> str:
 def lines(name: str) -> list[dict[str, Any]]:
     path = RESULTS / f"{name}.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def hybrid() -> str:
+    """Indexes of words, ways to fuse, and what a search takes, by collection."""
+    found = {line["collection"]: line for line in lines("hybrid")}
+    collections = [found[name] for name in NAMES if name in found]
+    names = [line["collection"] for line in collections]
+    indexes = ("runs of words", "FTS5", "word pieces", "bm25s")
+    words = table(
+        ["nDCG@10 (ms a query, MB)", *names],
+        (
+            [index, *(_of_index(line["lexical"][index]) for line in collections)]
+            for index in indexes
+        ),
+    )
+    late = [line["fusion"]["late"]["nDCG@10"] for line in collections]
+    ways = []
+    for way in collections[0]["fusion"]:
+        gained = [
+            line["fusion"][way]["nDCG@10"] - base
+            for line, base in zip(collections, late, strict=True)
+        ]
+        gained.append(sum(gained) / len(gained))
+        ways.append([way, *(f"{gain:+.2f}" for gain in gained)])
+    ways[0] = ["late", *late, ""]
+    times = [
+        [mode, *(f"{line['modes'][mode]['p50_ms']:.2f}" for line in collections)]
+        for mode in ("late", "lexical", "hybrid", "encoding")
+    ]
+    return "\n\n".join(
+        (
+            words,
+            "Late interaction alone, and what each way of fusing adds to it:",
+            table(["nDCG@10", *names, "mean"], ways),
+            "Milliseconds of a search, its query encoded before, and of encoding it; median:",
+            table(["mode", *names], times),
+        )
+    )
+
+
+def _of_index(line: dict[str, Any]) -> str:
+    if "p50_ms" not in line:
+        return f"{line['nDCG@10']}"
+    return f"{line['nDCG@10']} ({line['p50_ms']:.1f}, {line['bytes'] / 1e6:.1f})"
 
 
 def machine(line: dict[str, Any]) -> str:

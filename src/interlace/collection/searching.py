@@ -116,6 +116,7 @@ class Search:
         Where those are of fewer than ``k`` documents, the next best by tokens follow.
         """
         assert query.text is not None
+        assert query.matrix is not None
         depth = max(DEPTH, self.k)
         found = self._found(snapshot, query, depth, "passage")
         start = perf_counter()
@@ -125,13 +126,18 @@ class Search:
             span_of_late(found.scores[:DEPTH]),
             span_of_words(by_words[matching], most),
         )
-        rows = np.union1d(found.rows, matching)
         profile = {"words_ms": (perf_counter() - start) * 1000, "words_n": len(matching)}
-        ranked = self._fused(snapshot, query, rows, by_words, spans)
+        extra = np.setdiff1d(matching, found.rows)
+        rows = np.concatenate([found.rows, extra])
+        of_extra = store.score(snapshot, query.matrix, extra, self.n_threads)
+        late = np.concatenate([found.scores, of_extra])
+        ranked = self._fused(snapshot, rows, late, by_words[rows], spans)
         if self.by == "document" and len(ranked.rows) < self.k and len(found.rows) == depth:
             found = self._found(snapshot, query, self.k, "document")
-            rows = np.union1d(rows, found.rows)
-            ranked = self._fused(snapshot, query, rows, by_words, spans)
+            is_new = ~np.isin(found.rows, rows)
+            rows = np.concatenate([rows, found.rows[is_new]])
+            late = np.concatenate([late, found.scores[is_new]])
+            ranked = self._fused(snapshot, rows, late, by_words[rows], spans)
         return ranked._replace(proven=found.proven, profile={**found.profile, **profile})
 
     def _found(self, snapshot: store.Snapshot, query: Query, k: int, by: str) -> store.Found:
@@ -149,15 +155,12 @@ class Search:
     def _fused(
         self,
         snapshot: store.Snapshot,
-        query: Query,
         rows: store.Rows,
-        by_words: Scores,
+        late: Scores,
+        lexical: Scores,
         spans: tuple[Span, Span],
     ) -> _Ranked:
         """The best of some rows by both scores; equal ones by tokens, then in insertion order."""
-        assert query.matrix is not None
-        late = store.score(snapshot, query.matrix, rows, self.n_threads)
-        lexical = by_words[rows]
         scores = fused(late, lexical, spans)
         best = np.lexsort((snapshot.passage_of_row[rows], -late, -scores))
         if self.by == "document":

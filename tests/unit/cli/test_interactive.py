@@ -110,6 +110,8 @@ def test_commands_change_what_follows(run, filled):
     assert counts == [2, 1, 1, 1]
     assert "cosine" in run("search", filled, stdin="moves\n:explain 1\n").out
     assert ":effort" in run("search", filled, stdin=":help\n").out
+    lexical = run("search", filled, stdin=":mode lexical\nunheard\nmoves\n").out
+    assert "Nothing found." in lexical
 
 
 def test_bytes_that_are_no_text_end_nothing(run, filled):
