@@ -18,7 +18,7 @@ Scores: TypeAlias = npt.NDArray[np.float32]
 DEPTH: Final = 64
 """Passages of each kind that have a say: a balanced search has scored four times as many."""
 
-LATE: Final = 0.9
+LATE: Final = 0.8
 """The part of late interaction in the sum; the rest is the words'."""
 
 COVERED: Final = 0.3
