@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from interlace import text
 from interlace.collection.arguments import splitting_of
@@ -16,7 +16,7 @@ from interlace.collection.encoding import encode
 from interlace.collection.model import Models, fingerprint
 from interlace.errors import CollectionError, InputError, ModelMismatch
 from interlace.progress import Progress, silent
-from interlace.store import Known, Store, Where, Writer
+from interlace.store import Known, Prepared, Store, Where, Writer
 from interlace.types import Encoded, Id, Passage
 
 OnConflict: TypeAlias = Literal["replace", "error", "skip"]
@@ -96,6 +96,41 @@ class Changes:
         self._progress = progress
         self._heard = heard
         self._touched: set[Id] = set()
+        self._ready: dict[Id, _Ready] = {}
+
+    def prepare(self, batch: Batch, on_conflict: OnConflict) -> None:
+        """Encode what a batch will need, before the ``with`` block takes the write lock.
+
+        (1) Encoding a batch takes seconds, and whoever holds the lock keeps all other writers
+        waiting, again and again while an ``index`` runs. (2) So it is done first, against the
+        newest commit. (3) What others have changed until the lock is held, ``take`` finds out, and
+        encodes what does not fit any more.
+        """
+        self._store.refresh()
+        snapshot = self._store.snapshot()
+        known = self._known(batch.entries, self._store.known)
+        if on_conflict == "error":
+            _refuse_known(batch, known)
+        new: dict[Id, Entry] = {}
+        for entry in batch.entries:
+            stored = known.get(entry.id)
+            if entry.given is None and (
+                stored is None
+                or (on_conflict == "replace" and stored.content_hash != entry.content_hash)
+            ):
+                new.setdefault(entry.id, entry)
+        n_documents = len(batch.entries) + batch.n_repeated - len(new)
+        documents = (entry.document for entry in new.values())
+        settings = snapshot.settings
+        stream = encode(documents, splitting_of(settings), self._models.at(settings))
+        for n, (entry, (passages, matrices)) in enumerate(
+            zip(new.values(), stream, strict=True), n_documents + 1
+        ):
+            tally = _Tally()
+            encoded = tally.of(self._hearing(passages, matrices))
+            prepared = snapshot.prepare(entry.id, encoded)
+            self._ready[entry.id] = _Ready(entry.content_hash, passages, prepared, tally)
+            self._progress("encode", n, None)
 
     def __enter__(self) -> Self:
         self._entered = self._store.write()
@@ -179,16 +214,9 @@ class Changes:
 
     def take(self, batch: Batch, on_conflict: OnConflict) -> AddReport:
         """Store a batch."""
-        known: dict[Id, Known] = {}
-        for at in range(0, len(batch.entries), _AT_ONCE):
-            some = batch.entries[at : at + _AT_ONCE]
-            known |= self.writer.known([entry.id for entry in some])
-        if on_conflict == "error" and known:
-            found = next(entry for entry in batch.entries if entry.id in known)
-            raise InputError(
-                f"id {found.id!r} is in the collection already: document {found.position}. "
-                "Use on_conflict='replace' or 'skip', or another id."
-            )
+        known = self._known(batch.entries, self.writer.known)
+        if on_conflict == "error":
+            _refuse_known(batch, known)
         report = AddReport()
         new: list[Entry] = []
         unchanged: list[Entry] = []
@@ -205,17 +233,40 @@ class Changes:
             self._refresh_metadata(unchanged)
             self._refresh_places(unchanged, known)
         self._heard(sum(len(entry.document.text) for entry in unchanged), 0)
+        ready = {entry.id: found for entry in new if (found := self._fitting(entry)) is not None}
+        late = [entry for entry in new if entry.id not in ready]
         stream = chain.from_iterable(
             self._given(run) if has_given else self._encoded(list(run))
-            for has_given, run in groupby(new, lambda entry: entry.given is not None)
+            for has_given, run in groupby(late, lambda entry: entry.given is not None)
         )
-        for entry, passages, encoded in stream:
+        for entry in new:
             self._touched.add(entry.id)
-            tally = _Tally()
-            self.writer.add(entry.document, entry.content_hash, passages, tally.of(encoded))
+            if entry.id in ready:
+                _, passages, prepared, tally = ready[entry.id]
+                self.writer.add(entry.document, entry.content_hash, passages, prepared)
+            else:
+                _, passages, encoded = next(stream)
+                tally = _Tally()
+                self.writer.add(entry.document, entry.content_hash, passages, tally.of(encoded))
+                self._progress("encode", report.n_documents + 1, None)
             tally.report(report, entry.id, len(passages), entry.id in known)
-            self._progress("encode", report.n_documents, None)
         return report
+
+    def _fitting(self, entry: Entry) -> _Ready | None:
+        """What was prepared for an entry; None when nothing was, or it was rebuilt meanwhile."""
+        found = self._ready.get(entry.id)
+        if found is None or found.content_hash != entry.content_hash:
+            return None
+        return found if found.prepared.settings == self.writer.settings else None
+
+    @staticmethod
+    def _known(
+        entries: Sequence[Entry], ask: Callable[[list[Id]], dict[Id, Known]]
+    ) -> dict[Id, Known]:
+        known: dict[Id, Known] = {}
+        for at in range(0, len(entries), _AT_ONCE):
+            known |= ask([entry.id for entry in entries[at : at + _AT_ONCE]])
+        return known
 
     def _refresh_metadata(self, unchanged: Sequence[Entry]) -> None:
         """The text is the same, so there is nothing to encode; but its metadata may be others.
@@ -273,6 +324,16 @@ class Changes:
             yield one
 
 
+def _refuse_known(batch: Batch, known: Mapping[Id, Known]) -> None:
+    """Raise for the first entry whose id is in the collection, if there is one."""
+    for entry in batch.entries:
+        if entry.id in known:
+            raise InputError(
+                f"id {entry.id!r} is in the collection already: document {entry.position}. "
+                "Use on_conflict='replace' or 'skip', or another id."
+            )
+
+
 def check_on_conflict(on_conflict: str) -> None:
     """Refuse an unknown policy."""
     if on_conflict not in ("replace", "error", "skip"):
@@ -300,6 +361,15 @@ def refuse_unknown(ids: Sequence[Id]) -> None:
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two metadata are the same JSON: 1, 1.0 and True are not."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+class _Ready(NamedTuple):
+    """A document as a commit takes it: nothing of it is left to compute."""
+
+    content_hash: str
+    passages: list[Passage]
+    prepared: Prepared
+    tally: _Tally
 
 
 class _Tally:

@@ -334,7 +334,9 @@ class Collection:
         committed = 0
         try:
             for batch in batches(stream):
-                with self.writer(progress=_offset(progress, committed, total)) as changes:
+                changes = self.writer(progress=_offset(progress, committed, total))
+                changes.prepare(batch, on_conflict)
+                with changes:
                     done = changes.take(batch, on_conflict)
                 report += done
                 committed = report.n_documents

@@ -11,6 +11,7 @@ from typing import Final
 from interlace import text
 from interlace.collection.batches import (
     BATCH_BYTES,
+    Batch,
     Entry,
     Seen,
     entry_of,
@@ -120,7 +121,9 @@ def carry_out(
         with writer(heard) as changes:
             run.begin(changes)
         for batch in run.batches():
-            with writer(heard) as changes:
+            changes = writer(heard)
+            changes.prepare(Batch(batch.entries, 0), "replace")
+            with changes:
                 run.store(changes, batch)
         if plan.gone:
             with writer(heard) as changes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interlace.store.backup import BackupReport
+from interlace.store.buffering import Prepared
 from interlace.store.compaction import CompactReport
 from interlace.store.mending import LostDocument
 from interlace.store.rebuilding import RebuildReport
@@ -36,6 +37,7 @@ __all__ = [
     "Found",
     "Known",
     "LostDocument",
+    "Prepared",
     "RebuildReport",
     "RepairReport",
     "Rows",

@@ -13,6 +13,7 @@ from interlace.kernels import Quantised
 from interlace.store.folder import Folder
 from interlace.store.parts import joined, with_ids
 from interlace.store.segment import Numbers, Part
+from interlace.store.settings import Settings
 from interlace.types import Encoded, Id
 
 _TOKENS_AT_ONCE = 1 << 13
@@ -24,6 +25,23 @@ class Matrices(NamedTuple):
 
     rows: npt.NDArray[np.float32]
     token_ids: npt.NDArray[np.int32] | None
+
+
+class Prepared(NamedTuple):
+    """A document's embeddings as a fresh segment keeps them, before any lock is taken.
+
+    Attributes
+    ----------
+    settings : Settings
+        That they fit.
+    lengths : (n_passages,) int64
+        Tokens of each passage.
+    tokens : mapping of name to (n_tokens, …) array
+    """
+
+    settings: Settings
+    lengths: Numbers
+    tokens: Mapping[str, npt.NDArray[Any]]
 
 
 class Buffer:

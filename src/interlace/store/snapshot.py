@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,7 @@ from interlace.codec import Generation
 from interlace.errors import CollectionError, Corrupt
 from interlace.files import Lock
 from interlace.kernels import Handle, Kernels, Residuals, unrotate
+from interlace.store.buffering import Prepared, quantised
 from interlace.store.catalog import Catalog
 from interlace.store.filtering import Cache, Filtering, Universe, documents_where, ids_where
 from interlace.store.folder import Folder, joined_numbers, missing
@@ -362,6 +363,17 @@ class Snapshot:
         ordinal = row - int(self._bases[owner])
         segment: Segment = self.opened[owner]
         return segment, segment.part(ordinal, ordinal + 1).tokens
+
+    # --- what is to be written -------------------------------------------------------------------
+    def prepare(self, id_: Id, encoded: Iterable[Encoded]) -> Prepared:
+        """Check and quantise a document's matrices, before the write lock is taken.
+
+        Raises
+        ------
+        InputError
+            When a matrix cannot be stored, naming document, passage and token.
+        """
+        return Prepared(self.settings, *quantised(self._folder, id_, encoded))
 
     # --- holding on ------------------------------------------------------------------------------
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,14 +31,16 @@ from interlace.store.folder import READERS, WRITE_LOCK, Folder, stored_settings
 from interlace.store.rebuilding import Encode, RebuildReport
 from interlace.store.repairing import Encode as Remake
 from interlace.store.repairing import Judge, RepairReport
-from interlace.store.rows import FORMAT
+from interlace.store.rows import FORMAT, Known
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED
 from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot, take
+from interlace.store.storable import check_id
 from interlace.store.verify import VerifyReport
 from interlace.store.writer import Outcome, Writer
 from interlace.threads import n_cores
+from interlace.types import Id
 
 _SETTLE = ("auto", "manual")
 
@@ -127,6 +129,10 @@ class Store:
             after_commit=self._after_write,
             wait_seconds=wait_seconds,
         )
+
+    def known(self, ids: Iterable[Id]) -> dict[Id, Known]:
+        """Content hash and place of live documents by id, at the newest commit."""
+        return self._catalog.known(map(check_id, ids))
 
     def _let_go(self) -> None:
         with self._lock:

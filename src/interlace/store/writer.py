@@ -9,17 +9,18 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from interlace.errors import CollectionError, Corrupt
 from interlace.files import Lock
 from interlace.store import compaction
-from interlace.store.buffering import Buffer, gathered
+from interlace.store.buffering import Buffer, Matrices, Prepared, gathered
 from interlace.store.catalog import Catalog
 from interlace.store.filtering import ids_where
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import DocumentRow, Known, PassageRow, SourceRow, headings_json
-from interlace.store.segment import FRESH, SETTLED, in_memory
+from interlace.store.segment import FRESH, SETTLED, Numbers, in_memory
 from interlace.store.settings import Settings
 from interlace.store.settling import Coder
 from interlace.store.storable import (
@@ -103,7 +104,7 @@ class Writer:
         document: Document,
         content_hash: str,
         passages: Sequence[Passage],
-        encoded: Iterable[Encoded],
+        encoded: Iterable[Encoded] | Prepared,
     ) -> None:
         """Add a document, in place of a live one of the same id.
 
@@ -117,8 +118,9 @@ class Writer:
             Tells later whether the text has changed.
         passages : sequence of Passage
             Slices of the document's text.
-        encoded : iterable of Encoded
-            The matrix of each passage. When it raises, nothing has changed.
+        encoded : iterable of Encoded, or Prepared
+            The matrix of each passage, or all as ``Snapshot.prepare`` made them under the settings
+            of this writer. When it raises, nothing has changed.
 
         Raises
         ------
@@ -134,7 +136,7 @@ class Writer:
         if id_ is not document.id:
             document = dataclasses.replace(document, id=id_)
         metadata = metadata_json(document.metadata, id_)
-        lengths, tokens = gathered(self._folder, id_, encoded)
+        lengths, tokens = self._gathered(id_, encoded)
         assert len(passages) == len(lengths), (len(passages), len(lengths))
         with self._whole():
             transaction = self._transaction
@@ -156,6 +158,14 @@ class Writer:
                 self._rows.write(transaction)
             if self._buffer.n_tokens >= self._folder.settings.buffer_tokens_max:
                 self._flush()
+
+    def _gathered(
+        self, id_: Id, encoded: Iterable[Encoded] | Prepared
+    ) -> tuple[Numbers, Mapping[str, npt.NDArray[Any]] | Matrices]:
+        if not isinstance(encoded, Prepared):
+            return gathered(self._folder, id_, encoded)
+        assert encoded.settings == self.settings
+        return encoded.lengths, encoded.tokens
 
     def delete(self, ids: Iterable[Id]) -> int:
         """Let documents die; how many there were."""

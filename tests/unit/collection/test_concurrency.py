@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 import interlace
-from interlace.errors import SettingsError
+from interlace.errors import InputError, SettingsError
+from interlace.store import Snapshot
 
 ANIMALS = ["otter", "heron", "badger", "lynx", "viper", "salmon", "beetle", "falcon"]
 
@@ -155,6 +156,81 @@ def test_threads_search_while_threads_write(filled, other):
 def test_threads_that_add_the_same_ids_leave_one_of_each(filled):
     run_all([lambda: filled.add(documents("south", 20)) and None] * 6)
     assert len(filled) == 60
+
+
+# --- encoding needs no lock ----------------------------------------------------------------------
+class Meeting:
+    """Lets something happen in the middle of the encoding of a first document."""
+
+    def __init__(self, monkeypatch, happens: Callable[[], object]) -> None:
+        prepare, self.happened = Snapshot.prepare, False
+
+        def meets(snapshot, id_, encoded):
+            if not self.happened:
+                self.happened = True
+                happens()
+            return prepare(snapshot, id_, encoded)
+
+        monkeypatch.setattr(Snapshot, "prepare", meets)
+
+
+def test_others_write_while_this_one_encodes(filled, other, tmp_path, monkeypatch):
+    with interlace.open(filled.path, lock_wait_seconds=0) as impatient:
+        meeting = Meeting(monkeypatch, lambda: impatient.delete(["north0"]))
+        other.add(documents("south", 5))
+        assert meeting.happened
+        folder = tmp_path / "docs"
+        folder.mkdir()
+        (folder / "a.txt").write_text("A walrus rests on the ice.")
+        meeting = Meeting(monkeypatch, lambda: impatient.delete(["north1"]))
+        other.index(folder)
+        assert meeting.happened
+        assert len(other) == 40 - 2 + 5 + 1
+
+
+@pytest.mark.parametrize("on_conflict", ["replace", "skip", "error"])
+def test_the_same_id_added_by_another_meanwhile(filled, other, monkeypatch, on_conflict):
+    mine, theirs = "An eel hides in the reeds.", "A heron waits by the water."
+    Meeting(monkeypatch, lambda: filled.add([{"id": "new", "text": theirs}]))
+    if on_conflict == "error":
+        with pytest.raises(InputError, match="'new' is in the collection already: document 0"):
+            other.add([{"id": "new", "text": mine}], on_conflict=on_conflict)
+    else:
+        report = other.add([{"id": "new", "text": mine}], on_conflict=on_conflict)
+        assert (report.replaced, report.left_out) == (
+            on_conflict == "replace",
+            on_conflict != "replace",
+        )
+    kept = mine if on_conflict == "replace" else theirs
+    assert other.get(["new"])[0].text == kept
+    assert filled.search(kept, k=1)[0].text == kept
+
+
+def test_the_same_text_added_by_another_meanwhile_is_not_stored_twice(filled, other, monkeypatch):
+    one = {"id": "new", "text": "An eel hides in the reeds."}
+    Meeting(monkeypatch, lambda: filled.add([one]))
+    report = other.add([one])
+    assert (report.added, report.replaced, report.unchanged) == (0, 0, 1)
+    assert other.info()["n_passages"] == 41
+
+
+def test_a_document_deleted_by_another_meanwhile_comes_back(filled, other, monkeypatch):
+    """It was unchanged, so nothing was encoded ahead; now it has to be."""
+    same = documents("north", 2)
+    Meeting(monkeypatch, lambda: filled.delete(["north1"]))
+    report = other.add([{"id": "new", "text": "An eel hides in the reeds."}, *same])
+    assert (report.added, report.unchanged) == (2, 1)
+    assert other.search(same[1]["text"], k=1)[0].id == "north1"
+
+
+def test_a_rebuild_by_another_meanwhile(filled, other, monkeypatch):
+    """What was cut and encoded for the collection as it was does not fit any more."""
+    Meeting(monkeypatch, lambda: filled.rebuild(passage_tokens=20))
+    long = " ".join(f"House {i} is where the otter sleeps." for i in range(20))
+    report = other.add([{"id": "long", "text": long}])
+    assert report.n_passages > 5
+    assert other.info()["passage_tokens"] == 20
+    assert other.verify().ok
 
 
 # --- seeing what others commit -------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 import interlace
 from interlace.errors import InputError, SettingsError
-from interlace.store import Writer
+from interlace.store import Snapshot, Writer
 
 
 @pytest.fixture
@@ -98,18 +98,24 @@ def test_threads_reach_the_encoder(tmp_path):
 
 
 def test_a_document_is_never_in_memory_as_floats(notes, monkeypatch):
+    """Its matrices are made integers one after another, in `add` and inside a `writer` block."""
     held = []
-    add = Writer.add
-    monkeypatch.setattr(
-        Writer,
-        "add",
-        lambda self, document, content_hash, passages, encoded: (
-            held.append(isinstance(encoded, (list, tuple))),
-            add(self, document, content_hash, passages, encoded),
-        )[1],
-    )
+    prepare, add = Snapshot.prepare, Writer.add
+
+    def watched_prepare(self, id_, encoded):
+        held.append(isinstance(encoded, (list, tuple)))
+        return prepare(self, id_, encoded)
+
+    def watched_add(self, document, content_hash, passages, encoded):
+        held.append(isinstance(encoded, list))
+        return add(self, document, content_hash, passages, encoded)
+
+    monkeypatch.setattr(Snapshot, "prepare", watched_prepare)
+    monkeypatch.setattr(Writer, "add", watched_add)
     notes.add(["word " * 3_000])
-    assert held == [False]
+    with notes.writer() as changes:
+        changes.add(["a word " * 3_000])
+    assert held == [False] * 3
 
 
 def test_titles_count_in_a_batch():
