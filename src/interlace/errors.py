@@ -93,8 +93,8 @@ class Corrupt(CollectionError):
     ) -> Corrupt:
         """Word the damage of a file, with its remedy."""
         error = cls(
-            f"{what}: {file}: expected {expected}, found {found}. `interlace repair` makes it "
-            "again from the texts; `interlace verify` lists all damage."
+            f"{what}: {file}: expected {expected}, found {found}. Run `interlace repair`, "
+            "which makes it again from the texts; `interlace verify` lists all damage."
         )
         error.file = str(file)
         return error

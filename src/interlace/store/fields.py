@@ -134,7 +134,7 @@ class FieldTables(Database):
             if last & ~IN_LIST not in NAMES:
                 raise Corrupt(
                     f"the catalog is damaged: {self.path}: expected a kind of values, found {last}."
-                    " `interlace repair` makes the values again."
+                    " Run `interlace repair`, which makes the values again."
                 )
             found.append(last)
         return frozenset(found)

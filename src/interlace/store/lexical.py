@@ -81,7 +81,6 @@ class Lexicon:
         alive = rows >= 0
         n_with = np.bincount(word_of[alive], minlength=len(chosen)).tolist()
         weights = [times[word] * self._idf(n) for word, n in zip(chosen, n_with, strict=True)]
-        most = self._most(times, {**sizes_known, **dict(zip(chosen, n_with, strict=True))})
         parts = np.array(weights)[word_of] * counts * (K1 + 1) / (counts + self._norms[slots])
         sums = np.bincount(rows[alive], parts[alive], self._n_rows)
         n_alive_with = dict(zip(chosen, n_with, strict=True))
@@ -106,11 +105,8 @@ class Lexicon:
             raise catalog.corrupt_run(int(np.repeat(found.runs, sizes)[bad][0]))
         return ordinals + np.repeat([self._bases[run] for run in found.runs], sizes), sizes
 
-    def _most(self, times: Mapping[str, int], n_with: Mapping[str, int]) -> float:
-        return (K1 + 1) * math.fsum(n * self._idf(n_with.get(word, 0)) for word, n in times.items())
-
     def _idf(self, n_with: int) -> float:
-        n_without = max(0, self._n_alive - n_with)  # a word that is not looked up counts the dead
+        n_without = max(0, self._n_alive - n_with)  # of the dead, n_with may count some
         return math.log(1 + (n_without + 0.5) / (n_with + 0.5))
 
 
