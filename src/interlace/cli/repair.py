@@ -32,6 +32,8 @@ def command(
         report = collection.repair(drop_lost=drop_lost, progress=meter)
     if json:
         output.as_json(output.fields_of(report))
+    elif report.ok and not (report.n_files or report.mended):
+        output.to_people().print("Everything is sound: there was nothing to repair.")
     else:
         output.to_people().print(
             output.facts(

@@ -38,6 +38,7 @@ def test_verify_and_repair(run, damaged):
     assert repaired.code == 0
     assert "1 encoded again" in repaired.out
     assert run("verify", damaged).code == 0
+    assert "nothing to repair" in run("repair", damaged).out
     assert "Rayleigh" in run("search", damaged, "why is the sky blue").out
 
 
