@@ -8,7 +8,8 @@
     field      = a name, dotted where it is nested: author.name, "two words".name
     value      = a number, "text", 'text', true, false, null
 
-A mapping comes out, the other form of a filter; what it means is said there.
+A mapping comes out, the other form of a filter; what it means is said there. As JSON that form may
+be given as a text, too: ``{"year": {"$gte": 2020}}``.
 """
 
 from __future__ import annotations
@@ -45,7 +46,21 @@ def mapping_from(text: str) -> dict[str, Any]:
     InputError
         With the text and a mark below the place that cannot be read.
     """
+    if text.lstrip().startswith("{"):
+        return _from_json(text)
     return _Reader(text).whole()
+
+
+def _from_json(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"a filter that begins like JSON is none: {error.msg}: character {error.pos}. "
+            'Write, for example, {"year": {"$gte": 2020}}, or year >= 2020.'
+        ) from None
+    assert isinstance(value, dict)  # it begins with a brace
+    return value
 
 
 class _Token(NamedTuple):

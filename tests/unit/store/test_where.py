@@ -273,6 +273,7 @@ def test_each_rule(library, where, expected):
             "year > 1 and (year < 9 and lang = 'en')",
             {"year": {"$gt": 1, "$lt": 9}, "$and": [{"lang": "en"}]},
         ),
+        (' {"year": {"$gte": 2020}, "lang": ["en"]}', {"year": {"$gte": 2020}, "lang": ["en"]}),
         ("draft exists", {"draft": {"$exists": True}}),
         ("draft not exists", {"draft": {"$exists": False}}),
         ("not draft exists", {"$not": {"draft": {"$exists": True}}}),
@@ -440,6 +441,11 @@ def test_a_text_that_cannot_be_read_is_marked(library, text, message, at):
     assert f"character {at + 1}." in first
     assert mark.index("^") - 2 == min(at, 50)
     assert line[2:] == text[max(0, at - 50) : at + 30]
+
+
+def test_json_that_cannot_be_read_is_refused(library):
+    with pytest.raises(InputError, match=r"like JSON is none: .* character 9\. Write"):
+        library.snapshot().where('{"year": oops}')
 
 
 @settings(max_examples=300, deadline=None)
