@@ -8,7 +8,6 @@ import io
 import pytest
 
 from interlace.errors import InputError
-from interlace.text import encodings
 from interlace.text.encodings import blocks, decode, lines
 
 
@@ -172,12 +171,12 @@ def test_a_line_over_many_blocks():
     ]
 
 
-def test_a_line_that_would_fill_the_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(encodings, "_LINE_LENGTH_MAX", 3 * 2**20)
-    data = b"a\n" + b"x" * (3 * 2**20) + b"\nb\n"
-    assert [len(line) for _, line in lines(io.BytesIO(data), "a.txt")] == [2, 3 * 2**20 + 1, 2]
+def test_a_line_that_would_fill_the_memory_is_refused():
+    n = 3 * 2**20
+    data = b"a\n" + b"x" * n + b"\nb\n"
+    assert [len(line) for _, line in lines(io.BytesIO(data), "a.txt", n)] == [2, n + 1, 2]
     for end in (b"\n", b"\r", b""):
-        data = b"a" + end + b"x" * (3 * 2**20 + 1) + end + b"b"
+        data = b"a" + end + b"x" * (n + 1) + end + b"b"
         number = 2 if end else 1
         with pytest.raises(InputError, match=rf"^a line of over 3 MiB: a\.txt, line {number}\. "):
-            list(lines(io.BytesIO(data), "a.txt"))
+            list(lines(io.BytesIO(data), "a.txt", n))
