@@ -19,16 +19,7 @@ def command(
         Path,
         typer.Argument(metavar="FILE", help=".jsonl, .jsonl.gz or .parquet.", show_default=False),
     ],
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            "--to",
-            metavar="FOLDER",
-            help="The collection's folder; made if new.",
-            show_default=False,
-            autocompletion=places.complete_collection,
-        ),
-    ] = None,
+    to: options.Destination = None,
     format: options.Exchanged = None,  # noqa: A002
     id_field: options.IdField = None,
     text_field: options.TextFields = None,

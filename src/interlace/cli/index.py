@@ -21,16 +21,7 @@ from interlace.extras import need
 
 def command(
     files: options.Files,
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            "--to",
-            metavar="FOLDER",
-            help="The collection's folder; made if new.",
-            show_default=False,
-            autocompletion=places.complete_collection,
-        ),
-    ] = None,
+    to: options.Destination = None,
     watch: options.Watch = False,
     format: options.Format = None,  # noqa: A002
     id_field: options.IdField = None,

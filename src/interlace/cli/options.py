@@ -45,6 +45,16 @@ CollectionPath: TypeAlias = Annotated[
         autocompletion=places.complete_collection,
     ),
 ]
+Destination: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--to",
+        metavar="FOLDER",
+        help="The collection's folder; made if new.",
+        show_default=False,
+        autocompletion=places.complete_collection,
+    ),
+]
 Query: TypeAlias = Annotated[
     str, typer.Argument(metavar="QUERY", help="What to search for.", show_default=False)
 ]
