@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from interlace.collection.changes import AddReport, Changes
-from interlace.collection.collection import Collection, create, open, restore  # noqa: A004
+from interlace.collection.collection import Collection
 from interlace.collection.exchange import ExportReport, vectors_in
 from interlace.collection.explain import explain_words
 from interlace.collection.folders import IndexReport
+from interlace.collection.opening import create, open, restore  # noqa: A004
 from interlace.collection.reranking import maxsim, rerank
 from interlace.collection.snippets import Snippet, snippet
 from interlace.collection.verifying import verify_folder

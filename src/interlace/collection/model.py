@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -353,6 +354,11 @@ class Models:
             self._given = before
             raise
         self._given, self._insists = (given,), insists
+
+
+def is_name(model: Any) -> bool:
+    """Whether a model is given by the name or folder that it is loaded from."""
+    return isinstance(model, str | os.PathLike)
 
 
 def check_queries(texts: Sequence[str]) -> None:
