@@ -35,6 +35,9 @@ def command(
     ] = None,
     mode: options.Mode = None,
     effort: options.Effort = None,
+    by: options.By = "document",
+    where: options.Where = None,
+    damaged: options.Damaged = "raise",
     json: options.AsJson = False,
 ) -> None:
     """Show which words of a hit answer which of the query."""
@@ -42,16 +45,18 @@ def command(
         raise InputError(f"rank is {rank}. The best hit has rank 1.")
     chosen = settings.load(mode=mode, effort=effort)
     asked = " ".join(query)
-    with interlace.open(path) as collection:
+    with interlace.open(path, damaged=damaged) as collection:
         found = collection.search(
             asked,
             1 if id is not None else rank,
             mode=chosen.mode,
             effort=chosen.effort,
+            by=by,
+            where=where,
             ids=None if id is None else options.typed_ids(collection, [id]),
         )
+        output.note(*found.notes)
         if len(found) < (1 if id is not None else rank):
-            output.note(*found.notes)
             raise InputError(f"no hit of rank {rank}: the search found {len(found)}.")
         one = hits.shown(collection, asked, found)[-1]
         explanation = one.explanation

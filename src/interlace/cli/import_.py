@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,7 @@ import typer
 import interlace
 from interlace.cli import bars, index, options, output, places, settings, update
 from interlace.collection import vectors_in
+from interlace.errors import InputError
 
 
 def command(
@@ -49,6 +51,7 @@ def command(
     Embeddings in the file are taken when the collection's model made them; else texts are encoded.
     """
     places.existing([str(file)])
+    _refuse_other_files(file, format, to)
     place = places.target(to, [str(file)], "import")
     chosen = settings.load(model=model, n_threads=n_threads)
     started = perf_counter()
@@ -83,6 +86,20 @@ def command(
         }
         output.to_people().print(output.facts(rows))
     output.note(*(str(one.message) for one in told))
+
+
+def _refuse_other_files(file: Path, format_: str | None, to: Path | None) -> None:
+    """Say which command reads a file that is no export, nor of records that may be one."""
+    from interlace.text import EXCHANGED
+
+    endings = tuple(ending for some in EXCHANGED.values() for ending in some)
+    if format_ is None and not file.name.lower().endswith(endings):
+        example = to or f"{file.resolve().stem}.lace"
+        typed = shlex.join(["interlace", "index", str(file), "--to", str(example)])
+        raise InputError(
+            f"no exported file, by its name: {file}. To read its text: {typed}. "
+            "If it was exported all the same, say --format jsonl, jsonl.gz or parquet."
+        )
 
 
 def _collection(

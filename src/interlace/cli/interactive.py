@@ -87,6 +87,11 @@ class Asking:
                 output.note("no passage has a word of the query. Mode hybrid looks at meaning too.")
         output.note(*found.notes)
 
+    def narrow(self, where: str | None) -> None:
+        """From now on only documents that match a filter; a wrong one is refused right here."""
+        self.collection.search("", 1, mode="lexical", where=where)
+        self.where = where
+
     def hit(self, number: str) -> hits.Shown:
         """The hit of a number that was typed."""
         if not self.found:
@@ -101,6 +106,7 @@ class Asking:
 
 def converse(asking: Asking) -> None:
     """Ask until an empty line or the end. An error is shown and does not end it."""
+    asking.narrow(asking.where)
     is_person = sys.stdin.isatty()
     if is_person:
         n = output.counted(len(asking.collection), "document")
@@ -175,7 +181,7 @@ def _command(asking: Asking, word: str, argument: str) -> None:
         "mode": lambda: _set_word(asking, "mode", argument),
         "effort": lambda: _set_word(asking, "effort", argument),
         "by": lambda: _set_word(asking, "by", argument),
-        "where": lambda: setattr(asking, "where", argument or None),
+        "where": lambda: asking.narrow(argument or None),
         "full": lambda: setattr(asking, "full", not asking.full),
         "explain": lambda: output.to_people().print(explained(asking.hit(argument))),
         "help": _help,

@@ -168,6 +168,16 @@ Where: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Damaged: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--damaged",
+        metavar="WORD",
+        help="raise: a damaged file ends it; skip: go on without. raise if unsaid.",
+        show_default=False,
+        autocompletion=_one_of("raise", "skip"),
+    ),
+]
 NThreads: TypeAlias = Annotated[
     int | None, typer.Option("--n-threads", metavar="N", help="Threads; one a core if unsaid.")
 ]

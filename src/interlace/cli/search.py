@@ -30,6 +30,7 @@ def command(
         list[str] | None,
         typer.Option("--ids", metavar="ID", help="Only this document; may be repeated."),
     ] = None,
+    damaged: options.Damaged = "raise",
     n_threads: options.NThreads = None,
     full: Annotated[
         bool,
@@ -57,7 +58,7 @@ def command(
     if snippets and not json:
         raise SettingsError("--snippets is for machines, so it needs --json. Add it.")
     chosen = settings.load(k=k, mode=mode, effort=effort, n_threads=n_threads)
-    with interlace.open(path, n_threads=chosen.n_threads) as collection:
+    with interlace.open(path, damaged=damaged, n_threads=chosen.n_threads) as collection:
         asking = interactive.Asking(
             collection,
             k=chosen.k,

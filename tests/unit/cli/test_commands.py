@@ -360,6 +360,16 @@ def test_explain(run, filled):
     assert run("explain", filled, "blue sky", "--rank", "9").code == 2
 
 
+def test_explain_of_passages(run, tmp_path):
+    (tmp_path / "long.txt").write_text("Why is the sky blue, and not green? " * 20)
+    assert run("index", "long.txt", "--to", "x.lace", "--passage-tokens", "64").code == 0
+    asked = ("x.lace", "sky")
+    assert run("explain", *asked, "--rank", "2").code == 2
+    _, found, *_ = run("search", *asked, "--by", "passage", "--json").records
+    (why,) = run("explain", *asked, "--by", "passage", "--rank", "2", "--json").records
+    assert why["passage"] == found["passage"]
+
+
 def test_explain_ranks_as_search_does(run, filled, monkeypatch):
     words = ("blue", "sky")
     (found,) = run("search", filled, *words, "--mode", "lexical", "--json").records

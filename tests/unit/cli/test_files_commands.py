@@ -121,6 +121,14 @@ def test_an_export_overwrites_nothing(run, filled, tmp_path):
     assert (tmp_path / "x.jsonl").read_text() == "mine"
 
 
+@pytest.mark.parametrize("place", [(), ("--to", "x.lace")])
+def test_what_is_no_export_is_to_be_indexed(run, tmp_path, place):
+    (tmp_path / "x.csv").write_text("name,text\nsea,salt water\n")
+    ran = run("import", "x.csv", *place)
+    assert (ran.code, "interlace index x.csv --to x.lace" in ran.err) == (2, True)
+    assert not (tmp_path / "x.lace").exists()
+
+
 def test_import_without_a_place_names_import(run, tmp_path):
     (tmp_path / "facts.jsonl").write_text('{"text": "one"}\n')
     ran = run("import", "facts.jsonl")

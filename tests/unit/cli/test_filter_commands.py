@@ -34,6 +34,25 @@ def test_a_filter_is_typed_between_two_queries(run, filled):
     assert (len(ids), ids[3]) == (7, "sea")
 
 
+@pytest.mark.parametrize("wrong", ["yaer = 1", "year >=", "year = '1'"])
+def test_a_wrong_filter_is_refused_when_it_is_typed_and_the_old_one_stays(run, filled, wrong):
+    asked = run("search", filled, "--json", stdin=f":where year > 2020\n:where {wrong}\nsky\n")
+    assert sorted(str(one["id"]) for one in asked.records) == ["7", "sea"]
+    assert asked.err.count("error: ") == 1
+    assert "error: " in run("search", filled, stdin=f":where {wrong}\n").err
+
+
+@pytest.mark.parametrize("wrong", ["yaer = 1", "year >="])
+def test_a_wrong_filter_ends_it_before_anything_is_asked(run, filled, wrong):
+    assert run("search", filled, "--where", wrong, stdin="").code == 2
+
+
+def test_explain_where(run, filled):
+    (found,) = run("explain", filled, "sky", "--where", "year = 2024", "--json").records
+    assert found["id"] == 7
+    assert run("explain", filled, "sky", "--id", "sky", "--where", "year = 2024").code == 2
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [("year >=", "^"), ("yaer > 1", "Did you mean 'year'?"), ("year = '1'", "without quotes")],

@@ -42,6 +42,18 @@ def test_verify_and_repair(run, damaged):
     assert "Rayleigh" in run("search", damaged, "why is the sky blue").out
 
 
+def test_a_search_around_damage(run, damaged):
+    (first, *_) = segments(damaged)
+    first.unlink()
+    for command in ("search", "explain"):
+        assert run(command, damaged, "salty sea").code == 3
+        ran = run(command, damaged, "salty sea", "--damaged", "skip")
+        assert ran.code == 0
+        assert "The sea is salty." in ran.out
+        assert "interlace repair" in ran.err
+    assert run("search", damaged, "sea", "--damaged", "ignore").code == 2
+
+
 def test_texts_come_out_of_a_damaged_collection(run, damaged):
     (first, *_) = segments(damaged)
     first.unlink()
