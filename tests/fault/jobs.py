@@ -18,7 +18,7 @@ import storing
 from disk import FAIL, NOTHING, SYNC, Disk
 
 from interlace import store
-from interlace.errors import CollectionError, InterlaceError, Locked, NotACollection
+from interlace.errors import CollectionError, InputError, InterlaceError, Locked, NotACollection
 
 
 def follow(
@@ -36,14 +36,19 @@ def follow(
 
     disk.arm(*next(waiting))
     warnings.simplefilter("ignore")  # of settling that failed
-    opened = _opened(folder, settle, disk)
+    opened, has_failed = _opened(folder, settle, disk), False
     for number, step in enumerate(plan):
         say("begin", number)
         try:
             opened = steps.perform(opened, step)
+        except InputError:  # an id to attach is free only if the delete that failed was done
+            if not (has_failed and step[0] == "attach"):
+                raise
+            say("refused", number)
         except InterlaceError:
             if not disk.fired:
                 raise
+            has_failed = True
             say("failed", number)
             if step[0] == "repair":
                 disk.disarm()
