@@ -75,8 +75,7 @@ def explain_words(query: str, hit: Hit) -> Explanation:
 
     Each place is a match of similarity 1, in the order of the text; the score is BM25.
     """
-    # (0, 0) where an accent is a character of its own, and parts the word as it is written.
-    asked = {word: next(text.places(query, {word}), (0, 0)) for word in text.asked_words(query)}
+    asked = {word: next(text.places(query, {word})) for word in text.asked_words(query)}
     found = list(text.places(hit.text, set(asked)))
     matches = []
     for start, end in found:
@@ -84,7 +83,7 @@ def explain_words(query: str, hit: Hit) -> Explanation:
         query_start, query_end = asked[word]
         matches.append(
             Match(
-                query_text=query[query_start:query_end] or word,
+                query_text=query[query_start:query_end],
                 query_start=query_start,
                 query_end=query_end,
                 text=hit.text[start:end],

@@ -61,18 +61,28 @@ def asked_words(text: str) -> list[str]:
 
 
 def places(text: str, wanted: Collection[str]) -> Iterator[tuple[int, int]]:
-    """Where some of these words stand in a text, as (start, end), ascending."""
-    for found in _RUN.finditer(text):
+    """Where some of these words stand in a text, as (start, end), ascending.
+
+    However it is written: an accent may be a character of its own there, or part of its letter.
+    """
+    starts = [i for i, c in enumerate(text) if not i or not _is_part(c)] + [len(text)]
+    pieces = [_folded(text[start:end]) for start, end in pairwise(starts)]
+    piece_of = [i for i, piece in enumerate(pieces) for _ in piece]
+
+    def place(start: int, end: int) -> tuple[int, int]:
+        return starts[piece_of[start]], starts[piece_of[end - 1] + 1]
+
+    for found in _RUN.finditer("".join(pieces)):
         run, start = found.group(), found.start()
         if not _IS_UNSPACED.match(run):
-            if any(word in wanted for word in words(run)):
-                yield found.span()
+            if any(word in wanted for word in _words_of(run)):
+                yield place(*found.span())
             continue
         for i, c in enumerate(run):
             if run[i : i + 2] in wanted:
-                yield start + i, start + i + 2
+                yield place(start + i, start + min(i + 2, len(run)))
             elif c in wanted:
-                yield start + i, start + i + 1
+                yield place(start + i, start + i + 1)
 
 
 def _words_of(run: str) -> Iterator[str]:
@@ -85,6 +95,12 @@ def _words_of(run: str) -> Iterator[str]:
 
 def _pairs(run: str) -> list[str]:
     return [a + b for a, b in pairwise(run)]
+
+
+def _is_part(c: str) -> bool:
+    """Whether a character may become one with those before it: accents, vowels of Korean."""
+    first = unicodedata.normalize("NFKD", c)[0]
+    return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"
 
 
 def _folded(text: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interlace.collection import explain_words
 from interlace.collection.snippets import Snippet, snippet
 from interlace.errors import InputError
 from interlace.types import Explanation, Match
@@ -215,3 +216,16 @@ def test_explaining_runs_the_model_once_and_never_on_the_passage(notes, monkeypa
     for hit in hits:
         notes.explain("why is the sky blue", hit)
     assert asked == ["why is the sky blue"]
+
+
+@pytest.mark.parametrize("mode", ["late", "lexical"])
+@pytest.mark.parametrize("query_form", ["NFC", "NFD"])
+@pytest.mark.parametrize("text_form", ["NFC", "NFD"])
+def test_words_are_marked_whether_accents_are_characters_or_not(notes, mode, text_form, query_form):
+    text = "Herr Müller trinkt Kaffee im Café."
+    notes.add([{"id": "a", "text": unicodedata.normalize(text_form, text)}])
+    query = unicodedata.normalize(query_form, "Müller Café")
+    (hit,) = notes.search(query, mode=mode)
+    why = explain_words(query, hit) if mode == "lexical" else notes.explain(query, hit)
+    found = [unicodedata.normalize("NFC", word) for word in marked(snippet(why))]
+    assert found == ["Müller", "Café"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlace.text import asked_words, words
+from interlace.text import asked_words, places, words
 from interlace.text.stemming import stem
 
 
@@ -54,6 +54,32 @@ def test_what_is_in_a_text_is_found_in_it(text):
 @given(st.text())
 def test_writing_it_otherwise_changes_nothing(text):
     assert words(unicodedata.normalize("NFD", text)) == words(unicodedata.normalize("NFC", text))
+
+
+@given(st.text(), st.sampled_from(["NFC", "NFD", "NFKD"]))
+def test_words_have_their_places_however_they_are_written(text, form):
+    text = unicodedata.normalize(form, text)
+    for word in asked_words(text):
+        for start, end in places(text, {word}):
+            assert word in words(text[start:end])
+        assert list(places(text, {word}))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize(
+    ("text", "query", "found"),
+    [
+        ("Herr Müller, im Café.", "muller CAFÉ", ["Müller", "Café"]),
+        ("ガラスのコップ", "ガラス", ["ガラ", "ラス"]),
+        ("한국어 문서를", "한국어", ["한국", "국어"]),
+        ("Tiếng Việt", "việt", ["Việt"]),
+        ("a ﬁne ½ café", "fine 2", ["ﬁne", "½"]),
+    ],
+)
+def test_a_place_is_as_long_as_what_is_written(form, text, query, found):
+    written = unicodedata.normalize(form, text)
+    spans = places(written, set(asked_words(query)))
+    assert [unicodedata.normalize("NFC", written[a:b]) for a, b in spans] == found
 
 
 #: From Porter's paper, and from the vocabulary of his own program.
