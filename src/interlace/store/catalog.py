@@ -41,6 +41,18 @@ _LIVE = "{0}.born <= :commit AND ({0}.died IS NULL OR {0}.died > :commit)"
 _PARTS_AT_ONCE = 64
 """Parts of texts in memory together, unless one passage alone has more: 16 MiB at most."""
 
+_ROWS_MUCH = 4_096
+_POSTINGS_A_ROW = 128
+"""What a purge removes in at most a tenth of a second, and the postings that go as fast as one."""
+
+_PURGED = (
+    ("documents", "died"),
+    ("passages", "dropped"),
+    ("metadata", "died"),
+    ("field_values", "died"),
+)
+"""Where there may be much to purge, and the commit from which on."""
+
 _Numbers = npt.NDArray[np.int64]
 _Span: TypeAlias = tuple[int, int, int]
 
@@ -745,6 +757,31 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             "INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", [(generation, number, *written, born)]
         )
 
+    def end_commits(self, oldest: int) -> None:
+        """Forget the commits before ``oldest``: from here on nobody can hold one of them."""
+        self._change("DELETE FROM commits WHERE number < :oldest", {"oldest": oldest})
+
+    def is_much(self, oldest: int) -> bool:
+        """Whether a purge takes longer than somebody who opens the collection should wait."""
+        counts = (
+            f"(SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {column} <= :oldest LIMIT :n))"
+            for table, column in _PURGED
+        )
+        postings = "(SELECT coalesce(sum(n_postings), 0) FROM runs WHERE died <= :oldest) / :a_row"
+        values = {"oldest": oldest, "n": _ROWS_MUCH + 1, "a_row": _POSTINGS_A_ROW}
+        return bool(self._value(f"SELECT {' + '.join(counts)} + {postings}", values) > _ROWS_MUCH)
+
+    def purge_alone(self, oldest: int) -> bool:
+        """The same as ``purge``, in a transaction of its own."""
+        self._change("BEGIN IMMEDIATE", {})
+        try:
+            with_files = self.purge(oldest)
+            self._change("COMMIT", {})
+        except BaseException:
+            self.rollback()
+            raise
+        return with_files
+
     def purge(self, oldest: int) -> bool:
         """Forget, in this transaction, what only readers before ``oldest`` could see.
 
@@ -757,7 +794,6 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             self._change(
                 "DELETE FROM chunks WHERE generation NOT IN (SELECT name FROM generations)", {}
             )
-        self._change("DELETE FROM commits WHERE number < :oldest", values)
         for table in ("settings", "metadata", "sources", "files"):
             self._change(f"DELETE FROM {table} WHERE died <= :oldest", values)
         self._change("DELETE FROM passages WHERE dropped <= :oldest", values)

@@ -120,16 +120,24 @@ class Transaction:
         (1) Segment files are synced as they are written. (2) Their names are synced. (3) SQLite
         syncs its log: the commit. Power lost before (3) leaves files that no row names; after it,
         rows whose files are on the disk. In any other order a row could name a file that is not.
+
+        What nobody can see any more goes with it, and what is much of that goes after it: (1) A
+        delete of half a million documents removes them inside the closed gate, for seconds. (2) A
+        process opens the collection, waits for the gate, and gives up. With the commit only its
+        bound is decided then, and the commits below it go, so that nobody comes to hold one.
         """
         self._write_words()
         merge_few(self.catalog, self.number)
         files.sync_folder(self._folder.path / SEGMENTS)
         self._let_go()
-        self._attempted, with_files = True, False
+        self._attempted, with_files, is_much, oldest = True, False, False, self.number
         gate = self._folder.close_gate()
         try:
             if gate is not None:
-                with_files = self.catalog.purge(self._folder.oldest_reader(self.number))
+                oldest = self._folder.oldest_reader(self.number)
+                self.catalog.end_commits(oldest)
+                is_much = self.catalog.is_much(oldest)
+                with_files = not is_much and self.catalog.purge(oldest)
             self.catalog.commit(
                 Commit(
                     self.number,
@@ -145,6 +153,9 @@ class Transaction:
             if gate is not None:
                 gate.release()
             self._let_go()
+        if is_much:
+            with suppress(CollectionError):  # the next commit purges
+                with_files = self.catalog.purge_alone(oldest)
         self._folder.forget(self._retired)
         if with_files:
             self._sweep(log_is_certain=True)

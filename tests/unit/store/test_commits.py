@@ -8,7 +8,9 @@ import pytest
 from storing import fill, found, record
 
 from interlace import files, store
+from interlace.errors import CollectionError
 from interlace.store import settling
+from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
 
 
@@ -124,3 +126,44 @@ def test_attaching_merges_when_there_are_many_segments(opened, tmp_path):
     assert opened.snapshot().n_documents == 550
     assert found(opened, record(930)) == [930]
     assert opened.verify().ok
+
+
+def test_a_reader_opens_while_much_is_purged(opened, folder, monkeypatch):
+    """Half a million documents take seconds: nobody who opens the collection may wait for them."""
+    monkeypatch.setattr("interlace.store.catalog._ROWS_MUCH", 10)
+    fill(opened, 0, 20, n_tokens=3)
+    seen: list[list[int]] = []
+    real = Catalog.purge
+
+    def watched(catalog: Catalog, oldest: int) -> bool:
+        with store.open(folder, lock_wait_seconds=0) as reader, reader.snapshot() as snapshot:
+            assert snapshot.number == oldest
+            seen.append(list(snapshot.ids()))
+            with pytest.raises(CollectionError, match="is gone"):
+                reader._folder.hold(reader._catalog, oldest - 1)
+        return real(catalog, oldest)
+
+    monkeypatch.setattr(Catalog, "purge", watched)
+    with opened.write() as writer:
+        writer.delete(range(19))
+    assert seen == [[19]]
+    assert opened._catalog._rows("SELECT id FROM documents") == [(19,)]
+    assert opened.verify().ok
+
+
+def test_a_purge_that_fails_leaves_it_to_the_next_commit(opened, monkeypatch):
+    monkeypatch.setattr("interlace.store.catalog._ROWS_MUCH", 10)
+    fill(opened, 0, 20, n_tokens=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "purge_runs", lambda *_: raise_(CollectionError("the disk is full")))
+        with opened.write() as writer:
+            writer.delete(range(19))
+    assert opened.snapshot().n_documents == 1
+    assert opened._catalog._value("SELECT count(*) FROM documents") == 20
+    fill(opened, 20, 21)
+    assert opened._catalog._value("SELECT count(*) FROM documents") == 2
+    assert opened.verify().ok
+
+
+def raise_(error: Exception) -> None:
+    raise error
