@@ -11,7 +11,7 @@ from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import SegmentRow
-from interlace.store.runs import merge_more
+from interlace.store.runs import merges
 from interlace.store.segment import FRESH, SETTLED
 from interlace.store.settling import held
 from interlace.store.tombstones import Tombstones
@@ -174,7 +174,8 @@ def compact(
         rows = [row for row in rows if row.kind == SETTLED]
         chosen = choose_settled(_sizes(rows, tombstones), thorough=thorough)
         groups = [[rows[i] for i in group] for group in chosen]
-        if not groups and not thorough:
+        of_words = merges(catalog, number, thorough=thorough)
+        if not groups and not of_words:
             return CompactReport()
         written: list[SegmentRow] = []
         n_dropped = 0
@@ -192,7 +193,8 @@ def compact(
             for row in written:
                 transaction.add_segment(row)
             transaction.retire(merged, held([folder.segment(row) for row in merged], dead))
-            merge_more(transaction.catalog, transaction.number, thorough=thorough)
+            for merge in of_words:
+                merge.record(transaction.catalog, transaction.number)
             if transaction.changed:
                 transaction.commit("compact")
         progress("merge", len(groups), len(groups))

@@ -95,14 +95,8 @@ class Lexicon:
         self, found: Postings, catalog: WordTables
     ) -> tuple[npt.NDArray[np.int64], list[int]]:
         """The slots of all postings, and how many are each row's."""
-        sizes = [len(counts) for counts in found.counts]
-        for run, passages, size in zip(found.runs, found.passages, sizes, strict=True):
-            if len(passages) != 4 * size:
-                raise catalog.corrupt_run(run)
-        ordinals = np.frombuffer(b"".join(found.passages), "<u4").astype(np.int64)
-        bad = ordinals >= np.repeat([self._sizes[run] for run in found.runs], sizes)
-        if bad.any():
-            raise catalog.corrupt_run(int(np.repeat(found.runs, sizes)[bad][0]))
+        n_passages = [self._sizes[run] for run in found.runs]
+        ordinals, sizes = catalog.ordinals(found.runs, n_passages, found.passages, found.counts)
         return ordinals + np.repeat([self._bases[run] for run in found.runs], sizes), sizes
 
     def _idf(self, n_with: int) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,12 @@ from interlace.text import words
 RUNS_MAX: Final = 16
 """Runs that a commit sees, unless they are large: each costs a search a look into an index."""
 
-POSTINGS_A_COMMIT: Final = 1 << 19
+POSTINGS_A_COMMIT: Final = 1 << 16
+"""So many are merged at most by a commit: some tenths of a second."""
+
 POSTINGS_A_COMPACTION: Final = 1 << 23
-"""So many are merged at most while others wait for the lock: some tenths of a second by a writer,
-some seconds when segments are merged. Only a thorough compaction merges all."""
+"""So many are merged at most when segments are: for some seconds, before others wait for the lock,
+and then written in a part of that. Only a thorough compaction merges all."""
 
 POSTINGS_WAITING: Final = 1 << 21
 """Of a commit that are kept in memory, 12 bytes each, before they are a run."""
@@ -31,7 +34,11 @@ COUNT_MAX: Final = 255
 _ASKED: Final = 4_096
 """Passages of a run that are looked up to see how many are dead."""
 
-_Placed: TypeAlias = tuple[str, npt.NDArray[np.uint32], bytes]
+_ROWS_AT_ONCE: Final = 1 << 16
+"""Words of runs that are merged together."""
+
+_Placed: TypeAlias = tuple[str, int, bytes, bytes]
+"""A word, the position of its run among those that are merged, passages and counts."""
 
 DEAD_SHARE_MAX: Final = 0.25
 
@@ -98,41 +105,72 @@ def choose(sizes: Sequence[int], n_postings_max: int) -> list[int]:
     return sorted(order[:n]) if n > 1 else []
 
 
+class Merge(NamedTuple):
+    """A run that takes the place of others, without what is dead.
+
+    Attributes
+    ----------
+    runs : list of int
+        Those that go.
+    passages, lengths, words
+        Of the new one, as ``WordTables.add_run`` takes them.
+    """
+
+    runs: list[int]
+    passages: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.uint32]
+    words: Iterable[WordRow]
+
+    def record(self, catalog: WordTables, number: int) -> None:
+        """Put the new run in place, unless another writer has merged some of the others by now."""
+        if catalog.run_sizes(number).keys() >= set(self.runs):
+            if len(self.passages):
+                catalog.add_run(self.passages, self.lengths, self.words, number)
+            catalog.retire_runs(self.runs, number)
+
+
 def merge_few(catalog: WordTables, number: int) -> None:
     """Keep small runs few, inside a writer's commit."""
     sizes = catalog.run_sizes(number)
     numbers = list(sizes)
     chosen = choose(list(sizes.values()), POSTINGS_A_COMMIT)
     if chosen:
-        merge(catalog, catalog.runs(number, [numbers[i] for i in chosen]), number)
+        _merge(catalog, catalog.runs(number, [numbers[i] for i in chosen])).record(catalog, number)
 
 
-def merge_more(catalog: WordTables, number: int, *, thorough: bool) -> None:
-    """Keep all runs few, and few of their passages dead; ``thorough`` makes them one."""
+def merges(catalog: WordTables, number: int, *, thorough: bool) -> list[Merge]:
+    """What keeps all runs few, and few of their passages dead; ``thorough`` makes them one.
+
+    Runs never change, so all but the writing is done before the write lock is taken.
+    """
     runs = catalog.runs(number)
     if thorough:
-        if len(runs) > 1 or not all(catalog.live_among(run.passages).all() for run in runs):
-            merge(catalog, runs, number)
-        return
+        needed = len(runs) > 1 or not all(catalog.live_among(run.passages).all() for run in runs)
+        return [_merge(catalog, runs)] if needed else []
     chosen = choose([run.n_postings for run in runs], POSTINGS_A_COMPACTION)
-    merge(catalog, [runs[i] for i in chosen], number)
+    groups = [[runs[i] for i in chosen]] if chosen else []
+    room = POSTINGS_A_COMPACTION - sum(runs[i].n_postings for i in chosen)
     for i, run in enumerate(runs):
-        some = run.passages[:: max(1, len(run.passages) // _ASKED)]
-        if i not in chosen and 1 - catalog.live_among(some).mean() > DEAD_SHARE_MAX:
-            merge(catalog, [run], number)
+        if i not in chosen and run.n_postings <= room and _is_mostly_dead(catalog, run):
+            groups.append([run])
+            room -= run.n_postings
+    return [_merge(catalog, group) for group in groups]
 
 
-def merge(catalog: WordTables, runs: Sequence[RunRow], number: int) -> None:
-    """Put one run in place of several, without what is dead."""
-    if not runs:
-        return
+def _is_mostly_dead(catalog: WordTables, run: RunRow) -> bool:
+    some = run.passages[:: max(1, len(run.passages) // _ASKED)]
+    return bool(1 - catalog.live_among(some).mean() > DEAD_SHARE_MAX)
+
+
+def _merge(catalog: WordTables, runs: Sequence[RunRow]) -> Merge:
+    """One run of several; the words of very many postings are only read when they are written."""
     passages = np.concatenate([run.passages for run in runs])
+    lengths = np.concatenate([run.lengths for run in runs])
     alive = catalog.live_among(passages)
-    if alive.any():
-        lengths = np.concatenate([run.lengths for run in runs])
-        words_left = _merged(catalog, runs, alive)
-        catalog.add_run(passages[alive], lengths[alive], words_left, number)
-    catalog.retire_runs([run.number for run in runs], number)
+    words_left: Iterable[WordRow] = _merged(catalog, runs, alive)
+    if sum(run.n_postings for run in runs) <= POSTINGS_A_COMPACTION:
+        words_left = list(words_left)
+    return Merge([run.number for run in runs], passages[alive], lengths[alive], words_left)
 
 
 def _merged(
@@ -140,27 +178,46 @@ def _merged(
 ) -> Iterator[WordRow]:
     """The words of several runs, their ordinals counted through all passages that are alive."""
     ordinals = (np.cumsum(alive) - 1).astype("<u4")
-    ends = np.cumsum([len(run.passages) for run in runs]).tolist()
-    streams = (
-        _placed(catalog, run, end - len(run.passages)) for run, end in zip(runs, ends, strict=True)
-    )
-    for word, some in groupby(heapq.merge(*streams, key=_word), key=_word):
-        rows = list(some)
-        old = np.concatenate([passages for _, passages, _ in rows])
-        counts = np.frombuffer(b"".join(counts for _, _, counts in rows), np.uint8)
+    bases = np.cumsum([0, *(len(run.passages) for run in runs)])
+    for rows in _together(catalog, runs):
+        _, places, *blobs = map(list, zip(*rows, strict=True))
+        chosen = [runs[place] for place in places]
+        found, sizes = catalog.ordinals(
+            [run.number for run in chosen], [len(run.passages) for run in chosen], *blobs
+        )
+        old = found + np.repeat(bases[places], sizes)
         kept = alive[old]
-        if kept.any():
-            yield WordRow(word, ordinals[old[kept]].tobytes(), counts[kept].tobytes())
+        passages = ordinals[old[kept]].tobytes()
+        counts = np.frombuffer(b"".join(counts for *_, counts in rows), np.uint8)[kept].tobytes()
+        ends = np.append(0, np.cumsum(kept))[np.cumsum(sizes)].tolist()
+        first = 0
+        for i, (word, *_) in enumerate(rows):
+            last = ends[i]
+            if last > first and (i + 1 == len(rows) or rows[i + 1][0] != word):
+                yield WordRow(word, passages[4 * first : 4 * last], counts[first:last])
+                first = last
 
 
-def _placed(catalog: WordTables, run: RunRow, base: int) -> Iterator[_Placed]:
-    """The words of a run, their ordinals counted from the passage that it begins at."""
-    for row in catalog.words_of(run.number):
-        yield row.word, catalog.ordinals(run, row) + np.uint32(base), row.counts
+def _together(catalog: WordTables, runs: Sequence[RunRow]) -> Iterator[list[_Placed]]:
+    """The words of several runs, ascending; those that are in several stand together."""
+    streams = (_placed(catalog, run, place) for place, run in enumerate(runs))
+    merged = heapq.merge(*streams, key=itemgetter(0))
+    rows: list[_Placed] = []
+    while more := list(islice(merged, _ROWS_AT_ONCE)):
+        rows += more
+        n = len(rows)
+        while n and rows[n - 1][0] == more[-1][0]:
+            n -= 1
+        if n:
+            yield rows[:n]
+        rows = rows[n:]
+    if rows:
+        yield rows
 
 
-def _word(row: _Placed) -> str:
-    return row[0]
+def _placed(catalog: WordTables, run: RunRow, place: int) -> Iterator[_Placed]:
+    for word, passages, counts in catalog.words_of(run.number):
+        yield word, place, passages, counts
 
 
 def copy(run: RunRow, source: WordTables, target: WordTables, shift: int, born: int) -> None:

@@ -8,7 +8,7 @@ a reader sees those of its commit, as it does segments; what is dead in them a s
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -112,9 +112,6 @@ class WordTables(Database):
             " JOIN words AS w ON w.run = run.value AND w.word = asked.value",
             {"words": json.dumps(list(words)), "runs": json.dumps(list(runs))},
         )
-        for _, run, passages, counts in rows:
-            if not (isinstance(passages, bytes) and isinstance(counts, bytes)):
-                raise self.corrupt_run(run)
         return Postings(*map(list, zip(*rows, strict=True))) if rows else Postings([], [], [], [])
 
     def word_problems(self, commit: int) -> Iterator[str]:
@@ -122,8 +119,7 @@ class WordTables(Database):
         seen: list[Numbers] = [np.empty(0, np.int64)]
         try:
             for run in self.runs(commit):
-                rows = self.words_of(run.number)
-                if sum(len(self.ordinals(run, row)) for row in rows) != run.n_postings:
+                if self._count(run) != run.n_postings:
                     yield str(self.corrupt_run(run.number))
                 seen.append(run.passages[self.live_among(run.passages)])
         except Corrupt as error:
@@ -131,6 +127,15 @@ class WordTables(Database):
         numbers, times = np.unique(np.concatenate(seen), return_counts=True)
         for number in numbers[times > 1][:1].tolist():
             yield f"the words of passage {number} are there twice: {self.path}."
+
+    def _count(self, run: RunRow) -> int:
+        """Postings of a run as they are found."""
+        n, rows = 0, self.words_of(run.number)
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            _, passages, counts = map(list, zip(*some, strict=True))
+            of_run = [run.number] * len(some), [len(run.passages)] * len(some)
+            n += len(self.ordinals(*of_run, passages, counts)[0])
+        return n
 
     def corrupt_run(self, number: int) -> Corrupt:
         """The error for a run that cannot be."""
@@ -153,20 +158,37 @@ class WordTables(Database):
             yield from map(WordRow._make, rows)
             last = self._after(last, rows[-1][0])
 
-    def ordinals(self, run: RunRow, row: WordRow) -> npt.NDArray[np.uint32]:
-        """The passages that have a word of a run.
+    def ordinals(
+        self,
+        runs: Sequence[int],
+        n_passages: Sequence[int],
+        passages: Sequence[bytes],
+        counts: Sequence[bytes],
+    ) -> tuple[Numbers, list[int]]:
+        """The passages that have a word, a word of a run after another, and how many each.
+
+        Parameters
+        ----------
+        runs, n_passages
+            Of each word: the run that it is of, and how many passages that has.
+        passages, counts
+            As ``WordRow`` has them.
 
         Raises
         ------
         Corrupt
-            When the run has no such passages.
+            When a run has no such passages.
         """
-        is_right = isinstance(row.passages, bytes) and isinstance(row.counts, bytes)
-        if is_right and len(row.passages) == 4 * len(row.counts):
-            found = np.frombuffer(row.passages, "<u4")
-            if (found < len(run.passages)).all():
-                return found
-        raise self.corrupt_run(run.number)
+        for run, ordinals, times in zip(runs, passages, counts, strict=True):
+            is_right = isinstance(ordinals, bytes) and isinstance(times, bytes)
+            if not is_right or len(ordinals) != 4 * len(times):
+                raise self.corrupt_run(run)
+        sizes = list(map(len, counts))
+        found = np.frombuffer(b"".join(passages), "<u4").astype(np.int64)
+        bad = np.flatnonzero(found >= np.repeat(n_passages, sizes))
+        if len(bad):
+            raise self.corrupt_run(int(np.repeat(runs, sizes)[bad[0]]))
+        return found, sizes
 
     # --- what a writer does ----------------------------------------------------------------------
     def add_run(

@@ -178,6 +178,58 @@ def test_mostly_dead_runs_are_written_again(opened):
     assert not opened._catalog._rows("SELECT * FROM words WHERE word = 'word7'")
 
 
+def test_a_large_run_is_not_written_again_for_some_dead(opened, monkeypatch):
+    """What a commit does under the write lock is bounded; all is for a thorough compaction."""
+    add(opened, *(record(i, f"old word{i}") for i in range(60)))
+    with opened.write() as writer:
+        writer.delete(range(50))
+    monkeypatch.setattr(runs, "POSTINGS_A_COMPACTION", 100)
+    assert runs.merges(opened._catalog, opened.commit, thorough=False) == []
+    monkeypatch.setattr(runs, "POSTINGS_A_COMPACTION", 120)
+    assert len(runs.merges(opened._catalog, opened.commit, thorough=False)) == 1
+    monkeypatch.setattr(runs, "POSTINGS_A_COMPACTION", 100)
+    opened.compact()
+    assert n_runs(opened) == 1
+    assert opened._catalog._value("SELECT n_postings FROM runs") == 20
+    check(opened, {i: f"old word{i}" for i in range(50, 60)}, "old word55")
+
+
+@pytest.mark.parametrize("n_written", [1, 40])
+def test_runs_are_merged_while_others_write(opened, folder, monkeypatch, n_written):
+    """Whether or not what they write merges the same runs."""
+    texts = {i: f"cat word{i}" for i in range(12)}
+    for i, text in texts.items():
+        add(opened, record(i, text))
+    real = runs.merges
+
+    def slow(*args, **options):
+        found = real(*args, **options)
+        with store.open(folder, lock_wait_seconds=0) as other:
+            for i in range(100, 100 + n_written):
+                texts[i] = f"dog word{i}"
+                add(other, record(i, texts[i]))
+            with other.write() as writer:
+                writer.delete([3])
+        return found
+
+    monkeypatch.setattr("interlace.store.compaction.merges", slow)
+    opened.compact()
+    del texts[3]
+    assert n_runs(opened) <= runs.RUNS_MAX
+    check(opened, texts, "cat word3 word7", "dog word100")
+    assert opened.verify().ok
+
+
+def test_words_are_merged_a_part_after_another(opened, monkeypatch):
+    monkeypatch.setattr(runs, "_ROWS_AT_ONCE", 3)
+    for id_, text in TEXTS.items():
+        add(opened, record(id_, text))
+    opened.compact()
+    assert n_runs(opened) == 1
+    check(opened, TEXTS)
+    assert opened.verify().ok
+
+
 def test_compacting_what_is_compact_makes_no_commit(opened):
     fill(opened)
     opened.settle()
