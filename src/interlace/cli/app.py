@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -156,7 +158,16 @@ _GROUPS: Final = {
     "Without a collection": (demo, rerank, encode),
 }
 
+
+def _flowing(command: Callable[..., None]) -> str:
+    """A command's help, each paragraph one line: broken where the terminal ends, nowhere else."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 for heading, modules in _GROUPS.items():
     for module in modules:
         name = module.__name__.rpartition(".")[2].rstrip("_")
-        app.command(name, cls=Command, rich_help_panel=heading)(module.command)
+        app.command(name, cls=Command, help=_flowing(module.command), rich_help_panel=heading)(
+            module.command
+        )

@@ -132,8 +132,9 @@ def as_json(one: Shown, *, snippets: bool = False) -> dict[str, Any]:
 
 # --- for people ----------------------------------------------------------------------------------
 def for_people(some: Iterable[Shown], *, full: bool = False) -> Group:
-    """Lay hits out: rank, mean score a query token, place; below, what answers."""
-    return Group(*(_block(one, full) for one in some))
+    """Lay hits out: rank, scores under their names, place; below, what answers."""
+    shown = list(some)
+    return Group(*map(_names, shown[:1]), *(_block(one, full) for one in shown))
 
 
 def _block(one: Shown, full: bool) -> Group:
@@ -148,25 +149,29 @@ class _Head:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         hit = self._one.hit
-        head = Text.assemble((f"{hit.rank:>3}  ", "dim"), (f"{_score(hit)}  ", "bold green"))
-        head.append(_parts(hit), "dim")
+        head = Text(f"{hit.rank:>3}", "dim")
+        for i, (name, shown) in enumerate(_scores(hit).items()):
+            head.append(f"  {shown:>{len(name)}}", "dim" if i else "bold green")
+        head.append("  ")
         head.append_text(_place(self._one, max(1, options.max_width - head.cell_len)))
         head.no_wrap, head.overflow = True, "ellipsis"
         yield head
 
 
-def _score(hit: Hit) -> str:
-    """What orders the list; of a late search the mean, which can be compared between queries."""
-    if hit.lexical_score is None and hit.mean_score is not None:
-        return f"{hit.mean_score:.3f}"
-    return f"{hit.score:.3f}" if hit.mean_score is not None else f"{hit.score:.2f}"
+def _names(one: Shown) -> Text:
+    """The line above a list: what its numbers are."""
+    return Text(f"{'':3}  {'  '.join(_scores(one.hit))}", "dim", no_wrap=True, overflow="ellipsis")
 
 
-def _parts(hit: Hit) -> str:
-    """What a hybrid score was made of."""
-    if hit.lexical_score is None or hit.mean_score is None:
-        return ""
-    return f"{hit.mean_score:.3f} {hit.lexical_score:4.1f}  "
+def _scores(hit: Hit) -> dict[str, str]:
+    """By what people call it, the score that orders the list, and then what it was made of.
+
+    Of tokens the mean, which can be compared between queries.
+    """
+    by_tokens = {} if hit.mean_score is None else {"meaning": f"{hit.mean_score:.3f}"}
+    by_words = {} if hit.lexical_score is None else {"words": f"{hit.lexical_score:.1f}"}
+    both = {"score": f"{hit.score:.3f}"} if by_tokens and by_words else {}
+    return both | by_tokens | by_words
 
 
 def _place(one: Shown, room: int) -> Text:
@@ -232,7 +237,7 @@ def table(hits: Iterable[Hit]) -> Table:
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for hit, place in zip(some, places, strict=True):
         text = " ".join(_clean(hit.text[:800]).split())
-        grid.add_row(f"{hit.rank:>3}", _score(hit), place, text)
+        grid.add_row(f"{hit.rank:>3}", next(iter(_scores(hit).values())), place, text)
     return grid
 
 

@@ -52,8 +52,9 @@ def command(
 ) -> None:
     """Find the passages that answer a query; without one, be asked.
 
-    Of a hit's numbers the first orders the list; the dim ones behind it are its parts: the mean
-    cosine of the query's tokens, of which 1 is a perfect match, and how well its words match.
+    The hits are in the order of the first number. score: from 0 to 1, made of the two behind it;
+    meaning: the mean cosine of the query's tokens, of which 1 is a perfect match; words: how well
+    the words match, by BM25.
     """
     if snippets and not json:
         raise SettingsError("--snippets is for machines, so it needs --json. Add it.")

@@ -277,12 +277,13 @@ def test_search_by_words_by_tokens_and_by_both(run, filled, monkeypatch):
     assert (hit["id"], hit["late_score"], hit["mean_score"]) == ("sky", None, None)
     assert hit["score"] == hit["lexical_score"] > 0
     shown = run("search", filled, "scatterings", "--mode", "lexical")
-    assert re.search(r"^ +1  \d+\.\d\d  in\.jsonl:1  sky", shown.out, re.MULTILINE)
+    assert re.search(r"^ +words\n +1 +\d+\.\d  in\.jsonl:1  sky", shown.out, re.MULTILINE)
     assert run("search", filled, "unheard", "--mode", "lexical").out == "Nothing found.\n"
     both = run("search", filled, "blue sky", "--json").records[0]
     assert both["late_score"] > both["mean_score"] > 0 < both["lexical_score"]
-    head = run("search", filled, "blue sky").out.splitlines()[0]
-    assert re.match(r"  1  \d\.\d{3}  \d\.\d{3} [ \d]\d\.\d  in\.jsonl:1  sky", head)
+    names, head, *_ = run("search", filled, "blue sky").out.splitlines()
+    assert names.split() == ["score", "meaning", "words"]
+    assert re.match(r"  1  \d\.\d{3} +\d\.\d{3} +\d+\.\d  in\.jsonl:1  sky", head)
     monkeypatch.setenv("INTERLACE_MODE", "late")
     assert run("search", filled, "blue sky", "--json").records[0]["lexical_score"] is None
     wrong = run("search", filled, "x", "--mode", "fuzzy")

@@ -29,12 +29,18 @@ def explaining(one, *words):
 
 
 def printed(some, width=80, colour=False, full=False):
+    """What is printed below the names of the numbers."""
+    return above_and_below(some, width, colour, full)[1]
+
+
+def above_and_below(some, width=80, colour=False, full=False):
     console = Console(
         file=io.StringIO(), width=width, highlight=False,
         force_terminal=colour, color_system="standard" if colour else None,
     )  # fmt: skip
     console.print(hits.for_people(some, full=full))
-    return console.file.getvalue()
+    above, _, below = console.file.getvalue().partition("\n")
+    return above, below
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,25 @@ def printed(some, width=80, colour=False, full=False):
 )
 def test_the_place(fields, place):
     first = printed([hits.Shown(hit("Some words.", **fields))]).splitlines()[0]
-    assert first.rstrip() == f"  1  0.500  {place}"
+    assert first.rstrip() == f"  1    0.500  {place}"
+
+
+@pytest.mark.parametrize(
+    ("scores", "names", "numbers"),
+    [
+        ({"lexical_score": 8.13, "score": 0.9}, "score  meaning  words", "0.900    0.500    8.1"),
+        ({}, "meaning", "0.500"),
+        ({"lexical_score": 12.3, "mean_score": None}, "words", "12.3"),
+    ],
+)
+def test_each_number_stands_under_its_name(scores, names, numbers):
+    above, below = above_and_below([hits.Shown(hit("Some words.", **scores))])
+    first = below.splitlines()[0]
+    assert above.split() == names.split()
+    assert first.split() == ["1", *numbers.split(), "a"]
+    for name, number in zip(names.split(), numbers.split(), strict=True):
+        assert above.index(name) + len(name) == first.index(number) + len(number)
+    assert "meaning" not in printed([hits.Shown(hit("One.")), hits.Shown(hit("Two."))])
 
 
 def test_marked_words_are_bold():
@@ -137,19 +161,19 @@ LONG = "docs/reference/of/everything/that/ever/was/mustache CHANGELOG.md"
 @pytest.mark.parametrize(
     ("width", "fields", "place"),
     [
-        (60, {"id": LONG, "file": LONG}, "…/that/ever/was/mustache CHANGELOG.md:146"),
-        (40, {"id": LONG, "file": LONG}, "…/mustache CHANGELOG.md:146"),
-        (28, {"id": LONG, "file": LONG}, "…HANGELOG.md:146"),
-        (40, {"id": "a.md", "file": "a.md", "headings": ("First of all", "Then", "Last")},
+        (62, {"id": LONG, "file": LONG}, "…/that/ever/was/mustache CHANGELOG.md:146"),
+        (42, {"id": LONG, "file": LONG}, "…/mustache CHANGELOG.md:146"),
+        (30, {"id": LONG, "file": LONG}, "…HANGELOG.md:146"),
+        (42, {"id": "a.md", "file": "a.md", "headings": ("First of all", "Then", "Last")},
          "a.md:146  … › Then › Last"),
-        (40, {"id": "a.md", "file": "a.md", "headings": ("A", "A heading of great length, too")},
+        (42, {"id": "a.md", "file": "a.md", "headings": ("A", "A heading of great length, too")},
          "a.md:146  A heading of grea…"),
     ],
 )  # fmt: skip
 def test_a_narrow_terminal_keeps_the_end_of_the_path_and_the_line(width, fields, place):
     first = printed([hits.Shown(hit("Words.", line=146, **fields))], width=width).splitlines()[0]
     assert cell_len(first.rstrip()) <= width
-    assert first.rstrip() == f"  1  0.500  {place}"
+    assert first.rstrip() == f"  1    0.500  {place}"
 
 
 @pytest.mark.parametrize("width", range(16, 130, 3))
@@ -158,7 +182,7 @@ def test_a_place_has_its_line_and_fits_whatever_the_width(path, width):
     fields = {"id": path, "file": path, "line": 14, "headings": ("月亮" * 9, "奶酪" * 9)}
     first = printed([hits.Shown(hit("Words.", **fields))], width=width).splitlines()[0]
     assert cell_len(first.rstrip()) <= width
-    assert width < 17 or ":14" in first
+    assert width < 19 or ":14" in first
 
 
 def test_a_path_below_the_working_directory_is_shown_from_there(tmp_path, monkeypatch):

@@ -46,8 +46,8 @@ def editor(tmp_path, monkeypatch):
 def test_queries_of_a_pipe_one_a_line(run, filled):
     ran = run("search", filled, "-k", 1, stdin="why is the sky blue\n\nbaking bread\n")
     assert ran.code == 0
-    assert re.search(r"\? why is the sky blue\n +1 .*sky\.md", ran.out)
-    assert re.search(r"\? baking bread\n +1 .*bread\.txt", ran.out)
+    assert re.search(r"\? why is the sky blue\n.*words\n +1 .*sky\.md", ran.out)
+    assert re.search(r"\? baking bread\n.*words\n +1 .*bread\.txt", ran.out)
     assert run("search", filled, stdin="").out == ""
 
 
