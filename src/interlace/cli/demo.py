@@ -26,7 +26,7 @@ from interlace.types import Hits
 
 QUESTIONS: Final = (
     "shuffle a list randomly",
-    "temporary file that is deleted on close",
+    "temporary file with a name, deleted on close",
     "cache results of a function",
 )
 
