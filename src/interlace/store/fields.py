@@ -121,15 +121,17 @@ class FieldTables(Database):
         """Every field that a document has or had."""
         return [name for (name,) in self._rows("SELECT name FROM fields ORDER BY name")]
 
-    def kinds(self, field: int) -> frozenset[int]:
-        """The kinds of a field's values, of whatever commit."""
+    def kinds(self, field: int, commit: int) -> frozenset[int]:
+        """The kinds of a field's values, of documents that a commit sees."""
         sql = (
-            "SELECT kind FROM field_values WHERE field = :field AND kind > :last"
-            " ORDER BY kind LIMIT 1"
+            "SELECT v.kind FROM field_values AS v"
+            " CROSS JOIN documents AS d ON d.number = v.document"
+            " WHERE v.field = :field AND v.kind > :last AND v.born <= :commit"
+            f" AND (v.died IS NULL OR v.died > :commit) AND {_LIVE} ORDER BY v.kind LIMIT 1"
         )
         found: list[int] = []
         last = -1
-        while rows := self._rows(sql, {"field": field, "last": last}):
+        while rows := self._rows(sql, {"field": field, "last": last, "commit": commit}):
             last = self._after(last, rows[0][0])
             if last & ~IN_LIST not in NAMES:
                 raise Corrupt(
@@ -139,11 +141,11 @@ class FieldTables(Database):
             found.append(last)
         return frozenset(found)
 
-    def field_kinds(self) -> dict[str, list[str]]:
+    def field_kinds(self, commit: int) -> dict[str, list[str]]:
         """What each field holds, as ``NAMES`` calls it; those left out that no document has now."""
         found = {}
         for number, name in self._rows("SELECT number, name FROM fields ORDER BY name"):
-            kinds = self.kinds(number)
+            kinds = self.kinds(number, commit)
             held = {NAMES[kind & ~IN_LIST] for kind in kinds}
             held |= {NAMES[LIST]} if any(kind >= IN_LIST for kind in kinds) else set()
             if held:

@@ -284,7 +284,7 @@ class Filtering:
             number = self._rows.field(name)
             if number is None:
                 raise refuse_unknown_field(name, self._rows.field_names())
-            self._fields[name] = _Field(number, self._rows.kinds(number))
+            self._fields[name] = _Field(number, self._rows.kinds(number, self._commit))
         return self._fields[name]
 
     def _check(self, condition: Condition) -> None:
@@ -298,7 +298,7 @@ class Filtering:
             field = self._field(condition.field)
             for value in condition.values:
                 if not field.holds(value.kind):
-                    raise _ill_typed(condition, value, field.kinds)
+                    raise _ill_typed(condition, value, field.kinds, self._rows.field_names())
 
 
 def _exists(test: Test) -> Test:
@@ -349,12 +349,15 @@ def _equal(test: Test, kind: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"v.kind = :kind AND v.value IN ({names})", {"kind": kind, **parameters}
 
 
-def _ill_typed(test: Test, value: Value, known: frozenset[int]) -> InputError:
+def _ill_typed(test: Test, value: Value, known: frozenset[int], names: Sequence[str]) -> InputError:
     kinds = {kind & ~IN_LIST for kind in known}
     shown = bool(value.value) if value.kind == BOOL else value.value
     held = " and ".join(sorted({NAMES[kind] for kind in kinds - {NULL}})) or "only null"
     remedy = f"Compare it with {held}."
-    if value.kind == TEXT and NUMBER in kinds:
+    nested = [name for name in names if name.startswith(f"{test.field}.")]
+    if not kinds & {BOOL, NUMBER, TEXT, LONG}:
+        remedy = f"Name what is in it: {', '.join(nested[:10])}." if nested else "Use $exists."
+    elif value.kind == TEXT and NUMBER in kinds:
         remedy = "Write a number without quotes."
     elif value.kind == NUMBER and TEXT in kinds:
         remedy = f"Write a text: {str(shown)!r}."

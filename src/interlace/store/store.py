@@ -348,7 +348,7 @@ class Store:
             "n_sources": len(self._catalog.sources(commit.number)),
             "n_files": self._catalog.n_files(commit.number),
             "left_out": [str(path) for path in self.snapshot().left_out],
-            "fields": self._catalog.field_kinds(),
+            "fields": self._catalog.field_kinds(commit.number),
             "n_tombstones": sum(row.n_passages for row in rows) - commit.n_passages,
             "n_tokens": sum(row.n_tokens for row in rows),
             "n_fresh_segments": len(fresh),

@@ -313,6 +313,54 @@ class Lang(str, enum.Enum):  # noqa: UP042 - whose str() is another text than th
     EN = "en"
 
 
+def test_a_comparison_is_with_values_of_its_kind_alone(tmp_path):
+    with store.create(tmp_path / "x.lace", storing.settings()) as opened:
+        for i, year in enumerate([2020, "2021", [2022, "2023"], None]):
+            storing.fill(opened, i, i + 1, metadata={"year": year})
+        snapshot = opened.snapshot()
+        for where, expected in [
+            ("year > 2000", [0, 2]),
+            ('year > "2000"', [1, 2]),
+            ('year > 2000 or year > "2000"', [0, 1, 2]),
+            ('year in [2020, "2021"]', [0, 1]),
+            ("year != 2020", [1, 2, 3]),
+            ("not year > 2000", [1, 3]),
+        ]:
+            assert found(snapshot, where) == expected, where
+        with pytest.raises(InputError, match="no truth values, but numbers and texts"):
+            snapshot.where("year = true")
+
+
+def test_contains_looks_for_a_whole_element_of_what_is_in_a_list(tmp_path):
+    metadata = {"by": [{"name": "Ada"}, {"name": "Bob", "years": [1, 2]}], "note": "Ada, Bob"}
+    with store.create(tmp_path / "x.lace", storing.settings()) as opened:
+        storing.fill(opened, 0, 1, metadata=metadata)
+        snapshot = opened.snapshot()
+        assert found(snapshot, 'by.name contains "Ada"') == [0]
+        assert found(snapshot, "by.years contains 2") == [0]
+        assert found(snapshot, 'by.name contains "A"') == []
+        assert found(snapshot, 'note contains "A"') == [0]
+        with pytest.raises(InputError, match=r"Name what is in it: by\.name, by\.years\."):
+            snapshot.where('by contains "Ada"')
+
+
+def test_a_field_that_only_deleted_documents_had_finds_nothing(tmp_path):
+    with store.create(tmp_path / "x.lace", storing.settings()) as opened:
+        storing.fill(opened, 0, 1, metadata={"old": 1})
+        storing.fill(opened, 1, 3, metadata={"new": 1})
+        before = opened.snapshot()
+        with opened.write() as writer:
+            writer.delete([0])
+        for _ in range(2):
+            after = opened.snapshot()
+            assert (found(before, "old = 1"), found(after, "old = 1")) == ([0], [])
+            assert found(after, "old not exists") == [1, 2]
+            assert found(after, 'old = "x" or new = 1') == [1, 2]
+            opened.compact()
+        with pytest.raises(InputError, match="no document has this field: where, 'odl'"):
+            opened.snapshot().where("odl = 1")
+
+
 def test_a_member_of_an_enumeration_is_its_text(library):
     """As JSON has it, which is how metadata are stored."""
     assert found(library.snapshot(), {"lang": Lang.EN}) == ["old", "list"]
@@ -386,6 +434,8 @@ def test_a_long_text_is_found_by_what_is_anywhere_in_it(tmp_path):
         ({"draft": 1}, "no numbers, but truth values"),
         ({"year": True}, "no truth values, but"),
         ({"year": {"$contains": "2"}}, "no texts, but"),
+        ({"author": {"$contains": "Ann"}}, "but objects: where, field 'author', 'Ann'."),
+        ({"author": "Ann"}, "Name what is in it: author.name."),
         ({"year": {"$gt": None}}, "only numbers and texts have an order"),
         ({"year": datetime.date(2020, 1, 2)}, "ISO strings, as they are stored: '2020-01-02'"),
         ({"year": math.nan}, "nothing compares with NaN: where, field 'year'. For"),
