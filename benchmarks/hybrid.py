@@ -128,8 +128,8 @@ def lexically(at: Passages) -> tuple[dict[str, Any], list[Floats]]:
     found = {"runs of words": {}, "FTS5": full_text(at), "word pieces": pieces(at)}
     asked = at.corpus.queries
     at.snapshot.lexical(["word"])  # the first one reads which passages there are
-    ours = [timed(lambda q=q: at.snapshot.lexical(asked_words(q)).scores) for q in asked]
-    scores = [one for one, _ in ours]
+    ours = [timed(lambda q=q: at.snapshot.lexical(asked_words(q))) for q in asked]
+    scores = [one.of(np.arange(at.snapshot.n_rows)) for one, _ in ours]
     catalog = at.notes._store._catalog
     of_words = "SELECT sum(length(word) + length(passages) + length(counts)) FROM words"
     of_runs = "SELECT sum(length(passages) + length(lengths)) FROM runs"

@@ -175,7 +175,8 @@ class Hits(Sequence[Hit]):
     ----------
     hits : tuple of Hit
     proven : bool
-        True when every allowed passage was scored, so no better hit exists on the stored codes.
+        True when every allowed passage was scored, so no better hit exists on the stored codes;
+        where words count, only if every word of the query was looked up.
     profile : mapping
         Milliseconds and counts of each stage, for people who tune.
     notes : tuple of str

@@ -105,10 +105,10 @@ class Search:
 
     def _lexical(self, snapshot: store.Snapshot, text: str) -> _Ranked:
         start = perf_counter()
-        by_words = snapshot.lexical(asked_words(text)).scores
-        rows = store.matching(snapshot, by_words, self.k, by=self.by, allowed=self.allowed)
+        words = snapshot.lexical(asked_words(text))
+        rows, scores = store.matching(snapshot, words, self.k, by=self.by, allowed=self.allowed)
         profile = {"words_ms": (perf_counter() - start) * 1000, "words_n": len(rows)}
-        return _Ranked(rows, by_words[rows], None, by_words[rows], True, profile)
+        return _Ranked(rows, scores, None, scores, words.is_whole, profile)
 
     def _hybrid(self, snapshot: store.Snapshot, query: Query) -> _Ranked:
         """Fuse the best passages of both kinds.
@@ -120,25 +120,23 @@ class Search:
         depth = max(DEPTH, self.k)
         found = self._found(snapshot, query, depth, "passage")
         start = perf_counter()
-        by_words, most = snapshot.lexical(asked_words(query.text))
-        matching = store.matching(snapshot, by_words, DEPTH, by="passage", allowed=self.allowed)
-        spans = (
-            span_of_late(found.scores[:DEPTH]),
-            span_of_words(by_words[matching], most),
-        )
+        words = snapshot.lexical(asked_words(query.text))
+        matching, head = store.matching(snapshot, words, DEPTH, by="passage", allowed=self.allowed)
+        spans = span_of_late(found.scores[:DEPTH]), span_of_words(head, words.most)
         profile = {"words_ms": (perf_counter() - start) * 1000, "words_n": len(matching)}
         extra = np.setdiff1d(matching, found.rows)
         rows = np.concatenate([found.rows, extra])
         of_extra = store.score(snapshot, query.matrix, extra, self.n_threads)
         late = np.concatenate([found.scores, of_extra])
-        ranked = self._fused(snapshot, rows, late, by_words[rows], spans)
+        ranked = self._fused(snapshot, rows, late, words.of(rows), spans)
         if self.by == "document" and len(ranked.rows) < self.k and len(found.rows) == depth:
             found = self._found(snapshot, query, self.k, "document")
             is_new = ~np.isin(found.rows, rows)
             rows = np.concatenate([rows, found.rows[is_new]])
             late = np.concatenate([late, found.scores[is_new]])
-            ranked = self._fused(snapshot, rows, late, by_words[rows], spans)
-        return ranked._replace(proven=found.proven, profile={**found.profile, **profile})
+            ranked = self._fused(snapshot, rows, late, words.of(rows), spans)
+        proven = found.proven and words.is_whole
+        return ranked._replace(proven=proven, profile={**found.profile, **profile})
 
     def _found(self, snapshot: store.Snapshot, query: Query, k: int, by: str) -> store.Found:
         assert query.matrix is not None

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from interlace.files import Lock, Written
 from interlace.kernels import Handle, packed_width
 from interlace.store.catalog import Catalog
 from interlace.store.damage import Damage
+from interlace.store.lexical import NOWHERE, Places
 from interlace.store.rows import GenerationRow, SegmentRow
 from interlace.store.segment import (
     CODEC,
@@ -41,6 +43,9 @@ from interlace.store.segment import (
 )
 from interlace.store.settings import Settings
 from interlace.store.tombstones import NONE, Tombstones
+
+if TYPE_CHECKING:
+    from interlace.store.snapshot import Snapshot
 
 READERS = "readers"
 WRITE_LOCK, SHAPE_LOCK, GATE = "write.lock", "shape.lock", "gate"
@@ -85,6 +90,7 @@ class Folder:
         self._handles: dict[str, tuple[Handle, Handle]] = {}
         self._codec: tuple[GenerationRow, Generation, Handle] | None = None
         self._tombstones = NONE
+        self._places = NOWHERE
         self._settled: tuple[tuple[str, ...], tuple[Numbers, Numbers]] | None = None
         self._sound_chunks: set[Path] = set()
 
@@ -284,6 +290,14 @@ class Folder:
             return NONE.at(catalog, commit, segments)
         found = known.at(catalog, commit, segments).without_forgotten(segments)
         self._tombstones = found
+        return found
+
+    def places(self, snapshot: Snapshot, catalog: Catalog) -> Places:
+        """Where the passages of a commit's runs of words are; worked out as ``tombstones`` are."""
+        known = self._places
+        if known.commit > snapshot.number:
+            return NOWHERE.at(snapshot, catalog)
+        found = self._places = known.at(snapshot, catalog)
         return found
 
     def numbers(self, segments: Sequence[Segment]) -> tuple[Numbers, Numbers]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from interlace.errors import SettingsError
 from interlace.kernels import Quantised
+from interlace.store.lexical import WordScores
 from interlace.store.snapshot import Snapshot
 
 Rows = npt.NDArray[np.uint32]
@@ -170,30 +171,32 @@ def search(
 
 def matching(
     snapshot: Snapshot,
-    scores: Scores,
+    words: WordScores,
     k: int,
     *,
     by: str = "document",
     allowed: Bitmap | None = None,
-) -> Rows:
-    """The ``k`` best rows by some scores, or the best of the ``k`` best documents; 0 is no match.
+) -> tuple[Rows, Scores]:
+    """The ``k`` best rows by their words, or the best of the ``k`` best documents.
 
     Parameters
     ----------
-    scores : (n_rows,) float32
+    words : WordScores
         As ``Snapshot.lexical`` gives them.
     by, allowed
         As for ``search``.
 
     Returns
     -------
-    (at most k,) uint32
+    (at most k,) uint32 and float32
         Best first, equal scores in insertion order.
     """
-    rows = np.flatnonzero(scores > 0).astype(np.uint32)
+    rows, scores, *_ = words
     if allowed is not None:
-        rows = rows[(allowed[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 > 0]
-    return rows[_best(snapshot, rows, scores[rows], k, by)]
+        kept = np.flatnonzero((allowed[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1)
+        rows, scores = rows[kept], scores[kept]
+    best = _best(snapshot, rows, scores, k, by)
+    return rows[best], scores[best]
 
 
 def score(

@@ -174,7 +174,7 @@ class Snapshot:
 
     @cached_property
     def _lexicon(self) -> Lexicon:
-        return Lexicon(self, self._mine)
+        return Lexicon(self, self._folder.places(self, self._mine))
 
     # --- what rows stand for ---------------------------------------------------------------------
     def passages(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> list[StoredPassage]:

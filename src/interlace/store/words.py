@@ -77,6 +77,14 @@ class WordTables(Database):
         )
         return dict(rows)
 
+    def run_keys(self, commit: int) -> list[tuple[int, int]]:
+        """The runs that a commit sees: number and birth, which no two runs ever share."""
+        return self._rows(
+            "SELECT number, born FROM runs"
+            " WHERE born <= :commit AND (died IS NULL OR died > :commit) ORDER BY number",
+            {"commit": commit},
+        )
+
     def runs(self, commit: int, numbers: Iterable[int] | None = None) -> list[RunRow]:
         """The runs that a commit sees, or some of them, in the order they were written."""
         asked = self.run_sizes(commit) if numbers is None else numbers
@@ -105,11 +113,11 @@ class WordTables(Database):
         return dict(rows)
 
     def postings(self, words: Iterable[str], runs: Iterable[int]) -> Postings:
-        """Where words are."""
+        """Where words are, run by run."""
         rows = self._rows(
-            "SELECT w.word, w.run, w.passages, w.counts FROM json_each(:words) AS asked"
-            " CROSS JOIN json_each(:runs) AS run"
-            " JOIN words AS w ON w.run = run.value AND w.word = asked.value",
+            "SELECT w.word, w.run, w.passages, w.counts FROM json_each(:runs) AS run"
+            " CROSS JOIN json_each(:words) AS asked"
+            " CROSS JOIN words AS w ON w.run = run.value AND w.word = asked.value",
             {"words": json.dumps(list(words)), "runs": json.dumps(list(runs))},
         )
         return Postings(*map(list, zip(*rows, strict=True))) if rows else Postings([], [], [], [])

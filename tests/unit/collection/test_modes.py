@@ -60,6 +60,14 @@ def ids(hits):
 
 
 # --- lexical -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+def test_a_search_that_leaves_words_out_is_not_proven(notes, monkeypatch, mode):
+    notes.add(records())
+    monkeypatch.setattr("interlace.store.lexical.POSTINGS_MAX", 1)
+    assert notes.search("緑茶 unheard", mode=mode, effort="exhaustive").proven
+    assert not notes.search("the moon's tides", mode=mode, effort="exhaustive").proven
+
+
 def test_only_what_shares_a_word_is_a_hit(notes):
     notes.add(records())
     assert ids(notes.search("the moon's tides", mode="lexical")) == [

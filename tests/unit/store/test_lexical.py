@@ -33,10 +33,12 @@ def fill(opened, texts=TEXTS):
 def scores(opened, query):
     """BM25 by id; only documents that have any."""
     snapshot = opened.snapshot()
-    found = snapshot.lexical(asked_words(query)).scores
-    rows = np.flatnonzero(found)
-    passages = snapshot.passages(rows)
-    return {p.id: float(found[row]) for p, row in zip(passages, rows, strict=True)}
+    found = snapshot.lexical(asked_words(query))
+    np.testing.assert_array_equal(found.of(found.rows), found.scores)
+    others = np.setdiff1d(np.arange(snapshot.n_rows), found.rows)
+    assert not found.of(others).any()
+    passages = snapshot.passages(found.rows)
+    return {p.id: score for p, score in zip(passages, found.scores.tolist(), strict=True)}
 
 
 def oracle(texts, query):
@@ -116,6 +118,63 @@ def test_a_snapshot_keeps_its_words(opened, folder):
         assert set(scores(reader, "number7")) == {"new 7"}
 
 
+@pytest.mark.parametrize("settles", ["auto", "manual"])
+def test_what_is_kept_between_commits_is_what_another_store_finds(folder, settles):
+    """Rows move when segments settle and merge, runs when they merge; nothing is read anew."""
+    rng = np.random.default_rng(5)
+    texts: dict[int, str] = {}
+    with store.create(folder, storing.settings(), settle=settles) as opened:
+        for step in range(40):
+            with opened.write() as writer:
+                for i in range(step * 4, step * 4 + 4):
+                    texts[i] = f"cat word{i % 7} word{i % 3} " + "mat " * (i % 5)
+                    writer.add(*record(i, texts[i], n_tokens=20))
+                for i in rng.choice(list(texts), 2, replace=False).tolist():
+                    writer.delete([i])
+                    del texts[i]
+            if step % 9 == 8:
+                opened.settle()
+            if step % 17 == 16:
+                opened.compact()
+            if step % 3:
+                check(opened, texts, "cat word2 mat", "word1 word6")
+        with store.open(folder) as other:
+            assert scores(other, "cat word2 mat") == scores(opened, "cat word2 mat")
+        assert opened.verify().ok
+
+
+def test_a_search_after_a_commit_reads_only_new_runs(opened, monkeypatch):
+    fill(opened, {i: f"cat word{i}" for i in range(20)})
+    opened.settle()
+    scores(opened, "cat")
+    read = []
+    real = type(opened._catalog).runs
+
+    def noted(catalog, commit, numbers=None):
+        read.append(list(numbers))
+        return real(catalog, commit, numbers)
+
+    add(opened, record("new", "cat"))
+    monkeypatch.setattr(type(opened._catalog), "runs", noted)
+    assert len(scores(opened, "cat")) == 21
+    assert [len(numbers) for numbers in read] == [1]
+
+
+def test_a_held_snapshot_is_searched_after_a_newer_one(opened, folder):
+    fill(opened)
+    with store.open(folder) as reader:
+        held = reader.snapshot()
+        before = scores(reader, "cat mat")
+        add(opened, record("x", "cat"), record("a", "other"))
+        opened.settle()
+        opened.compact()
+        reader.refresh()
+        assert scores(reader, "cat mat") != before
+        del held.__dict__["_lexicon"]
+        reader._snapshot = held
+        assert scores(reader, "cat mat") == before
+
+
 def test_a_writer_that_is_left_leaves_no_words(opened):
     fill(opened)
     writer = opened.write()
@@ -162,6 +221,9 @@ def test_the_most_frequent_words_are_left_out_when_there_are_too_many(opened, mo
     monkeypatch.setattr("interlace.store.lexical.POSTINGS_MAX", 10)
     assert scores(opened, "the rare number7") == scores(opened, "rare number7")
     assert len(scores(opened, "the")) == 20
+    snapshot = opened.snapshot()
+    assert not snapshot.lexical(asked_words("the rare number7")).is_whole
+    assert snapshot.lexical(asked_words("rare number7 unheard")).is_whole
 
 
 def test_mostly_dead_runs_are_written_again(opened):

@@ -141,9 +141,10 @@ def test_words_of_documents_that_are_cut_anew(opened, tmp_path):
     with store.create(tmp_path / "new", opened.settings) as made:
         fill(made, 0, 30, n_passages=3)
         for asked in (["text"], ["long", "enough"], ["cut", "17"]):
-            scores = opened.snapshot().lexical(asked).scores
-            np.testing.assert_array_equal(scores, made.snapshot().lexical(asked).scores)
-            assert scores.any()
+            of_both = [one.snapshot().lexical(asked) for one in (opened, made)]
+            np.testing.assert_array_equal(of_both[0].rows, of_both[1].rows)
+            np.testing.assert_array_equal(of_both[0].scores, of_both[1].scores)
+            assert of_both[0].scores.any()
     opened.compact()
     assert opened.verify().ok
 
