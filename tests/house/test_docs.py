@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import sources
+from commands import help_of
 
 from interlace import errors
 from interlace.store import EFFORTS
@@ -142,26 +143,18 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
-def test_every_command_that_is_shown_takes_the_options_it_is_shown_with(shell):
+def test_every_command_that_is_shown_takes_the_options_it_is_shown_with():
     """Also those that are not run."""
-    known: dict[str, str] = {}
     for page in PAGES:
         for line in _LINE.findall(page.read_text(encoding="utf-8")):
             for part in re.findall(r"interlace [^|#&]+", line):
                 words = part.split()[1:]
                 if words[0].startswith("-"):
-                    assert words[0] in help_of("", known, shell), line
+                    assert words[0] in help_of(), line
                     continue
                 for word in words[1:]:
                     if re.match(r"--?[a-z]", word):
-                        assert word in help_of(words[0], known, shell).split(), line
-
-
-def help_of(command: str, known: dict[str, str], shell) -> str:
-    """What a command's help says, asked once."""
-    if command not in known:
-        known[command] = shell(f"COLUMNS=200 interlace {command} --help").stdout
-    return known[command]
+                        assert word in help_of(words[0]).split(), line
 
 
 def test_every_error_is_in_the_drawn_tree():

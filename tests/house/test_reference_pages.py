@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import sources
+from commands import help_of
 
 import interlace
 from interlace import collection, errors
@@ -99,15 +100,14 @@ COMMANDS = re.findall(r"^## interlace (\w+)$", page("cli.md") if REFERENCE.exist
 
 
 def test_every_command_is_documented():
-    listed = interlace_cli("--help")
-    assert set(re.findall(r"^│ (\w+)  ", listed, re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^│ (\w+)  ", help_of(), re.MULTILINE)) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_documented(command):
     section = re.split(r"^## ", page("cli.md"), flags=re.MULTILINE)
     (text,) = [one for one in section if one.startswith(f"interlace {command}\n")]
-    said = set(re.findall(r"^│ [* ]*(--[a-z-]+)", interlace_cli(command, "--help"), re.MULTILINE))
+    said = set(re.findall(r"^│ [* ]*(--[a-z-]+)", help_of(command), re.MULTILINE))
     assert said - {"--help"} == set(re.findall(r"`(--[a-z-]+)`", text)), command
 
 

@@ -106,7 +106,7 @@ def test_a_snapshot_keeps_its_words(opened, folder):
     fill(opened)
     with store.open(folder) as reader:
         before = scores(reader, "cat mat")
-        for i in range(40):
+        for i in range(20):
             add(opened, record(f"new {i}", f"cat number{i}"))
         with opened.write() as writer:
             writer.delete(["a"])

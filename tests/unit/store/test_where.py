@@ -522,20 +522,19 @@ def test_nothing_is_found_and_nothing_raised_without_documents(tmp_path):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(name=st.text(min_size=1, max_size=8), value=st.text(max_size=8))
 def test_hostile_names_and_values_are_data_only(tmp_path_factory, name, value):
-    for name in (name, name + "'; DROP TABLE fields; --", '"]) OR 1=1 --', "a\0b", "%_"):  # noqa: B020
-        if name.startswith("$"):
-            continue
-        with store.create(tmp_path_factory.mktemp("x") / "x.lace", storing.settings()) as opened:
-            storing.add(
-                opened,
-                storing.record(0, metadata={name: value, "another name": 1}),
-                storing.record(1, metadata={name: value + "x"}),
-            )
-            snapshot = opened.snapshot()
+    names = {name, name + "'; DROP TABLE fields; --", '"]) OR 1=1 --', "a\0b", "%_"}
+    with store.create(tmp_path_factory.mktemp("x") / "x.lace", storing.settings()) as opened:
+        storing.add(
+            opened,
+            storing.record(0, metadata={**dict.fromkeys(names, value), "another name": 1}),
+            storing.record(1, metadata=dict.fromkeys(names, value + "x")),
+        )
+        snapshot = opened.snapshot()
+        for name in (one for one in names if not one.startswith("$")):
             assert found(snapshot, {name: value}) == [0]
             assert found(snapshot, {name: {"$ne": value}}) == [1]
             assert found(snapshot, {name: {"$contains": value}}) == [0, 1]
