@@ -7,6 +7,7 @@ then one SQLite transaction makes its catalog the new one, then what the old one
 
 from __future__ import annotations
 
+import uuid
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from interlace.progress import Progress, silent
 from interlace.store import database
 from interlace.store.catalog import Catalog
 from interlace.store.folder import READERS, WRITE_LOCK, Folder, missing
+from interlace.store.rows import Origin
 from interlace.store.segment import CODEC, SEGMENTS, chunk_path
 
 PARTIAL: Final = ".partial"
@@ -168,7 +170,11 @@ def _fill(folder: Folder, into: Path, is_backup: bool, progress: Progress) -> Ba
                     + " Restore an earlier backup, or index the documents again; "
                     "`interlace verify` lists all damage."
                 )
-            catalog.mark_backup(commit.number if is_backup else None)
+            history = catalog.origin().history(commit.number)
+            if is_backup:
+                catalog.set_origin(Origin(history, commit.number))
+            else:
+                catalog.set_origin(Origin(f"{history}:{commit.number}/{uuid.uuid4().hex}", None))
         n_bytes = sum(copied) + files.size(into / _COMING / database.FILE_NAME)
         files.sync_folder(into / _COMING)
         return BackupReport("", commit.number, commit.n_documents, len(copied) + 1, n_bytes, n_kept)
@@ -279,18 +285,22 @@ def _check_free(target: Path) -> None:
 def _check_backup_of(folder: Folder, old: Catalog) -> None:
     """Refuse to overwrite what is no untouched backup of the same collection."""
     with closing(Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)) as original:
-        mine, newest = original.origin(), original.newest().number
+        newest = original.newest().number
+        mine = original.origin().history(newest)
+        theirs, commit = old.origin(), old.newest()
         my_codec = original.generation(newest)
-    theirs, commit = old.origin(), old.newest()
+        last = original.newest_document(commit.next_document, commit.number)
     why = ""
     if theirs.backup is None:
         why = "a collection, no backup"
-    elif theirs.collection != mine.collection:
+    elif theirs.collection.partition(":")[0] != mine.partition(":")[0]:
         why = "a backup of another collection"
     elif commit.number != theirs.backup:
         why = f"a backup that was written to: it was commit {theirs.backup}, now {commit.number}"
     elif commit.number > newest:
         why = f"a backup of commit {commit.number}, and the collection is at {newest}"
+    elif commit.number > _shared(mine, theirs.collection) or (last and not old.has_document(last)):
+        why = "a backup of another history of the collection"
     else:
         codec = old.generation(commit.number)
         if codec is not None and my_codec is not None and codec.name == my_codec.name:
@@ -301,6 +311,19 @@ def _check_backup_of(folder: Folder, old: Catalog) -> None:
         raise CollectionError(
             f"nothing is overwritten: {old.path.parent} is {why}. Give the path of a new folder."
         )
+
+
+def _shared(mine: str, theirs: str) -> int:
+    """The last commit of another history that is one of mine: all of them, where it is mine.
+
+    (1) A collection is restored from its backup of commit 12, and both go on. (2) The first brings
+    the backup up to its commit 15. (3) The other, at commit 20, does so too, and what the first had
+    is gone.
+    """
+    if mine == theirs:
+        return _NEVER
+    fork = mine[len(theirs) :].partition("/")[0] if mine.startswith(f"{theirs}:") else ":-1"
+    return int(fork[1:])
 
 
 def _at(report: BackupReport, target: Path) -> BackupReport:

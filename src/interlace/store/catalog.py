@@ -125,9 +125,30 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             )
         return Origin(*rows[0])
 
-    def mark_backup(self, commit: int | None) -> None:
-        """Note that this is a backup of a commit, or none."""
-        self._change("UPDATE origin SET backup = :commit", {"commit": commit})
+    def set_origin(self, origin: Origin) -> None:
+        """Note which collection this is, and what it is a backup of."""
+        self._change(
+            "UPDATE origin SET collection = :collection, backup = :backup", origin._asdict()
+        )
+
+    def newest_document(self, end: int, commit: int) -> tuple[Any, ...] | None:
+        """What tells the last live document of those below a number that a commit has seen."""
+        rows = self._rows(
+            "SELECT number, id, content_hash, born FROM documents"
+            " WHERE number < :end AND born <= :commit AND died IS NULL"
+            " ORDER BY number DESC LIMIT 1",
+            {"end": end, "commit": commit},
+        )
+        return rows[0] if rows else None
+
+    def has_document(self, row: tuple[Any, ...]) -> bool:
+        """Whether just that document is there."""
+        sql = (
+            "SELECT 1 FROM documents"
+            " WHERE number = :number AND id = :id AND content_hash = :content_hash AND born = :born"
+        )
+        names = ("number", "id", "content_hash", "born")
+        return bool(self._rows(sql, dict(zip(names, row, strict=True))))
 
     def segments(self, commit: int) -> list[SegmentRow]:
         """The segments that a commit sees: fresh ones first, then by age."""

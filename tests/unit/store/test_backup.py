@@ -235,6 +235,62 @@ def test_restored(filled, folder, target, tmp_path):
     assert 120 in state(target)[1]
 
 
+def test_twins_do_not_overwrite_each_others_backup(filled, target, tmp_path):
+    """Restored from one backup and grown apart: of the same commits, each has others."""
+    filled.backup(target)
+    store.restore(target, tmp_path / "twin")
+    with store.open(tmp_path / "twin") as twin:
+        for i in range(3):
+            fill(twin, 200 + i, 201 + i)
+        with twin.write() as writer:
+            writer.delete([0, 200, 201, 202])
+        with filled.write() as writer:
+            writer.delete([0])
+        filled.backup(target)
+        with pytest.raises(CollectionError, match="another history"):
+            twin.backup(target)
+        twin.backup(tmp_path / "of the twin")
+        twin.backup(tmp_path / "of the twin")
+    for i in range(9):
+        fill(filled, 300 + i, 301 + i)
+    with pytest.raises(CollectionError, match="another history"):
+        filled.backup(tmp_path / "of the twin")
+    filled.backup(target)
+
+
+def test_a_restored_one_may_go_on_with_its_backup_and_the_lost_one_then_not(
+    filled, target, tmp_path
+):
+    filled.backup(target)
+    for i in range(2):  # restored from what was restored
+        store.restore(target, tmp_path / f"twin {i}")
+        with store.open(tmp_path / f"twin {i}") as twin:
+            fill(twin, 200 + i, 201 + i)
+            twin.backup(target)
+    for i in range(9):
+        with filled.write() as writer:
+            writer.delete([i])
+    with pytest.raises(CollectionError, match="another history"):
+        filled.backup(target)
+
+
+@pytest.mark.parametrize("goes_on", ["a backup", "a copy"])
+def test_copies_that_were_written_to_are_told_apart(filled, folder, target, tmp_path, goes_on):
+    filled.backup(target)
+    other = target
+    if goes_on == "a copy":
+        shutil.copytree(folder, other := tmp_path / "copy")
+    with store.open(other) as written:
+        fill(written, 200, 201)
+        written.backup(tmp_path / "second")
+        fill(written, 201, 202)
+        written.backup(tmp_path / "second")
+    for i in range(9):
+        fill(filled, 300 + i, 301 + i)
+    with pytest.raises(CollectionError, match="another history"):
+        filled.backup(tmp_path / "second")
+
+
 def test_damage_is_not_restored(filled, target, tmp_path):
     filled.backup(target)
     path = next(target.glob("segments/*.settled"))
