@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -31,6 +32,12 @@ _WINDOW_OF_CODE: Final = 16_384
 _WINDOW_A_TOKEN: Final = 64
 
 _WORDS_AT_ONCE: Final = 512
+
+#: Markdown that is nothing without what follows: headings, the line that begins a block of code.
+_LEADS: Final = re.compile(
+    r"(?:\s*+(?:#{1,6}(?:[^\S\n][^\n]*+)?|[^\n]++\n[ ]{0,3}(?:=++|-++)|(?:```|~~~)[^\n`]*+)"
+    r"[^\S\n]*+(?:\n|$))+\s*+"
+)
 
 #: Blanks to Python, all below U+3001.
 _BLANKS: Final = np.array([chr(code).isspace() for code in range(0x3002)])
@@ -66,10 +73,11 @@ def split(document: Document, splitting: Splitting, spans: TokenSpans) -> list[P
     """Cut a document into passages of at most ``tokens_max`` tokens, each as full as borders allow.
 
     Prose is cut between paragraphs where they fit, else between sentences, words, characters;
-    Markdown at its headings and blocks; code where its grammar, when it is installed, begins
-    definitions and statements. A document that fits is one passage, whole; a cut one loses the
-    blanks around its cuts. Only a single character that is more tokens than ``tokens_max`` makes a
-    longer passage. Line, page and headings of a passage are those of the place where it begins.
+    Markdown at its headings and blocks, no heading parted from what it stands over; code where its
+    grammar, when it is installed, begins definitions and statements. A document that fits is one
+    passage, whole; a cut one loses the blanks around its cuts. Only a single character that is more
+    tokens than ``tokens_max`` makes a longer passage. Line, page and headings of a passage are
+    those of the place where it begins.
 
     Parameters
     ----------
@@ -160,8 +168,38 @@ def _cut(
         splitter = CodeSplitter.from_callback(language, size, limit, overlap)
     else:
         splitter = TextSplitter.from_callback(size, limit, overlap)
-    found = [(start, start + len(piece)) for start, piece in splitter.chunk_indices(text)]
-    return [(start, end) for start, end in found if not text[start:end].isspace()]
+    pieces = [(start, start + len(piece)) for start, piece in splitter.chunk_indices(text)]
+    pieces = [(start, end) for start, end in pieces if not text[start:end].isspace()]
+    return _led(text, pieces, size, limit) if syntax == "markdown" else pieces
+
+
+def _led(text: str, pieces: list[_Piece], size: Callable[[str], int], limit: int) -> list[_Piece]:
+    """The pieces of a Markdown text, headings with what they stand over.
+
+    Alone they would be found for their words, as few as they are, and say nothing.
+    """
+    found: list[_Piece] = []
+    for start, end in pieces:
+        if not found or not _LEADS.fullmatch(text, *found[-1]):
+            found.append((start, end))
+            continue
+        first, _ = found[-1]
+        if size(text[first:end]) <= limit:
+            found[-1] = first, end
+            continue
+        room = min(limit - size(text[first:start]), 5 * limit // 8)
+        begins = _begins(text[start:end], size, room) if room > 0 else 0
+        if begins:
+            found[-1] = first, start + begins
+            start = end - len(text[start + begins : end].lstrip())
+        found.append((start, end))
+    return found
+
+
+def _begins(text: str, size: Callable[[str], int], limit: int) -> int:
+    """Where the first passage of a text ends, if it is cut; 0 if it is not."""
+    (_, piece), *rest = MarkdownSplitter.from_callback(size, limit).chunk_indices(text)
+    return len(piece) if rest else 0
 
 
 class _Sizes:

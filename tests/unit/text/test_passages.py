@@ -232,3 +232,48 @@ def test_what_the_tokenizer_raises_is_raised():
 
     with pytest.raises(KeyError, match="tokenizer"):
         split(Document("some words to be cut", "d"), Splitting(tokens_max=2), broken)
+
+
+def markdown(text: str, limit: int, overlap: int = 0) -> list[str]:
+    document = Document(text, "d", syntax="markdown")
+    return [p.text for p in split(document, Splitting(tokens_max=limit, overlap=overlap), words)]
+
+
+ROWS = "".join(f"| row {i} |\n" for i in range(20))
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["## What lost", "What lost\n---", "# Top\n\n## What lost", "## What lost\n\n```text"],
+)
+@pytest.mark.parametrize("overlap", [0, 5])
+def test_a_heading_goes_with_what_it_stands_over(heading, overlap):
+    found = markdown(f"{ROWS}\n{heading}\n\n{ROWS}\nThe end.\n", 24, overlap)
+    assert all(len(words(piece)) <= 24 for piece in found)
+    (one,) = [piece for piece in found if "What lost" in piece]
+    assert "| row 0 |" in one
+    assert one.startswith(heading.split()[0])
+
+
+def test_a_heading_that_fills_a_passage_or_ends_a_text_stands_alone():
+    assert "# " + "aaa " * 8 in [f"{one} " for one in markdown(f"# {'aaa ' * 8}\n\n{ROWS}", 9)]
+    assert markdown(f"{ROWS}\n# End", 12)[-1].endswith("# End")
+
+
+@given(
+    st.lists(st.sampled_from(["# A\n", "b\n---\n", "```\n", "\n", "| c | d |\n", "e f g. ", "é "])),
+    st.integers(1, 12),
+    st.integers(0, 5),
+)
+def test_no_token_of_markdown_is_lost(parts, limit, overlap):
+    text = "".join(parts)
+    found = markdown(text, limit, min(overlap, (limit - 1) // 2))
+    assert all(len(words(piece)) <= limit for piece in found)
+    if not overlap:
+        assert re.sub(r"\s", "", "".join(found)) == re.sub(r"\s", "", text)
+
+
+@pytest.mark.parametrize("text", [" " * 60_000 + "x", "a\n" * 30_000, "#\n" * 30_000, "-" * 60_000])
+def test_what_only_looks_like_a_heading_takes_no_time(text):
+    found = "".join(markdown(text, 50))
+    assert re.sub(r"\s", "", found) == re.sub(r"\s", "", text)
