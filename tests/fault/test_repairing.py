@@ -385,3 +385,29 @@ def test_every_mode_goes_on_without_a_segment(folder, mode):
         hits = opened.search("number 30 things", k=500, mode=mode, where={"n": {"$lt": 60}})
         assert hits.notes == ()
         assert 30 in {hit.id for hit in hits}
+
+
+def test_what_dies_while_a_segment_is_repaired_stays_dead(folder, monkeypatch):
+    """A store that goes on without the segment must not forget what is dead in it."""
+    monkeypatch.setattr("interlace.store.tombstones._FORGOTTEN_MAX", 0)
+    with interlace.open(folder) as opened:
+        path = owner(opened, 3)
+    path.unlink()
+    model = Words()
+    with interlace.open(folder, model=model, damaged="skip") as opened:
+        real = model.encode_document
+
+        def slow(texts):
+            monkeypatch.setattr(model, "encode_document", real)
+            opened.delete(range(10))
+            all_hits(opened)
+            return real(texts)
+
+        monkeypatch.setattr(model, "encode_document", slow)
+        opened.repair()
+        assert sorted(all_hits(opened)) == [i for i in range(10, 120) if i != 85]
+        assert opened.verify().ok
+        opened.compact()
+        assert sorted(all_hits(opened)) == [i for i in range(10, 120) if i != 85]
+    with interlace.open(folder, model=model) as opened:
+        assert sorted(all_hits(opened)) == [i for i in range(10, 120) if i != 85]

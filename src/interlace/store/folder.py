@@ -284,11 +284,17 @@ class Folder:
 
         Worked out from the last commit that was asked for, unless that is a later one. Without a
         lock: two threads may work out the same.
+
+        (1) A damaged segment is left out, and what is dead in it forgotten, as no other holds it.
+        (2) The segment is repaired, while one more of its passages dies. (3) The new one holds that
+        passage, and nobody knows any more that it is dead. So nothing is forgotten meanwhile.
         """
         known = self._tombstones
         if known.commit > commit:
             return NONE.at(catalog, commit, segments)
-        found = known.at(catalog, commit, segments).without_forgotten(segments)
+        found = known.at(catalog, commit, segments)
+        if found.are_many_forgotten and len(segments) == len(catalog.segments(commit)):
+            found = found.without_forgotten(segments)
         self._tombstones = found
         return found
 

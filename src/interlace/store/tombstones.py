@@ -76,11 +76,13 @@ class Tombstones:
                 of[segment.row.name] = _and(segment, known, ordinals) if len(ordinals) else known
         return Tombstones(commit, numbers, of)
 
+    @property
+    def are_many_forgotten(self) -> bool:
+        """Whether most numbers are those of passages that none of these segments holds."""
+        return len(self.numbers) > 2 * sum(dead.n for dead in self.of.values()) + _FORGOTTEN_MAX
+
     def without_forgotten(self, segments: Sequence[Segment]) -> Tombstones:
-        """The same without most numbers that none of the commit's segments holds."""
-        n_held = sum(dead.n for dead in self.of.values())
-        if len(self.numbers) <= 2 * n_held + _FORGOTTEN_MAX:
-            return self
+        """The same without the numbers that none of a commit's segments holds."""
         held = [segment.passages[self.of[segment.row.name].ordinals] for segment in segments]
         return Tombstones(self.commit, np.sort(np.concatenate(held)), self.of)
 
