@@ -1,12 +1,13 @@
 // The door between Python and the kernels: checks shapes, types and contiguity, keeps arrays alive,
 // drops the GIL. No arithmetic.
-#include <algorithm>
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 
@@ -64,12 +65,18 @@ private:
 
 void check_offsets(const In<int64_t, 1>& offsets, int64_t n, const std::string& name) {
     const auto at = span(offsets);
-    bool rising = !at.empty() && at.front() == 0 && at.back() == n;
-    for (size_t i = 1; rising && i < at.size(); ++i) rising = at[i - 1] <= at[i];
-    if (rising) return;
-    throw Damaged{
-        name, "rising offsets 0 … " + std::to_string(n),
-        at.empty() ? "none" : std::to_string(at.front()) + " … " + std::to_string(at.back())};
+    std::string found;
+    if (at.empty()) {
+        found = "none";
+    } else if (at.front() != 0 || at.back() != n) {
+        found = std::to_string(at.front()) + " … " + std::to_string(at.back());
+    } else {
+        const auto fall = std::adjacent_find(at.begin(), at.end(), std::greater<>());
+        if (fall == at.end()) return;
+        found = std::to_string(fall[1]) + " after " + std::to_string(fall[0]) + ", at index " +
+                std::to_string(fall + 1 - at.begin());
+    }
+    throw Damaged{name, "rising offsets 0 … " + std::to_string(n), found};
 }
 
 Vectors vectors(const In<int8_t, 2>& codes, const In<float, 1>& scales) {

@@ -370,11 +370,18 @@ def load_settled(arrays: SettledArrays, codec: Codec, name: str) -> Settled:
 
 def _check_offsets(offsets: I64, n: int, name: str) -> None:
     """Offsets begin at 0, end at n and never fall; else a damaged file could lead anywhere."""
-    # Compared, not subtracted: a difference of damaged offsets may wrap around.
-    rising = len(offsets) and (offsets[:-1] <= offsets[1:]).all()
-    if not rising or offsets[0] != 0 or offsets[-1] != n:
-        ends = f"{offsets[0]} … {offsets[-1]}" if len(offsets) else "none"
-        raise damaged(name, f"rising offsets 0 … {n}", ends)
+    if not len(offsets):
+        found = "none"
+    elif offsets[0] != 0 or offsets[-1] != n:
+        found = f"{offsets[0]} … {offsets[-1]}"
+    else:
+        # Compared, not subtracted: a difference of damaged offsets may wrap around.
+        falls = np.flatnonzero(offsets[:-1] > offsets[1:])
+        if not len(falls):
+            return
+        at = int(falls[0]) + 1
+        found = f"{offsets[at]} after {offsets[at - 1]}, at index {at}"
+    raise damaged(name, f"rising offsets 0 … {n}", found)
 
 
 # --- searching -----------------------------------------------------------------------------------

@@ -191,8 +191,10 @@ def _inside(segment: Segment, n_leaves: int | None) -> Iterator[str]:
         }
     for name, end in ends.items():
         offsets = arrays[name]
-        if offsets[0] != 0 or offsets[-1] != end or (offsets[:-1] > offsets[1:]).any():
-            yield f"{name} do not rise from 0 to {end}"
+        falls = np.flatnonzero(offsets[:-1] > offsets[1:])
+        if offsets[0] != 0 or offsets[-1] != end or len(falls):
+            where = f": they fall at index {falls[0] + 1}" if len(falls) else ""
+            yield f"{name} do not rise from 0 to {end}{where}"
             return
     if segment.row.kind == FRESH:
         scales = arrays["scales"]
