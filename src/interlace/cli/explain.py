@@ -74,7 +74,7 @@ def explained(one: hits.Shown) -> Group:
     n_tokens = max(1, len(explanation.matches))
     title = Text.assemble(
         (str(explanation.id), "bold cyan"),
-        ("  score ", "dim"),
+        ("  meaning ", "dim"),
         (f"{explanation.score / n_tokens:.3f}", "bold green"),
         (f"  = {explanation.score:.2f} over {n_tokens} query tokens", "dim"),
     )
@@ -85,8 +85,8 @@ def _by_words(explanation: Explanation) -> Group:
     """Of a lexical search: each word of the query that the passage has, and how often."""
     title = Text.assemble(
         (str(explanation.id), "bold cyan"),
-        ("  score ", "dim"),
-        (f"{explanation.score:.2f}", "bold green"),
+        ("  words ", "dim"),
+        (f"{explanation.score:.1f}", "bold green"),
         ("  BM25 of the query's words", "dim"),
     )
     found: dict[str, list[str]] = {}

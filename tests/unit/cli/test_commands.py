@@ -358,6 +358,7 @@ def test_explain(run, filled):
     shown = run("explain", filled, "blue sky", "--id", "bread").out
     assert "bread" in shown
     assert "cosine" in shown
+    assert re.search(r"bread  meaning -?0\.\d{3}  = ", shown)  # as above a list of hits
     assert run("explain", filled, "blue sky", "--rank", "9").code == 2
 
 

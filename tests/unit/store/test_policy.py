@@ -144,7 +144,7 @@ def test_bounds_hold_in_a_real_collection(folder, monkeypatch):
         monkeypatch.setattr(module, name, counted(getattr(module, name), written))
     random, n_added = np.random.default_rng(3), 0
     with store.create(folder, storing.settings(fresh_budget_tokens=400)) as opened:
-        for i in range(400):
+        for i in range(250):
             first = int(random.integers(0, 700))
             records = [
                 record(number, f"{i} {number}", n_tokens=6)
