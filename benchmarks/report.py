@@ -33,6 +33,7 @@ def main() -> None:
         "docs/explanation/codec.md": codecs,
         "docs/explanation/hybrid.md": hybrid,
         "docs/explanation/growth.md": growth,
+        "docs/how-to/filter.md": filters,
     }
     for page, write in pages.items():
         text = (ROOT / page).read_text(encoding="utf-8")
@@ -52,7 +53,7 @@ def figures() -> str:
         baseline = {line["collection"]: line for line in lines(name)}
         collections = [{**line, name: baseline.get(line["collection"])} for line in collections]
     parts = [machine(collections[-1]), quality(collections), efforts(collections[0])]
-    parts += [building(collections), small()]
+    parts += [building(collections), living(), small()]
     return "\n\n".join(parts)
 
 
@@ -143,8 +144,9 @@ def quality(collections: list[dict[str, Any]]) -> str:
     return (
         "**Quality**, "
         + " / ".join(MEASURES)
-        + ", balanced effort. Texts are cut at 256 tokens in every row but BM25's and the last: "
-        "by default long documents become passages, at 4 bits.\n\n"
+        + ", balanced effort. Texts are cut at 256 tokens in every row but BM25's and the last, "
+        "and searched by tokens alone: by default long documents become passages, at 4 bits, and "
+        "words count too.\n\n"
         + table(
             ["", *(line["collection"] for line in collections)],
             [[name, *(cell(get(line)) for line in collections)] for name, get in rows],
@@ -159,7 +161,7 @@ def efforts(line: dict[str, Any]) -> str:
             rows.append([width(bits), effort, *searched(line[f"{bits} bits"][effort])])
     return (
         f"**Search** on {line['collection']} ({line['documents']:,} passages, {line['tokens']:,} "
-        "tokens), from a query matrix to ten hits with their texts:\n\n"
+        "tokens) by tokens alone, from a query matrix to ten hits with their texts:\n\n"
         + table(["", "effort", "nDCG@10", "recall@10", "recall@100", "p50 ms", "p95 ms"], rows)
     )
 
@@ -206,6 +208,76 @@ def building(collections: list[dict[str, Any]]) -> str:
         "kind, fast-plaid 1.7.0 took 423 s and tachiom 0.4.0 158 s. fast-plaid computes in "
         "float16, which this processor has no arithmetic for; on one that has, it is faster. They "
         "were measured on another day: read the order of magnitude, not the ratio."
+    )
+
+
+def living() -> str:
+    """A million passages in small commits, and copies of a collection."""
+    scale, copies = lines("scale")[-1], lines("copies")[-1]
+    verifying = lines("verifying")[-1]
+    commit, meanwhile = scale["commit_ms"], scale["search_while_writing"]
+    grown, built = scale["compacted"], scale["built"]
+    rows = [
+        [
+            "a commit of a thousand passages, median, 99th percentile, longest",
+            f"{commit['p50']:.0f}, {commit['p99']:.0f}, {commit['max']:.0f} ms",
+        ],
+        [
+            "a search of another process meanwhile, median and 95th percentile",
+            f"{meanwhile['search_p50_ms']:.1f}, {meanwhile['search_p95_ms']:.1f} ms, "
+            f"after {meanwhile['refresh_p50_ms']:.1f}, {meanwhile['refresh_p95_ms']:.1f} ms "
+            "to see the new commit",
+        ],
+        [
+            "once all is there and compacted, beside the same built at once",
+            f"{grown['balanced_p50_ms']:.1f} ms; {built['balanced_p50_ms']:.1f} ms",
+        ],
+        ["opening it, and memory then", f"{grown['open_ms']:.0f} ms, {grown['opening_mb']} MB"],
+        ["verifying it", f"{scale['verify']['seconds']:.0f} s, {verifying['verify_mb_s']} MB/s"],
+        ["what checksums add to settling", f"{100 * verifying['share_of_settling']:.1f}%"],
+    ]
+    n, names = copies["passages"], ("backup", "restore", "export_parquet_embeddings")
+    for name, what in zip(names, ("back up", "restore", "export with vectors"), strict=True):
+        found = copies[name]
+        rows.append(
+            [
+                f"{what} {n:,} passages",
+                f"{found['s']:.1f} s; {found['peak_mb']} MB at the peak, "
+                f"{found['before_mb']} before",
+            ]
+        )
+    return (
+        f"**Living**: {scale['passages']:,} passages ({scale['tokens']:,} tokens of a synthetic "
+        f"stream) in {scale['commits']:,} commits, while another process searches:\n\n"
+        + table(["", ""], rows)
+    )
+
+
+def filters() -> str:
+    """The curve of each kind of filter."""
+    line = lines("filters")[-1]
+    curves = line["curves"]
+    rows = [
+        [
+            share,
+            f"{curves['any'][share]['first_ms']:.1f}",
+            *(
+                f"{curves[curve][share]['ratio']:.2f} ({curves[curve][share]['recall']:.2f})"
+                for curve in ("any", "near", "far")
+            ),
+        ]
+        for share in curves["any"]
+    ]
+    times = [[f"`{where}`", f"{ms:.0f}"] for where, ms in line["first_ms"].items()]
+    return (
+        f"Of {line['passages']:,} passages of a synthetic stream, on one thread, by what share "
+        "matches: milliseconds that one condition takes at first; then the time of a search with "
+        "it against one without (in brackets the share of the exact ten best that it finds), for "
+        "filters that have nothing to do with the query, that keep what is near it, and that keep "
+        "what is far from it:\n\n"
+        + table(["matches", "first ms", "any", "near", "far"], rows)
+        + "\n\nMilliseconds that others take at first:\n\n"
+        + table(["", "ms"], times)
     )
 
 

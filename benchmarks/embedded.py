@@ -1,0 +1,114 @@
+"""Texts encoded once by `mini`, as float16 in build/embeddings/: what engines are compared on.
+
+    python benchmarks/embedded.py [--corpus debian]
+
+Every thousand texts are a file until all are there, so that it may be interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import debian
+import numpy as np
+import numpy.typing as npt
+
+import interlace
+
+FOLDER = Path(__file__).parents[1] / "build" / "embeddings"
+CHUNK = 1_000
+
+
+class Embedded(NamedTuple):
+    """The tokens of some texts one after another.
+
+    Attributes
+    ----------
+    matrix : (n_tokens, dim) float16, memory-mapped
+    token_ids : (n_tokens,) int32
+    offsets : (n_texts + 1,) int64
+    """
+
+    matrix: npt.NDArray[np.float16]
+    token_ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+
+    def head(self, n_texts: int) -> Embedded:
+        """The first so many texts."""
+        end = int(self.offsets[n_texts])
+        return Embedded(self.matrix[:end], self.token_ids[:end], self.offsets[: n_texts + 1])
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.float32]]:  # type: ignore[override]
+        for begin, end in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
+            yield np.asarray(self.matrix[begin:end], np.float32)
+
+
+def embedded(name: str, texts: Sequence[str], *, as_queries: bool = False) -> Embedded:
+    """The tokens of texts, from the cache or encoded now on all threads."""
+    encoder = interlace.Encoder.load("mini")
+    encode = encoder.queries if as_queries else encoder.documents
+    kind = "queries" if as_queries else "documents"
+    folder = FOLDER / f"{name}-{encoder.fingerprint[:12]}" / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "offsets.npy").exists():
+        chunks = []
+        for first in range(0, len(texts), CHUNK):
+            path = folder / f"chunk-{first}.npz"
+            if not path.exists():
+                some = list(encode(texts[first : first + CHUNK]))
+                np.savez(
+                    path.with_suffix(".part.npz"),
+                    matrix=np.concatenate([one.matrix for one in some]).astype(np.float16),
+                    token_ids=np.concatenate([one.token_ids for one in some]).astype(np.int32),
+                    lengths=[len(one.matrix) for one in some],
+                )
+                path.with_suffix(".part.npz").rename(path)
+                print(f"{name}, {kind}: {first + len(some):,}", flush=True)
+            chunks.append(path)
+        _join(folder, chunks, encoder.dim)
+    return Embedded(
+        np.load(folder / "matrix.npy", mmap_mode="r"),
+        np.load(folder / "token_ids.npy"),
+        np.load(folder / "offsets.npy"),
+    )
+
+
+def _join(folder: Path, chunks: Sequence[Path], dim: int) -> None:
+    """One array of all chunks, which go."""
+    lengths = np.concatenate([np.load(path)["lengths"] for path in chunks])
+    offsets = np.append(0, np.cumsum(lengths))
+    shape = (int(offsets[-1]), dim)
+    matrix = np.lib.format.open_memmap(folder / "matrix.npy", "w+", np.float16, shape)
+    at = 0
+    for path in chunks:
+        some = np.load(path)["matrix"]
+        matrix[at : at + len(some)] = some
+        at += len(some)
+    matrix.flush()
+    np.save(folder / "token_ids.npy", np.concatenate([np.load(p)["token_ids"] for p in chunks]))
+    np.save(folder / "offsets.npy", offsets)
+    for path in chunks:
+        path.unlink()
+
+
+def debian_texts() -> tuple[list[str], list[str]]:
+    """Passages and queries, as debian.py has written them."""
+    return tuple(
+        [json.loads(line)["text"] for line in (debian.FOLDER / name).open(encoding="utf-8")]
+        for name in ("corpus.jsonl", "queries.jsonl")
+    )
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    passages, queries = debian_texts()
+    embedded("debian", queries, as_queries=True)
+    print(f"{len(embedded('debian', passages).token_ids):,} tokens")
+
+
+if __name__ == "__main__":
+    main()
