@@ -69,4 +69,6 @@ def scaled(scores: Scores, span: Span) -> npt.NDArray[np.float64]:
     """Scores from 0 to 1; in a span without a width there is only 0 or 1."""
     if span.one <= span.zero:
         return (scores >= span.one).astype(np.float64)
-    return np.clip((scores.astype(np.float64) - span.zero) / (span.one - span.zero), 0.0, 1.0)
+    with np.errstate(over="ignore"):  # in a span of next to nothing
+        parts = (scores.astype(np.float64) - span.zero) / (span.one - span.zero)
+    return np.clip(parts, 0.0, 1.0)

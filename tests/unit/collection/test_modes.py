@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import interlace
@@ -291,6 +291,7 @@ floats = st.floats(-100, 100, width=32)
 
 
 @given(st.lists(st.tuples(floats, floats), min_size=1, max_size=30), st.floats(0, 1_000))
+@example([(0.0, -1.0)], 2e-311)
 def test_what_is_best_by_both_is_best(pairs, most):
     late, words = (np.array(column, np.float32) for column in zip(*pairs, strict=True))
     spans = (span_of_late(np.sort(late)[::-1]), span_of_words(np.sort(words)[::-1], most))
