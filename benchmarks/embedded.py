@@ -1,6 +1,6 @@
 """Texts encoded once by `mini`, as float16 in build/embeddings/: what engines are compared on.
 
-    python benchmarks/embedded.py [--corpus debian]
+    python benchmarks/embedded.py
 
 Every thousand texts are a file until all are there, so that it may be interrupted.
 """

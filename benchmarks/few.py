@@ -62,9 +62,10 @@ def few(at: Passages) -> dict[str, dict[str, float]]:
     reached: dict[int, dict[str, list[float]]] = {
         size: {name: [] for name in ("late", *ZEROS)} for size in SIZES
     }
-    scored = [
-        (at.late(i), *at.snapshot.lexical(asked_words(q))) for i, q in enumerate(at.corpus.queries)
-    ]
+    every, scored = np.arange(at.snapshot.n_rows), []
+    for i, query in enumerate(at.corpus.queries):
+        found = at.snapshot.lexical(asked_words(query))
+        scored.append((at.late(i), found.of(every), found.most))
     for size in SIZES:
         for draw in range(DRAWS):
             ranked: dict[str, list[list[str]]] = {name: [] for name in reached[size]}

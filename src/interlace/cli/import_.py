@@ -89,17 +89,17 @@ def command(
 
 
 def _refuse_other_files(file: Path, format_: str | None, to: Path | None) -> None:
-    """Say which command reads a file that is no export, nor of records that may be one."""
-    from interlace.text import EXCHANGED
+    """Name the command for a file that is no export, by its name."""
+    from interlace.text import exchange_format
 
-    endings = tuple(ending for some in EXCHANGED.values() for ending in some)
-    if format_ is None and not file.name.lower().endswith(endings):
+    try:
+        exchange_format(str(file), format_)
+    except InputError as error:
+        if format_ is not None:
+            raise
         example = to or f"{file.resolve().stem}.lace"
         typed = shlex.join(["interlace", "index", str(file), "--to", str(example)])
-        raise InputError(
-            f"no exported file, by its name: {file}. To read its text: {typed}. "
-            "If it was exported all the same, say --format jsonl, jsonl.gz or parquet."
-        )
+        raise InputError(f"{error} To read its text: {typed}.") from None
 
 
 def _collection(

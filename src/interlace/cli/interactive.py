@@ -89,7 +89,8 @@ class Asking:
 
     def narrow(self, where: str | None) -> None:
         """From now on only documents that match a filter; a wrong one is refused right here."""
-        self.collection.search("", 1, mode="lexical", where=where)
+        if where is not None:
+            self.collection.ids(where)
         self.where = where
 
     def hit(self, number: str) -> hits.Shown:

@@ -187,7 +187,8 @@ def _led(text: str, pieces: list[_Piece], size: Callable[[str], int], limit: int
         if size(text[first:end]) <= limit:
             found[-1] = first, end
             continue
-        room = min(limit - size(text[first:start]), 5 * limit // 8)
+        # About half of the piece: what is left of it must not be a crumb.
+        room = min(limit - size(text[first:start]), size(text[start:end]) // 2)
         begins = _begins(text[start:end], size, room) if room > 0 else 0
         if begins:
             found[-1] = first, start + begins

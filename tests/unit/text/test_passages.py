@@ -255,6 +255,15 @@ def test_a_heading_goes_with_what_it_stands_over(heading, overlap):
     assert one.startswith(heading.split()[0])
 
 
+@pytest.mark.parametrize("n_heading", range(4, 14))
+def test_what_a_heading_leaves_of_a_passage_is_no_crumb(n_heading):
+    heading = "# " + " ".join("abcdefghijklm"[:n_heading])
+    for n in range(3, 8):
+        text = " ".join(f"word{i}" for i in range(n))
+        found = markdown(f"{ROWS}\n{heading}\n\n{text}.\n", 16)
+        assert all(len(words(one)) >= 5 for one in found[-2:])
+
+
 def test_a_heading_that_fills_a_passage_or_ends_a_text_stands_alone():
     assert "# " + "aaa " * 8 in [f"{one} " for one in markdown(f"# {'aaa ' * 8}\n\n{ROWS}", 9)]
     assert markdown(f"{ROWS}\n# End", 12)[-1].endswith("# End")
