@@ -150,7 +150,7 @@ CREATE TABLE words (
     passages BLOB NOT NULL,
     counts BLOB NOT NULL,
     PRIMARY KEY (run, word)
-) WITHOUT ROWID;
+);
 CREATE TABLE generations (
     name TEXT PRIMARY KEY, description TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER
 );

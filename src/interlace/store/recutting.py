@@ -23,7 +23,7 @@ CREATE TEMP TABLE runs (
 );
 CREATE TEMP TABLE words (
     run INTEGER, word TEXT, passages BLOB, counts BLOB, PRIMARY KEY (run, word)
-) WITHOUT ROWID;
+);
 """
 """Temporary tables are seen by their connection alone, need no lock, and leave memory for a file of
 SQLite's own when they grow. There the runs of words stand before those of the collection, so that

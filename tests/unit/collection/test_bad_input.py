@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 import interlace
+from interlace import store
 from interlace.errors import (
     CollectionError,
     Corrupt,
@@ -384,11 +385,11 @@ def test_a_newer_format_is_left_alone(kept, encoder):
             database.execute(f"PRAGMA user_version = {number}")
 
     set_format(99)
-    with pytest.raises(FormatTooNew, match=r"format 99.*reads formats 3 to 3.*Upgrade"):
+    with pytest.raises(FormatTooNew, match=r"format 99.*reads formats 4 to 4.*Upgrade"):
         interlace.open(kept, encoder)
     with pytest.raises(CollectionError):
         interlace.create(kept, encoder)
-    set_format(3)
+    set_format(store.FORMAT)
     assert state(kept, encoder) == before
 
 
