@@ -83,8 +83,9 @@ class Tombstones:
 
     def without_forgotten(self, segments: Sequence[Segment]) -> Tombstones:
         """The same without the numbers that none of a commit's segments holds."""
-        held = [segment.passages[self.of[segment.row.name].ordinals] for segment in segments]
-        return Tombstones(self.commit, np.sort(np.concatenate(held)), self.of)
+        held = (segment.passages[self.of[segment.row.name].ordinals] for segment in segments)
+        numbers = np.concatenate([NONE.numbers, *held])
+        return Tombstones(self.commit, np.sort(numbers), self.of)
 
 
 NONE = Tombstones(-1, np.empty(0, np.int64), {})

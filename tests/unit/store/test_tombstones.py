@@ -46,6 +46,20 @@ def test_incremental_is_the_same_as_anew(folder, settles, monkeypatch):
         assert len(opened._folder._tombstones.numbers) < 350
 
 
+def test_all_that_was_there_is_forgotten(opened, folder, monkeypatch):
+    monkeypatch.setattr(tombstones, "_FORGOTTEN_MAX", 0)
+    fill(opened, 0, 30)
+    with store.open(folder) as reader:
+        held = reader.snapshot()
+        with opened.write() as writer:
+            writer.delete(range(30))
+        assert held.n_alive == 30
+        reader.refresh()
+        for one in (opened, reader):
+            assert one.snapshot().n_alive == 0
+            assert len(one._folder._tombstones.numbers) == 0
+
+
 def test_another_store_catches_up_with_many_commits_at_once(opened, folder):
     fill(opened, 0, 30)
     with store.open(folder) as other:
