@@ -7,9 +7,9 @@ then one SQLite transaction makes its catalog the new one, then what the old one
 
 from __future__ import annotations
 
-import uuid
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from operator import eq
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,6 @@ from interlace.progress import Progress, silent
 from interlace.store import database
 from interlace.store.catalog import Catalog
 from interlace.store.folder import READERS, WRITE_LOCK, Folder, missing
-from interlace.store.rows import Origin
 from interlace.store.segment import CODEC, SEGMENTS, chunk_path
 
 PARTIAL: Final = ".partial"
@@ -170,11 +169,9 @@ def _fill(folder: Folder, into: Path, is_backup: bool, progress: Progress) -> Ba
                     + " Restore an earlier backup, or index the documents again; "
                     "`interlace verify` lists all damage."
                 )
-            history = catalog.origin().history(commit.number)
-            if is_backup:
-                catalog.set_origin(Origin(history, commit.number))
-            else:
-                catalog.set_origin(Origin(f"{history}:{commit.number}/{uuid.uuid4().hex}", None))
+            catalog.set_origin(catalog.origin()._replace(backup=commit.number))
+            if not is_backup:
+                catalog.leave_origin()
         n_bytes = sum(copied) + files.size(into / _COMING / database.FILE_NAME)
         files.sync_folder(into / _COMING)
         return BackupReport("", commit.number, commit.n_documents, len(copied) + 1, n_bytes, n_kept)
@@ -286,27 +283,17 @@ def _check_backup_of(folder: Folder, old: Catalog) -> None:
     """Refuse to overwrite what is no untouched backup of the same collection."""
     with closing(Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)) as original:
         newest = original.newest().number
-        mine = original.origin().history(newest)
+        mine = original.origin().collection
         theirs, commit = old.origin(), old.newest()
-        my_codec = original.generation(newest)
-        last = original.newest_document(commit.next_document, commit.number)
-    why = ""
-    if theirs.backup is None:
-        why = "a collection, no backup"
-    elif theirs.collection.partition(":")[0] != mine.partition(":")[0]:
-        why = "a backup of another collection"
-    elif commit.number != theirs.backup:
-        why = f"a backup that was written to: it was commit {theirs.backup}, now {commit.number}"
-    elif commit.number > newest:
-        why = f"a backup of commit {commit.number}, and the collection is at {newest}"
-    elif commit.number > _shared(mine, theirs.collection) or (last and not old.has_document(last)):
-        why = "a backup of another history of the collection"
-    else:
-        codec = old.generation(commit.number)
-        if codec is not None and my_codec is not None and codec.name == my_codec.name:
-            n = min(len(codec.chunks), len(my_codec.chunks))
-            if codec.chunks[:n] != my_codec.chunks[:n]:
-                why = "a backup of another history of the collection"
+        why = ""
+        if theirs.backup != commit.number:
+            why = "a collection, no backup, or one that was written to"
+        elif theirs.collection.partition(":")[0] != mine.partition(":")[0]:
+            why = "a backup of another collection"
+        elif commit.number > newest:
+            why = f"a backup of commit {commit.number}, and the collection is at {newest}"
+        elif commit.number > _shared(mine, theirs.collection) or not _is_past(old, original):
+            why = "a backup of another history of the collection"
     if why:
         raise CollectionError(
             f"nothing is overwritten: {old.path.parent} is {why}. Give the path of a new folder."
@@ -324,6 +311,24 @@ def _shared(mine: str, theirs: str) -> int:
         return _NEVER
     fork = mine[len(theirs) :].partition("/")[0] if mine.startswith(f"{theirs}:") else ":-1"
     return int(fork[1:])
+
+
+def _is_past(old: Catalog, original: Catalog) -> bool:
+    """Whether a backup can be an earlier commit of this very collection, as far as rows tell.
+
+    (1) A folder is copied by other means than these, so that both copies have one name. (2) One is
+    at commit 15 and backed up. (3) The other, at commit 20, is backed up to the same folder. What
+    lives in it since before 15 would live in the backup, if that were its own.
+    """
+    commit = old.newest()
+    if original.at(commit.number) not in (None, commit):
+        return False
+    if not all(old.has_versions(rows) for rows in original.unchanged_since(commit.number)):
+        return False
+    codec, mine = old.generation(commit.number), original.generation(original.newest().number)
+    if codec is None or mine is None or codec.name != mine.name:
+        return True
+    return all(map(eq, codec.chunks, mine.chunks))
 
 
 def _at(report: BackupReport, target: Path) -> BackupReport:

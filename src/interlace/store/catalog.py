@@ -8,6 +8,7 @@ in one transaction, which ends by inserting the row of its commit.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -55,6 +56,8 @@ _PURGED = (
 
 _Numbers = npt.NDArray[np.int64]
 _Span: TypeAlias = tuple[int, int, int]
+_Version: TypeAlias = tuple[int, Id, int, int]
+"""A document's number and id, its birth, and that of its metadata."""
 
 _DOCUMENT = "d.number, d.id, d.content_hash, m.value, d.syntax, d.file, d.line"
 """The columns of a ``DocumentRow`` but its text."""
@@ -131,24 +134,36 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             "UPDATE origin SET collection = :collection, backup = :backup", origin._asdict()
         )
 
-    def newest_document(self, end: int, commit: int) -> tuple[Any, ...] | None:
-        """What tells the last live document of those below a number that a commit has seen."""
-        rows = self._rows(
-            "SELECT number, id, content_hash, born FROM documents"
-            " WHERE number < :end AND born <= :commit AND died IS NULL"
-            " ORDER BY number DESC LIMIT 1",
-            {"end": end, "commit": commit},
+    def leave_origin(self) -> None:
+        """Give what is a backup a history of its own from here on."""
+        self._change(
+            "UPDATE origin SET collection = collection || ':' || backup || '/' || :own,"
+            " backup = NULL WHERE backup IS NOT NULL",
+            {"own": uuid.uuid4().hex},
         )
-        return rows[0] if rows else None
 
-    def has_document(self, row: tuple[Any, ...]) -> bool:
-        """Whether just that document is there."""
+    def unchanged_since(self, commit: int) -> Iterator[list[_Version]]:
+        """The live documents that are as a commit saw them, some at a time."""
         sql = (
-            "SELECT 1 FROM documents"
-            " WHERE number = :number AND id = :id AND content_hash = :content_hash AND born = :born"
+            "SELECT d.number, d.id, d.born, m.born FROM documents AS d"
+            " JOIN metadata AS m ON m.document = d.number AND m.died IS NULL"
+            " WHERE d.number > :last AND d.died IS NULL AND max(d.born, m.born) <= :commit"
+            " ORDER BY d.number LIMIT :n"
         )
-        names = ("number", "id", "content_hash", "born")
-        return bool(self._rows(sql, dict(zip(names, row, strict=True))))
+        last = -1
+        while rows := self._rows(sql, {"commit": commit, "last": last, "n": _ROWS_MUCH}):
+            yield rows
+            last = self._after(last, rows[-1][0])
+
+    def has_versions(self, rows: list[_Version]) -> bool:
+        """Whether just these versions of documents are alive."""
+        found = self._rows(
+            "SELECT d.number, d.id, d.born, m.born FROM json_each(:numbers) AS asked"
+            " CROSS JOIN documents AS d ON d.number = asked.value AND d.died IS NULL"
+            " CROSS JOIN metadata AS m ON m.document = d.number AND m.died IS NULL",
+            {"numbers": json.dumps([number for number, *_ in rows])},
+        )
+        return found == rows
 
     def segments(self, commit: int) -> list[SegmentRow]:
         """The segments that a commit sees: fresh ones first, then by age."""

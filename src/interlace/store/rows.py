@@ -34,17 +34,11 @@ class Origin(NamedTuple):
     """Which collection a catalog belongs to: its backups have the same ``collection``.
 
     A copy that goes on by itself has a history of its own: ``a:12/b`` is ``a`` up to commit 12.
-    ``backup`` is the commit that a backup was made of; None in a collection that is none.
+    ``backup`` is the commit that this is a backup of; None in what is none, or was written to.
     """
 
     collection: str
     backup: int | None
-
-    def history(self, newest: int) -> str:
-        """The collection, or what a backup has become that was written to."""
-        if self.backup is None or self.backup == newest:
-            return self.collection
-        return f"{self.collection}:{self.backup}/written"
 
 
 class SegmentRow(NamedTuple):

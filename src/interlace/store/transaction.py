@@ -126,11 +126,13 @@ class Transaction:
         process opens the collection, waits for the gate, and gives up. With the commit only its
         bound is decided then, and the commits below it go, so that nobody comes to hold one.
         """
+        self.catalog.leave_origin()
         self._write_words()
         merge_few(self.catalog, self.number)
         files.sync_folder(self._folder.path / SEGMENTS)
         self._let_go()
-        self._attempted, with_files, is_much, oldest = True, False, False, self.number
+        self._attempted = True
+        with_files, is_much, oldest = False, False, self.number
         gate = self._folder.close_gate()
         try:
             if gate is not None:

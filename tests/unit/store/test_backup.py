@@ -291,6 +291,70 @@ def test_copies_that_were_written_to_are_told_apart(filled, folder, target, tmp_
         filled.backup(tmp_path / "second")
 
 
+def delete(opened, *ids):
+    """A commit for each."""
+    for id_ in ids:
+        with opened.write() as writer:
+            writer.delete([id_])
+
+
+def test_two_backups_that_were_written_to_are_told_apart(filled, target, tmp_path):
+    """Also when nothing is left of what the first has more, as after deletes."""
+    backups = [tmp_path / "one", tmp_path / "two"]
+    for backup in backups:
+        filled.backup(backup)
+    with store.open(backups[0]) as one, store.open(backups[1]) as two:
+        delete(one, 3)
+        one.backup(target)
+        delete(two, 3, 4)
+        with pytest.raises(CollectionError, match="another history"):
+            two.backup(target)
+        delete(one, 5)
+        one.backup(target)
+        two.backup(backups[0].with_name("of two"))
+    with store.open(target) as third:
+        delete(third, 6)
+    with store.open(backups[0]) as one, pytest.raises(CollectionError, match="was written to"):
+        one.backup(target)
+
+
+@pytest.mark.parametrize("ids", [[4], [4, 5]])
+@pytest.mark.parametrize("what", ["deletes", "metadata"])
+def test_copied_folders_are_told_apart_by_their_documents(
+    filled, folder, target, tmp_path, what, ids
+):
+    shutil.copytree(folder, tmp_path / "copy")
+
+    def change(opened, id_):
+        with opened.write() as writer:
+            if what == "deletes":
+                writer.delete([id_])
+            else:
+                writer.update_metadata(id_, {"new": True})
+
+    with store.open(tmp_path / "copy") as copy:
+        change(filled, 3)
+        filled.backup(target)
+        for id_ in ids:
+            change(copy, id_)
+        with pytest.raises(CollectionError, match="another history"):
+            copy.backup(target)
+    change(filled, 9)
+    filled.backup(target)
+
+
+def test_a_commit_that_is_still_there_tells_copies_apart(filled, folder, target, tmp_path):
+    """Of the same number it is another: of another time, or with other counts."""
+    shutil.copytree(folder, tmp_path / "copy")
+    with store.open(tmp_path / "copy") as copy:
+        with copy.write() as writer:
+            writer.delete([3, 4])
+        copy.backup(target)
+        delete(filled, 3)
+        with pytest.raises(CollectionError, match="another history"):
+            filled.backup(target)
+
+
 def test_damage_is_not_restored(filled, target, tmp_path):
     filled.backup(target)
     path = next(target.glob("segments/*.settled"))

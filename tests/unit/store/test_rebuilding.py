@@ -257,6 +257,21 @@ def test_a_new_content_hash_is_kept(opened):
     assert (known["a"].content_hash, known["b"].content_hash) == (record("a")[1], "other")
 
 
+def test_a_backup_from_before_is_brought_up_to_date(opened, tmp_path):
+    """Also where each document has another content hash, as with embeddings of one's own."""
+    fill(opened, 0, 50)
+    opened.backup(tmp_path / "backup")
+
+    def encode(documents):
+        for document in documents:
+            yield (f"of {document.id}", *record(document.id, document.text)[2:])
+
+    opened.rebuild(opened.settings, encode)
+    opened.backup(tmp_path / "backup")
+    with store.open(tmp_path / "backup") as copy, copy.write() as writer:
+        assert writer.known([7])[7].content_hash == "of 7"
+
+
 # --- meanwhile -----------------------------------------------------------------------------------
 def busy(opened: store.Store, at: int) -> Callable[[Document], None]:
     """Adds, replaces, deletes and changes, when a document is about to be encoded."""
