@@ -6,14 +6,13 @@ import heapq
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from interlace.store.words import RunRow, WordRow, WordTables
+from interlace.store.words import RunRow, WordRow, WordTables, in_parts
 from interlace.text import words
 
 RUNS_MAX: Final = 16
@@ -33,9 +32,6 @@ COUNT_MAX: Final = 255
 
 _ASKED: Final = 4_096
 """Passages of a run that are looked up to see how many are dead."""
-
-_ROWS_AT_ONCE: Final = 1 << 16
-"""Words of runs that are merged together."""
 
 _Placed: TypeAlias = tuple[str, int, bytes, bytes]
 """A word, the position of its run among those that are merged, passages and counts."""
@@ -110,23 +106,27 @@ class Merge(NamedTuple):
 
     Attributes
     ----------
-    runs : list of int
-        Those that go.
+    runs : set of (int, int)
+        Those that go: number and birth.
     passages, lengths, words
         Of the new one, as ``WordTables.add_run`` takes them.
     """
 
-    runs: list[int]
+    runs: set[tuple[int, int]]
     passages: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.uint32]
     words: Iterable[WordRow]
 
     def record(self, catalog: WordTables, number: int) -> None:
-        """Put the new run in place, unless another writer has merged some of the others by now."""
-        if catalog.run_sizes(number).keys() >= set(self.runs):
+        """Put the new run in place, unless another writer has merged some of the others by now.
+
+        (1) A merge is made of runs 1 and 2. (2) All documents are deleted, and the runs purged.
+        (3) New ones get runs 1 and 2. So births are compared as well.
+        """
+        if self.runs <= set(catalog.run_keys(number)):
             if len(self.passages):
                 catalog.add_run(self.passages, self.lengths, self.words, number)
-            catalog.retire_runs(self.runs, number)
+            catalog.retire_runs([run for run, _ in self.runs], number)
 
 
 def merge_few(catalog: WordTables, number: int) -> None:
@@ -170,7 +170,8 @@ def _merge(catalog: WordTables, runs: Sequence[RunRow]) -> Merge:
     words_left: Iterable[WordRow] = _merged(catalog, runs, alive)
     if sum(run.n_postings for run in runs) <= POSTINGS_A_COMPACTION:
         words_left = list(words_left)
-    return Merge([run.number for run in runs], passages[alive], lengths[alive], words_left)
+    keys = {(run.number, run.born) for run in runs}
+    return Merge(keys, passages[alive], lengths[alive], words_left)
 
 
 def _merged(
@@ -179,7 +180,8 @@ def _merged(
     """The words of several runs, their ordinals counted through all passages that are alive."""
     ordinals = (np.cumsum(alive) - 1).astype("<u4")
     bases = np.cumsum([0, *(len(run.passages) for run in runs)])
-    for rows in _together(catalog, runs):
+    streams = (_placed(catalog, run, place) for place, run in enumerate(runs))
+    for rows in in_parts(heapq.merge(*streams, key=itemgetter(0))):
         _, places, *blobs = map(list, zip(*rows, strict=True))
         chosen = [runs[place] for place in places]
         found, sizes = catalog.ordinals(
@@ -196,23 +198,6 @@ def _merged(
             if last > first and (i + 1 == len(rows) or rows[i + 1][0] != word):
                 yield WordRow(word, passages[4 * first : 4 * last], counts[first:last])
                 first = last
-
-
-def _together(catalog: WordTables, runs: Sequence[RunRow]) -> Iterator[list[_Placed]]:
-    """The words of several runs, ascending; those that are in several stand together."""
-    streams = (_placed(catalog, run, place) for place, run in enumerate(runs))
-    merged = heapq.merge(*streams, key=itemgetter(0))
-    rows: list[_Placed] = []
-    while more := list(islice(merged, _ROWS_AT_ONCE)):
-        rows += more
-        n = len(rows)
-        while n and rows[n - 1][0] == more[-1][0]:
-            n -= 1
-        if n:
-            yield rows[:n]
-        rows = rows[n:]
-    if rows:
-        yield rows
 
 
 def _placed(catalog: WordTables, run: RunRow, place: int) -> Iterator[_Placed]:

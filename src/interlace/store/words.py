@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +19,16 @@ from interlace.store.database import Database
 
 Numbers = npt.NDArray[np.int64]
 
-_ROWS_AT_ONCE = 4_096
-"""Words of a run that are read, and written, together."""
+_WORDS_AT_ONCE = 4_096
+"""Words of a run that are read together at most."""
+
+_POSTINGS_AT_ONCE = 1 << 20
+"""What is read, merged and written together, beside the last word: some 50 MiB in memory."""
+
+_POSTINGS_A_WORD = 16
+"""The postings that fill as much memory as a word without any."""
+
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 _PASSAGES_AT_ONCE = 65_536
 """Passages that are looked up together: of all of a large run the numbers fill a gigabyte."""
@@ -32,7 +39,8 @@ class RunRow(NamedTuple):
 
     Attributes
     ----------
-    number : int
+    number, born : int
+        Together no two runs ever share them.
     n_postings : int
         Pairs of word and passage.
     passages : (n,) int64
@@ -42,6 +50,7 @@ class RunRow(NamedTuple):
     """
 
     number: int
+    born: int
     n_postings: int
     passages: Numbers
     lengths: npt.NDArray[np.uint32]
@@ -62,6 +71,23 @@ class Postings(NamedTuple):
     runs: list[int]
     passages: list[bytes]
     counts: list[bytes]
+
+
+def in_parts(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    """Rows that begin with a word and end with its counts, as many together as memory allows.
+
+    Those of one word stand together: they are merged.
+    """
+    part: list[_Row] = []
+    n = 0
+    for row in rows:
+        if n >= _POSTINGS_AT_ONCE and row[0] != part[-1][0]:
+            yield part
+            part, n = [], 0
+        part.append(row)
+        n += len(row[-1]) + _POSTINGS_A_WORD
+    if part:
+        yield part
 
 
 class WordTables(Database):
@@ -89,17 +115,17 @@ class WordTables(Database):
         """The runs that a commit sees, or some of them, in the order they were written."""
         asked = self.run_sizes(commit) if numbers is None else numbers
         rows = self._rows(
-            "SELECT number, n_postings, first, passages, lengths FROM runs"
+            "SELECT number, born, n_postings, first, passages, lengths FROM runs"
             " WHERE number IN (SELECT value FROM json_each(:numbers)) ORDER BY number",
             {"numbers": json.dumps(list(asked))},
         )
         found = []
-        for number, n_postings, first, passages, lengths in rows:
+        for number, born, n_postings, first, passages, lengths in rows:
             is_right = isinstance(passages, bytes) and isinstance(lengths, bytes)
             if not is_right or len(passages) % 4 or len(passages) != len(lengths):
                 raise self.corrupt_run(number)
             held = first + np.frombuffer(passages, "<u4").astype(np.int64)
-            found.append(RunRow(number, n_postings, held, np.frombuffer(lengths, "<u4")))
+            found.append(RunRow(number, born, n_postings, held, np.frombuffer(lengths, "<u4")))
         return found
 
     def word_sizes(self, words: Iterable[str], runs: Iterable[int]) -> dict[str, int]:
@@ -138,8 +164,8 @@ class WordTables(Database):
 
     def _count(self, run: RunRow) -> int:
         """Postings of a run as they are found."""
-        n, rows = 0, self.words_of(run.number)
-        while some := list(islice(rows, _ROWS_AT_ONCE)):
+        n = 0
+        for some in in_parts(self.words_of(run.number)):
             _, passages, counts = map(list, zip(*some, strict=True))
             of_run = [run.number] * len(some), [len(run.passages)] * len(some)
             n += len(self.ordinals(*of_run, passages, counts)[0])
@@ -153,17 +179,28 @@ class WordTables(Database):
         )
 
     def words_of(self, run: int) -> Iterator[WordRow]:
-        """All words of a run, ascending."""
-        last = ""
+        """All words of a run, ascending.
+
+        Raises
+        ------
+        Corrupt
+        """
+        some = "FROM words WHERE run = :run AND word > :last ORDER BY word LIMIT :n"
+        n_max, last = _WORDS_AT_ONCE, ""
         while True:
-            rows = self._rows(
-                "SELECT word, passages, counts FROM words WHERE run = :run AND word > :last"
-                " ORDER BY word LIMIT :n",
-                {"run": run, "last": last, "n": _ROWS_AT_ONCE},
-            )
+            values = {"run": run, "last": last, "n": n_max}
+            size = f"SELECT coalesce(sum(length(counts)), 0) FROM (SELECT counts {some})"
+            if n_max > 1 and self._value(size, values) > _POSTINGS_AT_ONCE:
+                n_max //= 2
+                continue
+            rows = self._rows(f"SELECT word, passages, counts {some}", values)
             if not rows:
                 return
-            yield from map(WordRow._make, rows)
+            for row in map(WordRow._make, rows):
+                if not isinstance(row.passages, bytes) or not isinstance(row.counts, bytes):
+                    raise self.corrupt_run(run)
+                yield row
+            n_max = min(2 * n_max, _WORDS_AT_ONCE)
             last = self._after(last, rows[-1][0])
 
     def ordinals(
@@ -208,8 +245,8 @@ class WordTables(Database):
     ) -> None:
         """Add the words of some passages, at least one; ``words`` ascend."""
         number = self._value("SELECT coalesce(max(number), 0) + 1 FROM runs")
-        n_postings, rows = 0, iter(words)
-        while some := list(islice(rows, _ROWS_AT_ONCE)):
+        n_postings = 0
+        for some in in_parts(words):
             n_postings += sum(len(row.counts) for row in some)
             self._change_many(
                 "INSERT INTO words VALUES (?, ?, ?, ?)", ((number, *row) for row in some)

@@ -283,12 +283,60 @@ def test_runs_are_merged_while_others_write(opened, folder, monkeypatch, n_writt
 
 
 def test_words_are_merged_a_part_after_another(opened, monkeypatch):
-    monkeypatch.setattr(runs, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("interlace.store.words._POSTINGS_AT_ONCE", 3)
     for id_, text in TEXTS.items():
         add(opened, record(id_, text))
     opened.compact()
     assert n_runs(opened) == 1
     check(opened, TEXTS)
+    assert opened.verify().ok
+
+
+def test_few_words_of_many_passages_are_merged_a_word_after_another(opened, monkeypatch):
+    """What is in memory is bounded by postings: a word alone may have one in each passage."""
+    texts = dict.fromkeys(range(40), "cat dog mat sun")
+    for first in range(0, 40, 10):
+        add(opened, *(record(i, texts[i]) for i in range(first, first + 10)))
+    monkeypatch.setattr("interlace.store.words._POSTINGS_AT_ONCE", 20)
+    merged, read = [], []
+    ordinals, rows_of = type(opened._catalog).ordinals, type(opened._catalog)._rows
+
+    def noted(catalog, *args):
+        found = ordinals(catalog, *args)
+        merged.append(len(found[0]))
+        return found
+
+    def noted_rows(catalog, sql, values=None):
+        rows = rows_of(catalog, sql, values)
+        if rows and sql.startswith("SELECT word, passages"):
+            read.append(sum(len(counts) for *_, counts in rows))
+        return rows
+
+    monkeypatch.setattr(type(opened._catalog), "ordinals", noted)
+    monkeypatch.setattr(type(opened._catalog), "_rows", noted_rows)
+    opened.compact()
+    assert merged == [40] * 4
+    assert read == [20] * 8
+    assert n_runs(opened) == 1
+    assert opened.verify().ok
+    check(opened, texts, "cat", "dog sun")
+
+
+def test_a_merge_of_runs_whose_numbers_are_used_again_is_not_recorded(opened):
+    """(1) Runs are read. (2) All is deleted, and forgotten. (3) Others get their numbers."""
+    add(opened, record("a", "cat"))
+    add(opened, record("b", "cat dog"))
+    (merge,) = runs.merges(opened._catalog, opened.commit, thorough=True)
+    with opened.write() as writer:
+        writer.delete(["a", "b"])
+    opened.compact()
+    texts = {"c": "mat", "d": "mat sun"}
+    for id_, text in texts.items():
+        add(opened, record(id_, text))
+    numbers = {number for number, _ in opened._catalog.run_keys(opened.commit)}
+    assert numbers == {number for number, _ in merge.runs}
+    merge.record(opened._catalog, opened.commit)
+    check(opened, texts, "mat sun")
     assert opened.verify().ok
 
 
