@@ -42,17 +42,22 @@ _LIVE = "{0}.born <= :commit AND ({0}.died IS NULL OR {0}.died > :commit)"
 _PARTS_AT_ONCE = 64
 """Parts of texts in memory together, unless one passage alone has more: 16 MiB at most."""
 
+_VERSIONS_AT_ONCE = 4_096
+"""Of documents that are compared with those of a backup."""
+
 _ROWS_MUCH = 4_096
+_ROWS_A_PART = 5
 _POSTINGS_A_ROW = 128
-"""What a purge removes in at most a tenth of a second, and the postings that go as fast as one."""
+"""What a purge removes in at most a tenth of a second or so, the rows that go as fast as a part of
+a text, and the postings that go as fast as a row."""
 
 _PURGED = (
-    ("documents", "died"),
     ("passages", "dropped"),
     ("metadata", "died"),
     ("field_values", "died"),
+    ("files", "died"),
 )
-"""Where there may be much to purge, and the commit from which on."""
+"""Where there may be much to purge besides texts, and the commit from which on."""
 
 _Numbers = npt.NDArray[np.int64]
 _Span: TypeAlias = tuple[int, int, int]
@@ -151,7 +156,7 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             " ORDER BY d.number LIMIT :n"
         )
         last = -1
-        while rows := self._rows(sql, {"commit": commit, "last": last, "n": _ROWS_MUCH}):
+        while rows := self._rows(sql, {"commit": commit, "last": last, "n": _VERSIONS_AT_ONCE}):
             yield rows
             last = self._after(last, rows[-1][0])
 
@@ -803,9 +808,19 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             f"(SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {column} <= :oldest LIMIT :n))"
             for table, column in _PURGED
         )
-        postings = "(SELECT coalesce(sum(n_postings), 0) FROM runs WHERE died <= :oldest) / :a_row"
-        values = {"oldest": oldest, "n": _ROWS_MUCH + 1, "a_row": _POSTINGS_A_ROW}
-        return bool(self._value(f"SELECT {' + '.join(counts)} + {postings}", values) > _ROWS_MUCH)
+        parts = (
+            "(SELECT count(*) FROM (SELECT 1 FROM documents AS d"
+            " CROSS JOIN texts AS t ON t.document = d.number WHERE d.died <= :oldest LIMIT :n))"
+        )
+        postings = "(SELECT coalesce(sum(n_postings), 0) FROM runs WHERE died <= :oldest)"
+        sql = f"SELECT {' + '.join(counts)} + {parts} * :a_part + {postings} / :a_row"
+        values = {
+            "oldest": oldest,
+            "n": _ROWS_MUCH + 1,
+            "a_part": _ROWS_A_PART,
+            "a_row": _POSTINGS_A_ROW,
+        }
+        return bool(self._value(sql, values) > _ROWS_MUCH)
 
     def purge_alone(self, oldest: int) -> bool:
         """The same as ``purge``, in a transaction of its own."""

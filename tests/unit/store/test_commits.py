@@ -12,6 +12,7 @@ from interlace.errors import CollectionError
 from interlace.store import settling
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
+from interlace.store.rows import PART
 
 
 @pytest.fixture
@@ -148,6 +149,30 @@ def test_a_reader_opens_while_much_is_purged(opened, folder, monkeypatch):
         writer.delete(range(19))
     assert seen == [[19]]
     assert opened._catalog._rows("SELECT id FROM documents") == [(19,)]
+    assert opened.verify().ok
+
+
+@pytest.mark.parametrize("what", ["text", "files"])
+def test_much_to_purge_may_be_few_documents(opened, monkeypatch, what):
+    """A text of a megabyte takes as long as eighty short ones; files need have no documents."""
+    monkeypatch.setattr("interlace.store.catalog._ROWS_MUCH", 20)
+    with opened.write() as writer:
+        writer.add(*record("long", "x" * 12 * PART if what == "text" else "x", n_tokens=3))
+        for i in range(30):
+            writer.set_file(f"file{i}", writer.add_source("here", "here", {}), "seen")
+    with monkeypatch.context() as patch:
+        alone = []
+        patch.setattr(Catalog, "purge_alone", lambda _, oldest: alone.append(oldest))
+        with opened.write() as writer:
+            if what == "text":
+                writer.delete(["long"])
+            else:
+                for i in range(30):
+                    writer.forget_file(f"file{i}")
+        assert alone == [opened.commit]
+    fill(opened, 20, 21)
+    assert opened._catalog._value("SELECT count(*) FROM texts") == 1 + (what == "files")
+    assert opened._catalog._value("SELECT count(*) FROM files") == 30 * (what == "text")
     assert opened.verify().ok
 
 
