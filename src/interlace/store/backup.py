@@ -187,7 +187,7 @@ def _copy_catalog(folder: Folder, coming: Path) -> tuple[Catalog, Lock | None]:
     """
     files.remove_tree(coming)
     files.make_folder(coming)
-    with folder.unpurged():
+    with folder.inside_gate():
         with closing(Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)) as original:
             original.copy_into(coming / database.FILE_NAME)
         catalog = Catalog(coming, wait_seconds=folder.lock_wait_seconds)

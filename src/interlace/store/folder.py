@@ -147,14 +147,16 @@ class Folder:
 
         (1) A reader learns that commit 7 is the newest. (2) A writer makes commit 8, finds no lock
         on 7, and purges what only 7 could see. (3) The reader locks 7 and reads rows and files
-        that are gone. So a reader passes (1) and (3) inside the gate, shared, and a writer purges
-        inside it, alone.
+        that are gone. So a reader passes (1) and (3) inside the gate, shared. A writer is inside
+        it alone from looking for the oldest commit that is held to the COMMIT that removes those
+        below: from then on nobody comes to hold one, and what only they saw may go inside the gate
+        or later, outside.
 
         A folder that cannot be written has no place for locks: the reader goes without. On a disk
-        too full for one more name it stays in the gate instead: nothing is purged meanwhile.
+        too full for one more name it stays in the gate instead: no commit is removed meanwhile.
         """
         readers = self.path / READERS
-        with self.unpurged() as locks:
+        with self.inside_gate() as locks:
             if number is None:
                 number = catalog.newest().number
             if not locks:
@@ -173,8 +175,11 @@ class Folder:
             return number, lock
 
     @contextmanager
-    def unpurged(self) -> Iterator[bool]:
-        """Inside the gate, shared: nothing is purged. False where there is no place for locks."""
+    def inside_gate(self) -> Iterator[bool]:
+        """Shared: no commit is removed meanwhile, and what the newest sees stays.
+
+        False where there is no place for locks.
+        """
         if not files.is_writable(self.path / READERS):
             yield False
             return
@@ -183,13 +188,14 @@ class Folder:
         )
         if gate is None:
             raise Locked(
-                f"a writer is purging: {self.path}. Waited {self.lock_wait_seconds:g} s; try again."
+                f"a writer is ending its commit: {self.path}. "
+                f"Waited {self.lock_wait_seconds:g} s; try again."
             )
         with gate:
             yield True
 
     def close_gate(self) -> Lock | None:
-        """Keep new readers out while a purge is decided and committed; None when they are busy."""
+        """Keep new readers out while commits are removed; None when some are inside."""
         return files.lock(self.path / READERS / GATE)
 
     def oldest_reader(self, newest: int) -> int:

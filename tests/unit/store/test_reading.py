@@ -131,7 +131,7 @@ def test_dead_passages_ascend(opened):
 def test_a_snapshot_that_no_lock_keeps_says_when_it_is_purged(folder, opened, monkeypatch):
     """Else a filter, or words, would quietly find less: where a folder cannot be written."""
     fill(opened, 0, 3, metadata={"n": 1})
-    monkeypatch.setattr(Folder, "unpurged", lambda _: contextlib.nullcontext(False))
+    monkeypatch.setattr(Folder, "inside_gate", lambda _: contextlib.nullcontext(False))
     reader = store.open(folder)
     held = reader.snapshot()
     assert held.ids_where({"n": 1}) == [0, 1, 2]
