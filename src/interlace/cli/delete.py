@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 import interlace
+from interlace import store
 from interlace.cli import options, output, settings
+from interlace.errors import InputError
 
 
 def command(
@@ -24,6 +26,11 @@ def command(
     Nothing is asked. What was read from a file that is followed comes back when the file changes;
     `forget` removes it for good.
     """
+    if where is not None and store.matches_all(where):
+        raise InputError(
+            f"an empty filter matches every document: --where {where}. "
+            f"To be rid of them all, remove the folder {path}."
+        )
     chosen = settings.load()
     with interlace.open(path, lock_wait_seconds=chosen.lock_wait_seconds) as collection:
         n_documents = collection.delete(

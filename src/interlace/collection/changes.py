@@ -16,7 +16,7 @@ from interlace.collection.encoding import encode
 from interlace.collection.model import Models, fingerprint
 from interlace.errors import CollectionError, InputError, ModelMismatch
 from interlace.progress import Progress, silent
-from interlace.store import Known, Prepared, Store, Where, Writer
+from interlace.store import Known, Prepared, Store, Where, Writer, matches_all
 from interlace.types import Encoded, Id, Passage
 
 OnConflict: TypeAlias = Literal["replace", "error", "skip"]
@@ -191,9 +191,9 @@ class Changes:
         if (ids is None) == (where is None):
             raise InputError("delete needs ids or where, one of the two. Give the one you mean.")
         if where is not None:
-            if where == {}:
+            if matches_all(where):
                 raise InputError(
-                    "an empty filter matches every document: where, {}. "
+                    f"an empty filter matches every document: where, {where!r:.60}. "
                     "To delete them all, give ids=list(collection.ids())."
                 )
             return self.writer.delete(self.writer.ids_where(where))

@@ -24,7 +24,7 @@ from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot
 from interlace.store.store import Store, attach, create, open, restore, verify_folder  # noqa: A004
 from interlace.store.verify import VerifyReport
-from interlace.store.where import Where
+from interlace.store.where import Where, matches_all
 from interlace.store.writer import Writer
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "Writer",
     "attach",
     "create",
+    "matches_all",
     "matching",
     "open",
     "plan_for",

@@ -97,6 +97,25 @@ def parse(where: Where) -> Condition:
     return _all(where, "where", 0)
 
 
+def matches_all(where: Where) -> bool:
+    """Whether a filter matches every document, whatever its metadata: it says nothing."""
+    return _constant(parse(where)) is True
+
+
+def _constant(condition: Condition) -> bool | None:
+    """True for what every document meets, False for what none does, None where metadata decide."""
+    if isinstance(condition, Test):
+        return False if condition.op == "in" and not condition.values else None
+    if isinstance(condition, Not):
+        inner = _constant(condition.inner)
+        return None if inner is None else not inner
+    decisive = isinstance(condition, Some)
+    found = {_constant(term) for term in condition.terms}
+    if decisive in found:
+        return decisive
+    return None if None in found else not decisive
+
+
 def _all(where: Mapping[Any, Any], at: str, depth: int) -> Condition:
     _check_depth(depth, at)
     return _joined(All, [_term(key, value, at, depth) for key, value in where.items()])

@@ -83,6 +83,16 @@ def test_delete_of_what_cannot_be_meant_deletes_nothing(run, filled, wrong):
     assert len(interlace.open(filled)) == 3
 
 
+@pytest.mark.parametrize("where", ["{}", " {}", '{"$or": [{}]}', "not lang in []"])
+def test_delete_where_nothing_is_said_deletes_nothing(run, filled, where):
+    ran = run("delete", filled, "--where", where)
+    assert ran.code == 2
+    assert "an empty filter matches every document" in ran.err
+    assert "remove the folder" in ran.err
+    assert "collection.ids()" not in ran.err
+    assert len(interlace.open(filled)) == 3
+
+
 def test_info_names_the_fields(run, filled):
     assert run("info", filled, "--json").records[0]["fields"] == {
         "lang": ["texts"],

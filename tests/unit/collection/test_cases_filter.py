@@ -99,6 +99,58 @@ def test_c58_hostile_text_is_data_only(tmp_path):
         assert collection.verify().ok
 
 
+EMPTY = [
+    {},
+    "{}",
+    " {}",
+    {"$or": [{}]},
+    '{"$or": [{}]}',
+    {"$or": [{"n": 1}, {}]},
+    {"$or": [{"no such": 1}, {"$and": [{}]}]},
+    {"$and": [{}, {}]},
+    {"$and": [{"$or": [{"n": 1}, {}]}, {"n": {"$nin": []}}]},
+    {"$not": {"$not": {}}},
+    {"$not": {"n": {"$in": []}}},
+    {"n": {"$nin": []}},
+    {"n": {"$not": {"$in": []}}},
+    "n not in []",
+    "not (n in [] and n = 1)",
+]
+
+
+@pytest.mark.parametrize("where", EMPTY, ids=repr)
+def test_a_filter_that_says_nothing_deletes_nothing(tmp_path, where):
+    rng = np.random.default_rng(0)
+    with interlace.create(tmp_path / "c.lace", model=None, dim=DIM) as collection:
+        collection.add(
+            ({"id": i, "text": str(i), "metadata": {"n": i}} for i in range(3)),
+            embeddings=(rows(rng, np.eye(DIM)[i]) for i in range(3)),
+        )
+        with pytest.raises(InputError, match=r"empty filter.*list\(collection\.ids\(\)\)"):
+            collection.delete(where=where)
+        with collection.writer() as changes:
+            with pytest.raises(InputError, match="empty filter"):
+                changes.delete(where=where)
+            changes.delete([0])
+        assert list(collection.ids()) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"$not": {}}, {"n": {"$in": []}}, {"$and": [{}, {"n": []}]}, {"$or": [{"n": 1}, {"n": 0}]}],
+    ids=repr,
+)
+def test_a_filter_that_matches_some_or_none_deletes_those(tmp_path, where):
+    rng = np.random.default_rng(0)
+    with interlace.create(tmp_path / "c.lace", model=None, dim=DIM) as collection:
+        collection.add(
+            ({"id": i, "text": str(i), "metadata": {"n": i}} for i in range(3)),
+            embeddings=(rows(rng, np.eye(DIM)[i]) for i in range(3)),
+        )
+        matching = list(collection.ids(where=where))
+        assert collection.delete(where=where) == len(matching) < 3
+
+
 def test_delete_takes_ids_or_a_filter(tmp_path):
     rng = np.random.default_rng(0)
     with interlace.create(tmp_path / "c.lace", model=None, dim=DIM) as collection:
@@ -109,8 +161,6 @@ def test_delete_takes_ids_or_a_filter(tmp_path):
         for wrong in ({}, {"ids": [1], "where": {"n": 1}}):
             with pytest.raises(InputError, match="ids or where, one of the two"):
                 collection.delete(**wrong)
-        with pytest.raises(InputError, match="empty filter"):
-            collection.delete(where={})
         with pytest.raises(InputError, match="Did you mean 'n'"):
             collection.delete(where="nn > 3")
         commit = collection.info()["commit"]
