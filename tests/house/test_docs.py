@@ -99,17 +99,19 @@ def test_the_readme_runs(shell, tmp_path, capsys):
     page = tmp_path / "README.md"
     page.write_text(commands, encoding="utf-8")
     run_page(page, shell)
-    shutil.rmtree("notes.lace")
     page.write_text("```python" + python, encoding="utf-8")
     space = run_page(page, shell)
     assert "1 sky" in capsys.readouterr().out
-    space["notes"].close()
+    space["facts"].close()
 
 
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.stem)
 def test_a_page_runs(page, shell):
     sources.write_all(Path())
-    run_page(page, shell)
+    space = run_page(page, shell)
+    if page.stem == "filter":
+        shown = re.search(r"print\(\[hit.id for hit in hits\]\) +# (.+)", page.read_text())[1]
+        assert shown == str([hit.id for hit in space["hits"]])
 
 
 def test_the_pages_that_are_run_have_something_to_run():

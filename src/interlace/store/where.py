@@ -273,9 +273,12 @@ def _unknown(op: object, at: str, allowed: Sequence[str]) -> InputError:
 
 def refuse_unknown_field(name: str, known: Sequence[str]) -> InputError:
     """The error for a field that no document has, with the names nearest to it."""
-    close = difflib.get_close_matches(name, known, n=3)
-    if close:
-        hint = f"Did you mean {' or '.join(map(repr, close))}?"
+    folded: dict[str, list[str]] = {}
+    for one in known:
+        folded.setdefault(one.casefold(), []).append(one)
+    near = difflib.get_close_matches(name.casefold(), folded, n=3)
+    if close := [one for key in near for one in folded[key]]:
+        hint = f"Did you mean {' or '.join(map(repr, close[:3]))}?"
     elif known:
         hint = f"There are {', '.join(map(repr, known[:10]))}" + ("." if len(known) < 11 else " ….")
     else:

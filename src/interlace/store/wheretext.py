@@ -35,6 +35,13 @@ _COMPARE: Final = {
     ">=": "$gte", "contains": "$contains",
 }  # fmt: skip
 _WORDS: Final = ("and", "or", "not", "in", "contains", "exists", "true", "false", "null", "none")
+#: What other languages write for it.
+_MEANT: Final = {
+    "&&": "and", "&": "and", "||": "or", "|": "or", "!": "not", "≥": ">=", "≤": "<=", "≠": "!=",
+    "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'",
+}  # fmt: skip
+#: Words that may be the rest of a name with spaces.
+_NAME: Final = re.compile(rf"\w+(?:\s+(?!(?:{'|'.join(_WORDS)})\b)\w+)*", re.IGNORECASE)
 _CONSTANTS: Final = {"true": True, "false": False, "null": None, "none": None}
 
 
@@ -84,7 +91,7 @@ class _Reader:
 
     def whole(self) -> dict[str, Any]:
         if self._next.kind == "end":
-            raise self._error("a filter is empty", "Write, for example, year >= 2020.")
+            raise InputError("a filter is empty: where. Write, for example, year >= 2020.")
         found = self._either()
         if self._next.kind != "end":
             raise self._error("a filter goes on where it should end", "Join parts by and, or.")
@@ -112,7 +119,8 @@ class _Reader:
             found = self._either()
             self._expect(")")
         else:
-            found = {self._field(): self._test()}
+            name = self._field()
+            found = {name: self._test(name)}
         self._depth -= 1
         return found
 
@@ -134,7 +142,7 @@ class _Reader:
         self._advance()
         return token.text
 
-    def _test(self) -> Any:
+    def _test(self, name: str) -> Any:
         for sign, operator in _COMPARE.items():
             if self._take(sign):
                 return {operator: self._value()}
@@ -147,9 +155,10 @@ class _Reader:
                 return {"$exists": False}
             self._expect("in")
             return {"$nin": self._list()}
-        raise self._error(
-            "a comparison is missing", "There are = != < <= > >= in, not in, contains, exists."
-        )
+        there = "There are = != < <= > >= in, not in, contains, exists"
+        if self._next.kind == "word" and (more := _NAME.match(self._text, self._next.at)):
+            there += f'; a name with spaces is quoted: "{name} {" ".join(more[0].split())}"'
+        raise self._error("a comparison is missing", f"{there}.")
 
     def _list(self) -> list[Any]:
         self._expect("[")
@@ -193,11 +202,18 @@ class _Reader:
                 self._next = _Token("none", self._text[self._at], self._at)
                 if self._text[self._at] in "\"'":
                     raise self._error("a text has no end", "Close it with its quote.")
-                raise self._error("this is no part of a filter", "Put texts and names in quotes.")
+                raise self._error("this is no part of a filter", self._instead())
             start, self._at = self._at, found.end()
             if found.lastgroup != "space":
                 return _Token(str(found.lastgroup), found[0], start)
         return _Token("end", "", len(self._text))
+
+    def _instead(self) -> str:
+        """What to write in place of what is here."""
+        for length in (2, 1):
+            if meant := _MEANT.get(self._text[self._at : self._at + length]):
+                return f"Write {meant} instead."
+        return "Put texts and names in quotes."
 
     def _advance(self) -> None:
         self._next = self._token()

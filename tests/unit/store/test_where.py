@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from interlace import store
 from interlace.errors import InputError
-from interlace.store.where import parse
+from interlace.store.where import parse, refuse_unknown_field
 
 # --- the rules, in Python ------------------------------------------------------------------------
 BIG = 2**63
@@ -469,8 +469,12 @@ def test_what_cannot_be_meant_is_refused(library, where, message):
 @pytest.mark.parametrize(
     ("text", "message", "at"),
     [
-        ("", "a filter is empty", 0),
         ("year", "a comparison is missing", 4),
+        ('Customer  Id No = "3"', 'exists; a name with spaces is quoted: "Customer Id No".', 10),
+        ("year after or x", 'quoted: "year after".', 5),
+        ("year = 1 && lang = 'en'", "Write and instead.", 9),
+        ("year ≥ 1", "Write >= instead.", 5),
+        ("lang = “en”", 'Write " instead.', 7),
         ("year >=", "a value is missing", 7),
         ("year >= two", "a value is missing", 8),
         ("year >= 2020 lang = 'en'", "goes on where it should end", 13),
@@ -491,6 +495,18 @@ def test_a_text_that_cannot_be_read_is_marked(library, text, message, at):
     assert f"character {at + 1}." in first
     assert mark.index("^") - 2 == min(at, 50)
     assert line[2:] == text[max(0, at - 50) : at + 30]
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_text_is_no_filter(library, text):
+    with pytest.raises(InputError, match=r"^a filter is empty: where\. Write, .* 2020\.$"):
+        library.snapshot().where(text)
+
+
+def test_the_nearest_of_many_fields_is_named_whatever_its_capitals():
+    known = sorted([f"field {i}" for i in range(60)] + ["Year", "YEAR", "City"])
+    assert "Did you mean 'YEAR' or 'Year'?" in str(refuse_unknown_field("yaer", known))
+    assert "Did you mean 'City'?" in str(refuse_unknown_field("CITY", known))
 
 
 def test_json_that_cannot_be_read_is_refused(library):
