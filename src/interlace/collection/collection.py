@@ -448,7 +448,7 @@ class Collection:
         Ids, texts, metadata and places come back as they were. Embeddings in the file are taken
         when this collection's model made them, or when it has none; else the texts are encoded.
         A record that ``export`` did not write has its id in ``id`` or ``_id`` and its text in
-        ``text``, as in BEIR; what else it has becomes metadata.
+        ``text``, as in BEIR; what else it has becomes metadata. Without a text it is refused.
 
         Parameters
         ----------

@@ -237,7 +237,8 @@ def entries_from(
 ) -> Iterator[Entry]:
     """Check the rows of a file, one at a time.
 
-    A row that ``export`` wrote is taken as it says; any other as ``read`` takes a record.
+    A row that ``export`` wrote is taken as it says; any other as ``read`` takes a record that has
+    a text.
 
     Parameters
     ----------
@@ -271,11 +272,19 @@ def entries_from(
     for position, row in enumerate(text.rows(path, str(path), format_)):
         record = row.record
         if not isinstance(record, Mapping) or _KEY not in record:
+            if isinstance(record, Mapping) and "text" not in record and not fields.text:
+                there = ", ".join(map(str, record)) or "no fields"
+                _refuse("text", "is not there", row.where, f"Say what is text; there is {there}.")
             document = text.document_of_record(record, fields, row.where)
             if identity is None:
-                _refuse("passages", "are not there, and the collection has no model", row.where)
+                _refuse("passages", "is not there, and the collection has no model", row.where)
             yield entry_of(position, document)
             continue
+        if fields.id not in (None, "id") or fields.text not in ((), ("text",)):
+            raise InputError(
+                f"an exported row has its id in 'id' and its text in 'text': {row.where}. "
+                "Name no other fields."
+            )
         record = _from_parquet(record, row.where) if format_ == "parquet" else record
         yield _entry(position, record, row.where, dim, own, leave_out)
 
@@ -355,7 +364,7 @@ def _entry(
         _refuse("id", "is null", where)
     if "passages" not in record:
         if own is None:
-            _refuse("passages", "are not there, and the collection has no model", where)
+            _refuse("passages", "is not there, and the collection has no model", where)
         return entry_of(position, document)
     model = record.get("model")
     is_model = isinstance(model, Mapping) and {"name", "fingerprint"} <= {*model}

@@ -46,7 +46,7 @@ def exchange_format(name: str, given: str | None = None) -> str:
             return format_
     raise InputError(
         f"the name does not tell the format: {name}. Let it end with .jsonl, .jsonl.gz or "
-        f".parquet, or give format, one of {known}."
+        f".parquet, or give --format (in Python format=), one of {known}."
     )
 
 

@@ -101,6 +101,12 @@ def checked(document: Document, where: str) -> Document:
             raise InputError(
                 f"{name} must be a {kind.__name__}, not {type(value).__name__}: {where}."
             )
+    if not isinstance(document.text, str):
+        kind = type(document.text).__name__
+        remedy = (
+            "Decode it." if kind in ("bytes", "bytearray") else "Put it into quotes, or use str."
+        )
+        raise InputError(f"text must be a str, not {kind}: {where}. {remedy}")
     return Document(
         _checked_text(document.text, where),
         None if document.id is None else checked_id(document.id, where),
@@ -146,9 +152,7 @@ def identify(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _checked_text(text: object, where: str) -> str:
-    if not isinstance(text, str):
-        raise InputError(f"a text must be a str, not {type(text).__name__}: {where}. Decode it.")
+def _checked_text(text: str, where: str) -> str:
     if not text.isascii() and (found := _SURROGATE.search(text)):
         raise InputError(
             f"the text has a lone surrogate (U+{ord(found[0]):04X}), which is no character: "

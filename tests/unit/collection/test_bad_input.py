@@ -100,7 +100,7 @@ def remedy(error: pytest.ExceptionInfo) -> str:
         ('{"id": "x", "text": "a", "metadata": {"n": NaN}}', "NaN is no JSON number"),
         ('["a", "list"]', "neither an object nor a text but list"),
         ('{"id": "x"}', "no text"),
-        ('{"id": "x", "text": 7}', "a text must be a str, not int"),
+        ('{"id": "x", "text": 7}', "text must be a str, not int"),
         ('{"id": 1.5, "text": "a"}', "an id must be a str or an int"),
         ('{"id": "x", "text": "\\ud800"}', "lone surrogate"),
         ('{"n": ' + "9" * 5_000 + "}", "bad JSON"),

@@ -106,7 +106,7 @@ def test_numpy_ids_become_plain_ones(notes):
     [
         (7, "must be a str, a mapping or a Document, not int: document 1"),
         ({"id": "a"}, "no text: document 1"),
-        ({"id": "a", "text": None}, "a text must be a str, not NoneType: document 1"),
+        ({"id": "a", "text": None}, "text must be a str, not NoneType: document 1"),
         ({"text": "x", "metdata": {}}, "unknown key 'metdata'.*Did you mean 'metadata'"),
         ({"text": "x", "metadata": "y"}, "metadata must be a mapping"),
     ],

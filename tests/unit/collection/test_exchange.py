@@ -135,7 +135,7 @@ def test_own_embeddings(tmp_path, format_):
             for one in matrices:
                 found = [made.search(embeddings=one), back.search(embeddings=one)]
                 assert [h.score for h in found[0]] == [h.score for h in found[1]]
-            with pytest.raises(InputError, match=r"'passages' are not there.*no model"):
+            with pytest.raises(InputError, match=r"'passages' is not there.*no model"):
                 back.import_(tmp_path / f"bare.{format_}")
         with (
             interlace.create(tmp_path / "wide", model=None, dim=DIM + 1) as wide,
@@ -288,6 +288,27 @@ def test_files_of_others(new_collection, tmp_path, suffix):
 
 
 # --- refused -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("line", "options", "message"),
+    [
+        ({"id": "b", "foo": 3}, {}, r"'text' is not there: .*line 2. Say .* there is id, foo\."),
+        ({}, {}, r"'text' is not there: .*there is no fields"),
+        ({"id": ["b"], "text": 3}, {}, r"text must be a str, not int: .*line 2\. Put it"),
+        (7, {}, "neither an object nor a text"),
+        ({"interlace": 1, "id": "c", "text": "x"}, {"id_field": "zz"}, "has its id in 'id' and"),
+        ({"interlace": 1, "id": "c", "text": "x"}, {"text_fields": ["zz", "a"]}, "in 'text'"),
+    ],
+)
+def test_a_row_of_others_that_cannot_be_taken(new_collection, tmp_path, line, options, message):
+    (tmp_path / "x.jsonl").write_text(
+        f'{{"id": "a", "zz": "a", "text": "x"}}\n{json.dumps(line)}\n{{"id": "c", "text": "x"}}'
+    )
+    notes = new_collection()
+    with pytest.raises(InputError, match=message) as caught:
+        notes.import_(tmp_path / "x.jsonl", **options)
+    assert "x.jsonl, line 2" in str(caught.value)
+
+
 GOOD = {
     "interlace": 1,
     "id": "a",

@@ -108,7 +108,7 @@ def test_a_field_that_is_not_there(fields, reason):
         (5, "neither an object nor a text but int"),
         ({}, "no text"),
         ({"id": 1}, "no text"),
-        ({"id": 1, "text": 5}, "a text must be a str, not int"),
+        ({"id": 1, "text": 5}, "text must be a str, not int"),
         ({"id": 1.5, "text": "a"}, "an id must be a str or an int, not float"),
         ({"id": 2**64, "text": "a"}, "needs more than 64 bits"),
         ({"text": "\ud800"}, "lone surrogate"),
