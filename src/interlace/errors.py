@@ -8,7 +8,7 @@
     ├── RemoteError           something over the network failed
     └── CollectionError       a collection on disk cannot be used as asked
         ├── NotACollection    the path holds no collection
-        ├── Locked            another writer holds the collection
+        ├── Locked            somebody else is at work on the collection
         ├── FormatTooNew      written by a newer interlace
         ├── FormatTooOld      written by an older interlace than this one reads
         ├── ModelMismatch     the encoder at hand is not the one the collection was made with
@@ -61,7 +61,7 @@ class NotACollection(CollectionError):
 
 
 class Locked(CollectionError):
-    """Another writer holds the collection; the message says who and since when."""
+    """Somebody else is at work on the collection; the message says who, at what, since when."""
 
 
 class FormatTooNew(CollectionError):

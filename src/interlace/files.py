@@ -19,6 +19,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -488,7 +490,13 @@ class Lock:
 
     def __init__(self, fd: int) -> None:
         self._fd: int | None = fd
-        self._pid = os.getpid()
+        self._pid, self._thread = os.getpid(), threading.get_ident()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this very thread has taken it, and not given it back."""
+        me = os.getpid(), threading.get_ident()
+        return self._fd is not None and (self._pid, self._thread) == me
 
     def release(self) -> None:
         """Give the lock back; again is harmless.
@@ -514,12 +522,15 @@ class Lock:
         self.release()
 
 
+_signed: WeakValueDictionary[Path, Lock] = WeakValueDictionary()
+
+
 def lock(
-    path: Path, *, shared: bool = False, wait_seconds: float = 0.0, sign: bool = False
+    path: Path, *, shared: bool = False, wait_seconds: float = 0.0, doing: str | None = None
 ) -> Lock | None:
     """Take the lock of a file, which is made when missing; None when others keep it too long.
 
-    Whoever signs leaves a note of who holds the lock in the file, for ``holder``.
+    Whoever says what it is doing leaves a note of it in the file, for ``holder``.
     """
     deadline, pause = time.monotonic() + wait_seconds, 0.001
     with _writing(path):
@@ -535,21 +546,29 @@ def lock(
         os.close(fd)
         return None
     held = Lock(fd)
-    if sign:
+    if doing is not None:
+        _signed[path] = held
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+        who = {"pid": os.getpid(), "host": socket.gethostname()}
+        note = json.dumps({**who, "doing": doing, "since": since})
         with suppress(OSError):  # a full disk must not stop a delete that would empty it
             os.write(fd, note.encode().ljust(_NOTE_BYTES))  # covers any older note
     return held
 
 
 def holder(path: Path) -> str:
-    """Who holds an exclusive lock, and since when, as far as the note in the file tells."""
+    """Who holds an exclusive lock, for what, since when, as far as the note in the file tells."""
     try:
         note = json.loads(path.read_bytes())
-        return f"process {note['pid']} on {note['host']} since {note['since']}"
+        return f"process {note['pid']} on {note['host']}, {note['doing']} since {note['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+def is_own(path: Path) -> bool:
+    """Whether this very thread holds a lock that it has signed: it would wait for itself."""
+    held = _signed.get(path)
+    return held is not None and held.is_own
 
 
 if sys.platform == "win32":

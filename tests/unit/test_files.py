@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -156,16 +158,33 @@ def test_a_missing_file_is_the_callers_to_judge(tmp_path):
 
 def test_locks_exclude(tmp_path):
     path = tmp_path / "lock"
-    with files.lock(path, sign=True):
+    with files.lock(path, doing="resting"):
         assert files.lock(path) is None
         assert files.lock(path, shared=True) is None
         assert files.lock(path, wait_seconds=0.02) is None
-        assert f"process {os.getpid()} on " in files.holder(path)
+        assert re.fullmatch(rf"process {os.getpid()} on .*, resting since 20.*", files.holder(path))
     with files.lock(path, shared=True), files.lock(path, shared=True):
         assert files.lock(path) is None
     with files.lock(path) as held:
         held.release()
         files.lock(path).release()
+
+
+def test_a_thread_knows_the_locks_that_it_has_signed(tmp_path):
+    path = tmp_path / "lock"
+    assert not files.is_own(path)
+    with files.lock(path):
+        assert not files.is_own(path)
+    with files.lock(path, doing="resting"), ThreadPoolExecutor(1) as another:
+        assert files.is_own(path)
+        assert not files.is_own(tmp_path / "other")
+        assert not another.submit(files.is_own, path).result()
+        if hasattr(os, "fork"):
+            pid = os.fork()
+            if not pid:
+                os._exit(files.is_own(path))
+            assert os.waitpid(pid, 0)[1] == 0
+    assert not files.is_own(path)
 
 
 def test_a_lock_that_is_dropped_is_given_back(tmp_path):
@@ -179,7 +198,7 @@ def test_a_lock_falls_with_its_process(tmp_path):
     path = tmp_path / "lock"
     script = (
         "import sys, time; from pathlib import Path; from interlace import files\n"
-        "lock = files.lock(Path(sys.argv[1]), sign=True); print('held', flush=True)\n"
+        "lock = files.lock(Path(sys.argv[1]), doing='writing'); print('held', flush=True)\n"
         "time.sleep(60)"
     )
     with subprocess.Popen(
@@ -196,7 +215,7 @@ def test_a_lock_falls_with_its_process(tmp_path):
 def test_a_note_covers_an_older_and_longer_one(tmp_path):
     path = tmp_path / "lock"
     path.write_bytes(json.dumps({"pid": 1, "host": "x" * 300, "since": "then"}).encode())
-    with files.lock(path, sign=True):
+    with files.lock(path, doing="writing"):
         assert f"process {os.getpid()} " in files.holder(path)
 
 

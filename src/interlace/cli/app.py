@@ -32,7 +32,7 @@ from interlace.cli import (
     update,
     verify,
 )
-from interlace.cli.output import complain
+from interlace.cli.output import complain, waits_told
 from interlace.errors import (
     CheckpointError,
     CollectionError,
@@ -101,7 +101,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with waits_told():
+                return super().invoke(ctx)
         except (InterlaceError, OSError) as error:
             if ctx.params.get("debug") or isinstance(error, BrokenPipeError):
                 raise

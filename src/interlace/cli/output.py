@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,24 @@ def note(*lines: str) -> None:
     """Print remarks on standard error."""
     for line in lines:
         aside(Text.assemble(("note: ", "yellow"), line))
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
+
+
+@contextmanager
+def waits_told() -> Iterator[None]:
+    """Print what the library logs: whom it waits for."""
+    log, notes = logging.getLogger("interlace"), _Notes()
+    log.addHandler(notes)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(notes)
+        log.setLevel(logging.NOTSET)
 
 
 def facts(rows: Mapping[str, Any]) -> Table:

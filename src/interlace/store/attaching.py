@@ -25,7 +25,7 @@ def adopt_codec(
     generation: GenerationRow | None,
 ) -> bool:
     """Take over the codec of another collection as one commit; whether anything was new."""
-    with folder.shape_lock(), Transaction(folder, let_go) as transaction:
+    with folder.shape_lock("attaching"), Transaction(folder, let_go) as transaction:
         folder = folder.at(transaction.catalog, transaction.number)
         _check_same(folder, other)
         if generation is None:
@@ -53,7 +53,7 @@ def attach(
     """
     generation = other_catalog.generation(number)
     dead = other_catalog.dead_passages(number)
-    with folder.shape_lock(), Transaction(folder, let_go) as transaction:
+    with folder.shape_lock("attaching"), Transaction(folder, let_go) as transaction:
         folder = folder.at(transaction.catalog, transaction.number)
         _check_same(folder, other)
         transaction.sweep()

@@ -74,7 +74,7 @@ def copy_out(
     _check_free(target)
     partial = target.with_name(target.name + PARTIAL)
     files.make_folder(partial)
-    lock = files.lock(partial / WRITE_LOCK, sign=True)
+    lock = files.lock(partial / WRITE_LOCK, doing="copying")
     if lock is None:
         raise Locked(
             f"another process copies to there: {target}: {files.holder(partial / WRITE_LOCK)}. "
@@ -108,7 +108,7 @@ def _renew(folder: Folder, target: Path, progress: Progress) -> BackupReport:
         n_threads=folder.n_threads,
         lock_wait_seconds=folder.lock_wait_seconds,
     )
-    with into.shape_lock(), into.write_lock():
+    with into.shape_lock("copying to here"), into.write_lock(doing="copying to here"):
         with closing(Catalog(target, wait_seconds=into.lock_wait_seconds)) as old:
             _check_backup_of(folder, old)
         with _alone(into):

@@ -162,7 +162,7 @@ def compact(
     Corrupt
         When one of them is damaged; all stay as they are.
     """
-    with folder.shape_lock(wait_seconds), folder.swept(catalog):
+    with folder.shape_lock("compacting", wait_seconds), folder.swept(catalog):
         number = catalog.newest().number
         folder = folder.at(catalog, number)
         rows = catalog.segments(number)
@@ -188,7 +188,7 @@ def compact(
                 generation = group[0].generation or ""
                 written.append(write_settled(folder.path, parts, generation, folder.width))
         merged = [row for group in groups for row in group]
-        with Transaction(folder, let_go) as transaction:
+        with Transaction(folder, let_go, doing="compacting") as transaction:
             transaction.may_sweep = True
             for row in written:
                 transaction.add_segment(row)

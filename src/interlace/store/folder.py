@@ -13,6 +13,7 @@ waiting), write, gate, a commit's.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -49,6 +50,11 @@ if TYPE_CHECKING:
 
 READERS = "readers"
 WRITE_LOCK, SHAPE_LOCK, GATE = "write.lock", "shape.lock", "gate"
+
+_SILENT_SECONDS = 1.0
+"""How long a wait is too short to speak of."""
+
+_log = logging.getLogger(__name__)
 
 
 class Folder:
@@ -111,11 +117,11 @@ class Folder:
         )
 
     # --- locks -----------------------------------------------------------------------------------
-    def write_lock(self, wait_seconds: float | None = None) -> Lock:
+    def write_lock(self, wait_seconds: float | None = None, *, doing: str = "writing") -> Lock:
         """The right to make a commit."""
-        return self._exclusive(WRITE_LOCK, wait_seconds)
+        return self._exclusive(WRITE_LOCK, wait_seconds, doing)
 
-    def shape_lock(self, wait_seconds: float | None = None) -> Lock:
+    def shape_lock(self, doing: str, wait_seconds: float | None = None) -> Lock:
         """The right to replace segments, to grow the codec, and to sweep.
 
         (1) A process settles: it reads fresh segments and writes a settled one, for seconds,
@@ -124,20 +130,28 @@ class Folder:
         passages that are held twice, or for a file that is gone. So whoever replaces segments or
         sweeps holds this lock from reading its inputs to its commit.
         """
-        return self._exclusive(SHAPE_LOCK, wait_seconds)
+        return self._exclusive(SHAPE_LOCK, wait_seconds, doing)
 
     def try_shape_lock(self) -> Lock | None:
         """The same, when nobody has it: a small write does without."""
-        return files.lock(self.path / SHAPE_LOCK, sign=True)
+        return files.lock(self.path / SHAPE_LOCK, doing="writing")
 
-    def _exclusive(self, name: str, wait_seconds: float | None) -> Lock:
+    def _exclusive(self, name: str, wait_seconds: float | None, doing: str) -> Lock:
+        path = self.path / name
+        if files.is_own(path):
+            raise Locked(
+                f"this thread is itself at work on the collection: {self.path}: it would wait "
+                "for itself. Use the writer that is open, or end its block first."
+            )
         wait = self.lock_wait_seconds if wait_seconds is None else wait_seconds
-        lock = files.lock(self.path / name, wait_seconds=wait, sign=True)
+        lock = files.lock(path, wait_seconds=min(wait, _SILENT_SECONDS), doing=doing)
+        if lock is None and wait > _SILENT_SECONDS:
+            _log.info("waiting for %s: %s.", files.holder(path), self.path)
+            lock = files.lock(path, wait_seconds=wait - _SILENT_SECONDS, doing=doing)
         if lock is None:
             raise Locked(
-                f"another writer holds the collection: {self.path}: "
-                f"{files.holder(self.path / name)}. Waited {wait:g} s. "
-                "Wait until it is done, or end it."
+                f"the collection is in use: {self.path}: {files.holder(path)}. "
+                f"Waited {wait:g} s. Wait until it is done, or end it."
             )
         return lock
 

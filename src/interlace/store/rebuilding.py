@@ -109,7 +109,7 @@ def rebuild(
     """
     with (
         closing(Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)) as catalog,
-        folder.shape_lock(),
+        folder.shape_lock("rebuilding"),
         folder.swept(catalog),
         ExitStack() as holding,
     ):
@@ -133,7 +133,9 @@ def rebuild(
             build.settle(expected)
         build.take(number, rest)
         build.catch_up(seen)
-        with Transaction(folder, let_go, wait_seconds=_PATIENCE_SECONDS) as transaction:
+        with Transaction(
+            folder, let_go, wait_seconds=_PATIENCE_SECONDS, doing="rebuilding"
+        ) as transaction:
             transaction.may_sweep = True
             build.finish(transaction)
             _switch(transaction, build, catalog)

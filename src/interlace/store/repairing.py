@@ -107,10 +107,10 @@ def repair(
     """
     with (
         closing(Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)) as catalog,
-        folder.shape_lock(),
+        folder.shape_lock("repairing"),
         ExitStack() as holding,
     ):
-        with folder.write_lock():
+        with folder.write_lock(doing="repairing"):
             mended = tuple(catalog.mend_indexes())
         if structure := catalog.structure():  # what it says of files must not be believed
             return RepairReport(mended=mended, problems=tuple(structure))
@@ -131,7 +131,9 @@ def repair(
         made = _Made(folder, damage.generation, damage.n_settled_tokens)
         n_documents = len(np.setdiff1d(damage.owners, np.array(list(gone), np.int64)))
         made.take(damage.documents(without=gone), encode, n_documents, progress)
-        with Transaction(folder, let_go, wait_seconds=_PATIENCE_SECONDS) as transaction:
+        with Transaction(
+            folder, let_go, wait_seconds=_PATIENCE_SECONDS, doing="repairing"
+        ) as transaction:
             transaction.may_sweep = True
             made.record(transaction)
             _switch(folder, transaction, damage, list(gone))

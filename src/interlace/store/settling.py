@@ -75,7 +75,7 @@ def settle(
     Corrupt
         When a fresh segment or the codec is damaged; nothing has changed.
     """
-    with folder.shape_lock(wait_seconds), folder.swept(catalog):
+    with folder.shape_lock("settling", wait_seconds), folder.swept(catalog):
         number = catalog.newest().number
         folder = folder.at(catalog, number)
         rows = catalog.segments(number)
@@ -93,7 +93,7 @@ def settle(
         if generation is None:
             coder.train(parts)
         coder.encode(parts)
-        with Transaction(folder, let_go) as transaction:
+        with Transaction(folder, let_go, doing="settling") as transaction:
             transaction.may_sweep = True
             coder.record(transaction)
             transaction.retire(fresh, held(segments, dead))

@@ -32,6 +32,8 @@ class Transaction:
         searches in between caches the commit before.
     wait_seconds : float, optional
         For the write lock.
+    doing : str
+        What whoever waits for it is told.
 
     Attributes
     ----------
@@ -54,12 +56,13 @@ class Transaction:
         let_go: Callable[[], None],
         *,
         wait_seconds: float | None = None,
+        doing: str = "writing",
     ) -> None:
         self._folder, self._let_go = folder, let_go
         self.may_sweep = self._attempted = self._swept = False
         self._retired: list[str] = []
         self._words = WordBuffer()
-        self._lock: Lock | None = folder.write_lock(wait_seconds)
+        self._lock: Lock | None = folder.write_lock(wait_seconds, doing=doing)
         try:
             self.catalog = Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)
             try:

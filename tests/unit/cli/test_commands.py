@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import interlace
+from interlace import store
 from interlace.cli import hits
 from interlace.cli.app import app, exit_code
 from interlace.errors import InterlaceError
@@ -523,6 +525,23 @@ def test_compact(run, filled):
     assert run("compact", filled).code == 0
     assert run("compact", filled, "--json").code == 0
     assert len(run("search", filled, "x", "--json").records) == 2
+
+
+def test_a_command_that_waits_says_for_whom(run, filled, monkeypatch):
+    monkeypatch.setattr("interlace.store.folder._SILENT_SECONDS", 0.01)
+    monkeypatch.setenv("INTERLACE_LOCK_WAIT_SECONDS", "0.05")
+    with (
+        store.open(filled) as opened,
+        ThreadPoolExecutor(1) as another,
+        another.submit(opened._folder.shape_lock, "rebuilding").result(),
+    ):
+        ran = run("compact", filled)
+    assert ran.code == 3
+    note, error = ran.err.splitlines()
+    who = rf"process {os.getpid()} on .*, rebuilding since 20.*"
+    assert re.match(rf"note: waiting for {who}", note)
+    assert re.match(rf"error: the collection is in use: .*: {who}Wait until it is done", error)
+    assert run("compact", filled).err == ""
 
 
 def test_rebuild(run, filled):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -152,11 +153,12 @@ def test_a_second_writer_waits_and_then_says_who_writes(notes, encoder):
     with (
         interlace.open(notes.path, encoder, lock_wait_seconds=0.2) as other,
         notes.writer() as changes,
+        ThreadPoolExecutor(1) as another,
     ):
         changes.add(["first"])
         started = time.monotonic()
         with pytest.raises(interlace.errors.Locked, match=str(os.getpid())):
-            other.add(["second"])
+            another.submit(other.add, ["second"]).result()
         assert time.monotonic() - started >= 0.2
     with interlace.open(notes.path, encoder) as other:
         assert other.add(["second"]).added == 1

@@ -188,7 +188,10 @@ def test_a_backup_that_is_read_is_left_alone(filled, folder, target):
 def test_two_at_once(filled, target):
     partial = target.with_name("copy.lace.partial")
     partial.mkdir()
-    with files.lock(partial / "write.lock", sign=True), pytest.raises(Locked, match="process"):
+    with (
+        files.lock(partial / "write.lock", doing="copying"),
+        pytest.raises(Locked, match="copying"),
+    ):
         filled.backup(target)
     filled.backup(target)
     assert not partial.exists()

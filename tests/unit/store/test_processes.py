@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,10 @@ def test_a_child_that_ends_leaves_the_parents_locks(opened, folder):
         assert in_child(writer._transaction._lock.release) == 0
         with (
             store.open(folder, lock_wait_seconds=0) as other,
-            pytest.raises(CollectionError, match="another writer"),
+            ThreadPoolExecutor(1) as another,
+            pytest.raises(CollectionError, match="is in use"),
         ):
-            other.write()
+            another.submit(other.write).result()
     assert opened.snapshot().n_documents == 6
 
 

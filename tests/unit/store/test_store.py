@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import storing
 from storing import add, fill, found, record
 
-from interlace import store
+from interlace import files, store
 from interlace.errors import CollectionError, InputError, Locked, NotACollection, SettingsError
 from interlace.types import Document, Encoded
 
@@ -374,10 +377,42 @@ def test_a_closed_store_says_so(opened):
         opened.snapshot()
 
 
-def test_a_second_writer_in_the_same_process(opened):
-    with opened.write(), pytest.raises(Locked, match=r"process .* since"):
-        opened.write(wait_seconds=0.05)
+def test_a_second_writer_in_another_thread_is_told_who_writes(opened):
+    with (
+        opened.write(),
+        ThreadPoolExecutor(1) as another,
+        pytest.raises(Locked, match=rf"process {os.getpid()} on .*, writing since 20"),
+    ):
+        another.submit(opened.write, wait_seconds=0.05).result()
     opened.write().abandon()
+
+
+def test_a_thread_does_not_wait_for_itself(opened, folder, monkeypatch):
+    def refuse(_: float) -> None:
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr(files.time, "sleep", refuse)
+    with store.open(folder, lock_wait_seconds=60) as other, opened.write() as writer:
+        for work in (opened.write, opened.settle, opened.compact, other.write, other.compact):
+            with pytest.raises(Locked, match=r"itself at work.* Use the writer that is open"):
+                work()
+        writer.add(*record(1))
+    with other.write() as writer:
+        writer.add(*record(2))
+    assert opened.snapshot().n_documents == 2
+
+
+def test_a_wait_is_logged_with_what_it_is_for(opened, caplog, monkeypatch):
+    monkeypatch.setattr("interlace.store.folder._SILENT_SECONDS", 0.01)
+    with ThreadPoolExecutor(1) as another, caplog.at_level("INFO", "interlace"):
+        with (
+            another.submit(opened._folder.shape_lock, "rebuilding").result(),
+            pytest.raises(Locked, match=rf"{opened.path}: .*, rebuilding since"),
+        ):
+            opened._folder.shape_lock("compacting", 0.02)
+        opened.compact()
+    (told,) = [one.getMessage() for one in caplog.records if one.name.startswith("interlace")]
+    assert re.fullmatch(rf"waiting for process .*, rebuilding since .*: {opened.path}\.", told)
 
 
 def test_many_threads_on_one_snapshot(opened):
