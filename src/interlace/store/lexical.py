@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -228,9 +230,10 @@ class Lexicon:
         n_passages = [len(self._runs[run].places) for run in found.runs]
         ordinals, sizes = catalog.ordinals(found.runs, n_passages, found.passages, found.counts)
         rows, lengths = np.empty(len(ordinals), np.int32), np.empty(len(ordinals), np.uint32)
-        ends = np.cumsum(sizes).tolist()
-        for number, size, end in zip(found.runs, sizes, ends, strict=True):
-            run, span = self._runs[number], slice(end - size, end)
+        first = 0
+        for number, of_run in groupby(zip(found.runs, sizes, strict=True), itemgetter(0)):
+            run, last = self._runs[number], first + sum(size for _, size in of_run)
+            span, first = slice(first, last), last
             places = run.places[ordinals[span]]
             lengths[span] = run.lengths[ordinals[span]]
             loose = np.flatnonzero(places < 0)
