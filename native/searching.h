@@ -205,10 +205,61 @@ inline void walk_list(const Segment& segment, int64_t list, int64_t number, floa
     for (; begin != end; ++begin) block.add(*begin, gain);
 }
 
-inline void walk_block(const Probe& probe, const Segment& segment, int64_t number, Block& block) {
+// Where the lists of the probed leaves stand among those of a block. Leaves are looked for in the
+// order of their ids, each from where the last one was found on.
+class Lists {
+public:
+    explicit Lists(const Probe& probe)
+        : n_leaves_(probe.n_leaves), lists_(probe.n_tokens * n_leaves_, kNone),
+          wanted_(lists_.size()) {
+        for (int64_t place = 0; place < lists_.size(); ++place)
+            if (probe.leaves[place] != kNoLeaf) wanted_[n_wanted_++] = {probe.leaves[place], place};
+        std::sort(wanted_.begin(), wanted_.begin() + n_wanted_);
+    }
+
+    void find(const uint32_t* lists, const uint32_t* end, int64_t first) {
+        const uint32_t* at = lists;
+        for (int64_t i = 0; i < n_wanted_; ++i) {
+            at = reach(at, end, wanted_[i].leaf);
+            const bool is_there = at != end && *at == wanted_[i].leaf;
+            lists_[wanted_[i].place] = is_there ? first + (at - lists) : kNone;
+        }
+    }
+
+    // The list of the i-th leaf of a token; kNone where the block has none.
+    int64_t of(int64_t token, int64_t i) const { return lists_[token * n_leaves_ + i]; }
+
+    static constexpr int64_t kNone = -1;
+
+private:
+    struct Wanted {
+        uint32_t leaf;
+        int64_t place;
+
+        bool operator<(const Wanted& other) const { return leaf < other.leaf; }
+    };
+    int64_t n_leaves_;
+    Buffer<int64_t> lists_;
+    Buffer<Wanted> wanted_;
+    int64_t n_wanted_ = 0;
+
+    // The first of some ascending ids that is not below one, in steps that double.
+    static const uint32_t* reach(const uint32_t* at, const uint32_t* end, uint32_t leaf) {
+        int64_t step = 1;
+        while (step < end - at && at[step] < leaf) {
+            at += step;
+            step *= 2;
+        }
+        return std::lower_bound(at, at + std::min<int64_t>(step + 1, end - at), leaf);
+    }
+};
+
+inline void walk_block(const Probe& probe, const Segment& segment, int64_t number, Lists& lists,
+                       Block& block) {
     const auto at = static_cast<size_t>(number);
-    const uint32_t* lists = segment.list_leaves + segment.block_offsets[at];
-    const uint32_t* lists_end = segment.list_leaves + segment.block_offsets[at + 1];
+    const int64_t first = segment.block_offsets[at];
+    lists.find(segment.list_leaves + first, segment.list_leaves + segment.block_offsets[at + 1],
+               first);
     block.begin();
     for (int64_t token = 0; token < probe.n_tokens; ++token) {
         const uint32_t* leaves = probe.leaves + token * probe.n_leaves;
@@ -216,23 +267,21 @@ inline void walk_block(const Probe& probe, const Segment& segment, int64_t numbe
         int64_t n = probe.n_leaves;
         while (n && leaves[n - 1] == kNoLeaf) --n;
         block.next_token();
-        for (int64_t i = 0; i < n; ++i) {
-            const uint32_t* list = std::lower_bound(lists, lists_end, leaves[i]);
-            if (list != lists_end && *list == leaves[i])
-                walk_list(segment, list - segment.list_leaves, number, scores[i] - scores[n - 1],
-                          block);
-        }
+        for (int64_t i = 0; i < n; ++i)
+            if (const int64_t list = lists.of(token, i); list != Lists::kNone)
+                walk_list(segment, list, number, scores[i] - scores[n - 1], block);
     }
 }
 
 inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowed, int64_t n,
                     uint32_t* rows, float* gains) {
     Block block;
+    Lists lists(probe);
     Best best(n, count_rows(segments));
     int64_t first = 0;
     for (const Segment* segment : segments) {
         for (int64_t b = 0; b + 1 < static_cast<int64_t>(segment->block_offsets.size()); ++b) {
-            walk_block(probe, *segment, b, block);
+            walk_block(probe, *segment, b, lists, block);
             for (uint16_t ordinal : block.named()) {
                 const int64_t row = first + b * kBlock + ordinal;
                 if (is_allowed(allowed, row))
@@ -252,6 +301,7 @@ inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowe
 // --- interact ------------------------------------------------------------------------------------
 
 constexpr int kBytes = 32;
+constexpr size_t kAhead = 2;    // passages: they lie anywhere, so their leaf ids are asked for early
 typedef uint8_t U8x32 __attribute__((vector_size(kBytes)));
 
 // The probe's table, readable kBytes at a time: the last rows are copied to where the bytes after
@@ -297,9 +347,12 @@ inline void interact(const Probe& probe, Segments segments, std::span<const uint
     Buffer<uint32_t> sums(static_cast<int64_t>(rows.size()), 0);
     for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
         if (!segment.codec) return;    // only empty passages: the bindings refuse others
-        check_leaves(segment, passages);
-        for (const Passage& passage : passages)
-            sums[passage.out] = interact_one(passage, segment, probe.n_tokens, table);
+        for (size_t i = 0; i < passages.size(); ++i) {
+            const Passage& ahead = passages[std::min(i + kAhead, passages.size() - 1)];
+            prefetch(segment.leaves + ahead.begin, 4 * (ahead.end - ahead.begin));
+            check_leaves(segment, passages.subspan(i, 1));
+            sums[passages[i].out] = interact_one(passages[i], segment, probe.n_tokens, table);
+        }
     });
     // A sum is an integer below 2**24, so a float holds it.
     Best best(n, sums.size());
