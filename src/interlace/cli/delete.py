@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-import interlace
 from interlace import store
-from interlace.cli import options, output, settings
+from interlace.cli import options, output, settings, writable
 from interlace.errors import InputError
 
 
@@ -19,6 +18,7 @@ def command(
         typer.Argument(metavar="[IDS]...", help="Ids of documents.", show_default=False),
     ] = None,
     where: options.Where = None,
+    damaged: options.Damaged = "raise",
     json: options.AsJson = False,
 ) -> None:
     """Remove documents: those with these ids, or all that match a filter.
@@ -32,7 +32,7 @@ def command(
             f"To be rid of them all, remove the folder {path}."
         )
     chosen = settings.load()
-    with interlace.open(path, lock_wait_seconds=chosen.lock_wait_seconds) as collection:
+    with writable.opened(path, chosen, damaged=damaged) as collection:
         n_documents = collection.delete(
             options.typed_ids(collection, ids or None), where=where, missing="error"
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import interlace
-from interlace.cli import options, output, settings
+from interlace.cli import options, output, settings, writable
 
 
 def _complete_source(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -30,6 +30,7 @@ def command(
             autocompletion=_complete_source,
         ),
     ],
+    damaged: options.Damaged = "raise",
     json: options.AsJson = False,
 ) -> None:
     """Remove an indexed file or folder.
@@ -37,7 +38,7 @@ def command(
     Its documents go, and `update` looks at it no more; the file itself stays.
     """
     chosen = settings.load()
-    with interlace.open(path, lock_wait_seconds=chosen.lock_wait_seconds) as collection:
+    with writable.opened(path, chosen, damaged=damaged) as collection:
         n_documents = collection.forget(source)
         left = len(collection)
     if json:

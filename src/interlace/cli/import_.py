@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import interlace
-from interlace.cli import bars, index, options, output, places, settings, update
+from interlace.cli import bars, index, options, output, places, settings, update, writable
 from interlace.collection import vectors_in
 from interlace.errors import InputError
 
@@ -43,6 +43,7 @@ def command(
             rich_help_panel=options.CUTTING,
         ),
     ] = None,
+    damaged: options.Damaged = "raise",
     n_threads: options.NThreads = None,
     json: options.AsJson = False,
 ) -> None:
@@ -57,7 +58,7 @@ def command(
     started = perf_counter()
     with (
         index.kept_if_filled(place),
-        _collection(place, file, format, model, chosen) as collection,
+        _collection(place, file, format, model, chosen, damaged) as collection,
         update.interruptible(collection),
         warnings.catch_warnings(record=True) as told,
         bars.metering("importing", silent=json) as meter,
@@ -103,12 +104,17 @@ def _refuse_other_files(file: Path, format_: str | None, to: Path | None) -> Non
 
 
 def _collection(
-    place: Path, file: Path, format_: str | None, model: str | None, chosen: settings.Settings
+    place: Path,
+    file: Path,
+    format_: str | None,
+    model: str | None,
+    chosen: settings.Settings,
+    damaged: str,
 ) -> interlace.Collection:
     """The collection to fill; a new one has the model that made the file's embeddings, or none."""
-    more = {"lock_wait_seconds": chosen.lock_wait_seconds, "n_threads": chosen.n_threads}
     if places.is_collection(place):
-        return interlace.open(place, model, **more)  # type: ignore[arg-type]
+        return writable.opened(place, chosen, model, damaged=damaged)
+    more = {"lock_wait_seconds": chosen.lock_wait_seconds, "n_threads": chosen.n_threads}
     vectors = vectors_in(file, format=format_)
     if vectors is not None and model is None:
         if vectors.model is None:

@@ -13,7 +13,7 @@ import typer
 
 import interlace
 from interlace import files as disk
-from interlace.cli import bars, options, places, reports, settings, update
+from interlace.cli import bars, options, places, reports, settings, update, writable
 from interlace.collection import IndexReport
 from interlace.errors import InputError, InterlaceError, SettingsError
 from interlace.extras import need
@@ -74,6 +74,7 @@ def command(
             rich_help_panel=options.CUTTING,
         ),
     ] = None,
+    damaged: options.Damaged = "raise",
     n_threads: options.NThreads = None,
     list_skipped: options.ListSkipped = False,
     json: options.AsJson = False,
@@ -106,7 +107,7 @@ def command(
         )
     started = perf_counter()
     report = IndexReport()
-    with kept_if_filled(place), _collection(place, chosen, asked) as collection:
+    with kept_if_filled(place), _collection(place, chosen, asked, damaged) as collection:
         with update.interruptible(collection), bars.metering("indexing", silent=json) as meter:
             if paths:
                 report = collection.index(
@@ -200,7 +201,7 @@ def _remove_inside(folder: Path) -> None:
 
 
 def _collection(
-    path: Path, chosen: settings.Settings, asked: dict[str, Any]
+    path: Path, chosen: settings.Settings, asked: dict[str, Any], damaged: str
 ) -> interlace.Collection:
     if not places.is_collection(path):
         return interlace.create(
@@ -214,9 +215,7 @@ def _collection(
         )
     model = asked["model"]
     given = None if model is None else interlace.Encoder.load(model, n_threads=chosen.n_threads)
-    collection = interlace.open(
-        path, given, lock_wait_seconds=chosen.lock_wait_seconds, n_threads=chosen.n_threads
-    )
+    collection = writable.opened(path, chosen, given, damaged=damaged)
     made = collection.info()
     has_model = made["model"] or {"name": "none"}
     is_its_model = given is not None and has_model.get("fingerprint") == given.fingerprint

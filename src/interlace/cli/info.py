@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import interlace
-from interlace.cli import options, output
+from interlace.cli import options, output, writable
 
 _SHOWN_FIELDS: Final = 20
 
@@ -23,8 +23,7 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
             output.note(f"the last compression failed: {error}")
         if advice := found["advice"]:
             output.note(f"{advice}.")
-        for file in found["left_out"]:
-            output.note(f"damaged: {file}. `interlace repair {path}` makes it again.")
+        writable.note_left_out(path, found["left_out"])
 
 
 def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from time import perf_counter
 import typer
 
 import interlace
-from interlace.cli import bars, options, output, reports, settings
+from interlace.cli import bars, options, output, reports, settings, writable
 from interlace.collection import IndexReport
 from interlace.extras import need
 
@@ -18,6 +18,7 @@ from interlace.extras import need
 def command(
     path: options.CollectionPath,
     watch: options.Watch = False,
+    damaged: options.Damaged = "raise",
     n_threads: options.NThreads = None,
     list_skipped: options.ListSkipped = False,
     json: options.AsJson = False,
@@ -30,9 +31,7 @@ def command(
         need("watchfiles", extra="documents")
     chosen = settings.load(n_threads=n_threads)
     started = perf_counter()
-    with interlace.open(
-        path, lock_wait_seconds=chosen.lock_wait_seconds, n_threads=chosen.n_threads
-    ) as collection:
+    with writable.opened(path, chosen, damaged=damaged) as collection:
         with interruptible(collection), bars.metering("updating", silent=json) as meter:
             report = collection.update(progress=meter)
         seconds = perf_counter() - started

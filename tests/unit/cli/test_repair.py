@@ -54,6 +54,33 @@ def test_a_search_around_damage(run, damaged):
     assert run("search", damaged, "sea", "--damaged", "ignore").code == 2
 
 
+def test_writes_past_damage(run, damaged, tmp_path):
+    (tmp_path / "facts.jsonl").write_text('{"id": "moon", "text": "The moon is far away."}\n')
+    (tmp_path / "more.jsonl").write_text('{"id": "sun", "text": "The sun is hot."}\n')
+    run("index", "facts.jsonl", "--to", damaged)
+    (tmp_path / "facts.jsonl").write_text('{"id": "moon", "text": "The moon is round."}\n')
+    (first, *_) = segments(damaged)
+    first.write_bytes(first.read_bytes()[:-10])
+    for arguments in (
+        ("update", damaged),
+        ("index", "facts.jsonl", "--to", damaged),
+        ("import", "more.jsonl", "--to", damaged),
+        ("delete", damaged, "7"),
+        ("forget", damaged, "facts.jsonl"),
+    ):
+        refused = run(*arguments)
+        assert (refused.code, str(first) in refused.err) == (3, True)
+        assert run(*arguments, "--damaged", "ignore").code == 2
+        ran = run(*arguments, "--damaged", "skip")
+        assert ran.code == 0
+        assert f"note: damaged: {first}. `interlace repair {damaged}`" in ran.err
+    with interlace.open(damaged, damaged="skip") as notes:
+        assert list(notes.ids()) == ["sky", "own", "sun"]
+    assert run("repair", damaged).code == 0
+    assert run("verify", damaged).code == 0
+    assert "Rayleigh" in run("search", damaged, "why is the sky blue").out
+
+
 def test_texts_come_out_of_a_damaged_collection(run, damaged):
     (first, *_) = segments(damaged)
     first.unlink()
