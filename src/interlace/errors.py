@@ -19,6 +19,12 @@ A message reads *what: where. remedy.* User mistakes raise one of these; ``asser
 
 from __future__ import annotations
 
+from typing import Final
+
+#: The advice where a file is damaged, and its end where there may be more damage than was met.
+REPAIR: Final = " Run `interlace repair`, which makes it again from the texts"
+VERIFY: Final = "; `interlace verify` lists all damage."
+
 
 class InterlaceError(Exception):
     """Base of every error that interlace raises on purpose.
@@ -92,9 +98,6 @@ class Corrupt(CollectionError):
         cls, file: object, expected: str, found: str, what: str = "a file is damaged"
     ) -> Corrupt:
         """Word the damage of a file, with its remedy."""
-        error = cls(
-            f"{what}: {file}: expected {expected}, found {found}. Run `interlace repair`, "
-            "which makes it again from the texts; `interlace verify` lists all damage."
-        )
+        error = cls(f"{what}: {file}: expected {expected}, found {found}.{REPAIR}{VERIFY}")
         error.file = str(file)
         return error

@@ -13,7 +13,16 @@ from interlace.cli import bars, options, output, places, settings
 
 
 def command(
-    path: options.CollectionPath,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="COLLECTION",
+            help="The collection's folder.",
+            show_default=False,
+            callback=places.original,
+            autocompletion=places.complete_collection,
+        ),
+    ],
     target: Annotated[
         Path,
         typer.Argument(

@@ -6,7 +6,7 @@ import errno
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -48,6 +48,20 @@ def complain(error: BaseException) -> None:
 def aside(text: Text) -> None:
     """Print on standard error: broken between words on a terminal, else on one line."""
     to_side().print(text, soft_wrap=not sys.stderr.isatty())
+
+
+def lines(label: str, style: str, texts: Iterable[str]) -> None:
+    """Print each text behind a label: on a terminal broken between words under itself."""
+    console = to_people()
+    for text in texts:
+        if sys.stdout.isatty():
+            table = Table.grid(padding=(0, 2, 0, 0))
+            table.add_column(style=style, no_wrap=True)
+            table.add_column(overflow="fold")
+            table.add_row(label, Text(text))
+            console.print(table)
+        else:
+            console.print(Text.assemble((label, style), "  ", text), soft_wrap=True)
 
 
 def _remedy(error: OSError) -> str:

@@ -14,6 +14,9 @@ from interlace.errors import CollectionError, InputError, NotACollection
 #: What makes a folder a collection.
 _CATALOG: Final = "catalog.sqlite"
 
+#: What is left of one whose catalog is gone.
+_SEGMENTS: Final = "segments"
+
 #: The path that stands for standard input.
 STDIN: Final = "-"
 
@@ -31,9 +34,31 @@ def collection(path: Path) -> Path:
     NotACollection
         It says what the path is, and what to type.
     """
+    return _checked(path, "")
+
+
+def original(path: Path) -> Path:
+    """Refuse what holds nothing to copy."""
+    return _checked(path, "give the folder of the collection to copy.")
+
+
+def backup(path: Path) -> Path:
+    """Refuse what is no backup."""
+    return _checked(path, "give the folder of a backup, as `interlace backup` makes them.")
+
+
+def _checked(path: Path, remedy: str) -> Path:
+    """Refuse what is no collection; ``remedy`` is what to do where making one is none."""
     if is_collection(path):
         return path
-    if path.is_file():
+    if (path / _SEGMENTS).is_dir():
+        raise NotACollection(
+            f"a collection without its catalog: {path}: {_CATALOG} is gone. "
+            "Restore a backup, or index the documents again into a new folder."
+        )
+    if remedy:
+        what = "not a collection"
+    elif path.is_file():
         what, remedy = "a file, no collection", f"index it: interlace index {path} --to notes.lace"
     elif path.is_dir() and any(path.iterdir()):
         name = path.resolve().name
@@ -116,7 +141,12 @@ def _nearest(path: Path, candidates: Iterable[Path]) -> str | None:
     """The candidate whose name is most like that of a path, as the user would type it."""
     by_name = {one.name: one for one in candidates}
     folded = {name.casefold(): name for name in by_name}
-    close = difflib.get_close_matches(path.name.casefold(), folded, n=1, cutoff=0.6)
+    stem = Path(path.name.casefold()).stem
+    close = [
+        name
+        for name in difflib.get_close_matches(path.name.casefold(), folded, n=5)
+        if difflib.get_close_matches(stem, [Path(name).stem])  # .jsonl alone is no likeness
+    ]
     stems = {Path(name).stem: name for name in reversed(folded)}
     if not close and (same := stems.get(path.name.casefold())):
         close = [same]

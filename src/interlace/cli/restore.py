@@ -18,7 +18,7 @@ def command(
             metavar="BACKUP",
             help="The backup's folder.",
             show_default=False,
-            callback=places.collection,
+            callback=places.backup,
             autocompletion=places.complete_collection,
         ),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typer
-from rich.text import Text
 
 from interlace.cli import options, output
 from interlace.collection import verify_folder
@@ -18,14 +17,11 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
     if json:
         output.as_json(output.fields_of(report))
     elif report.problems:
-        for problem in report.problems:
-            line = Text.assemble(("damaged  ", "bold red"), problem)
-            output.to_people().print(line, soft_wrap=True)
+        output.lines("unsound", "bold red", report.problems)
         if report.n_files:  # else the catalog does not open, and the line above says what to do
             output.note(f"`interlace repair {path}` makes what it can from the texts.")
     else:
         read = f"{output.counted(report.n_files, 'file')}, {output.bytes_shown(report.n_bytes)}"
-        line = Text.assemble(("sound  ", "bold green"), f"{read}: every checksum is right.")
-        output.to_people().print(line, soft_wrap=True)
+        output.lines("sound", "bold green", [f"{read}: every checksum is right."])
     if not report.ok:
         raise typer.Exit(1)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from interlace import files
-from interlace.errors import CollectionError, Corrupt, InputError, Locked
+from interlace.errors import VERIFY, CollectionError, Corrupt, InputError, Locked
 from interlace.files import Lock, Written
 from interlace.progress import Progress, silent
 from interlace.store import database
@@ -166,8 +166,7 @@ def _fill(folder: Folder, into: Path, is_backup: bool, progress: Progress) -> Ba
             for problem in catalog.problems(commit.number):
                 raise Corrupt(
                     problem.replace(str(catalog.path), str(folder.path / database.FILE_NAME))
-                    + " Restore an earlier backup, or index the documents again; "
-                    "`interlace verify` lists all damage."
+                    + f" Restore an earlier backup, or index the documents again{VERIFY}"
                 )
             catalog.set_origin(catalog.origin()._replace(backup=commit.number))
             if not is_backup:
@@ -262,7 +261,11 @@ def _is_there(path: Path, written: Written) -> bool:
 def _outside(folder: Folder, target: Path) -> Path:
     target = Path(target).absolute()
     own, there = folder.path.resolve(), target.resolve()
-    if there == own or own in there.parents:
+    if there == own:
+        raise InputError(
+            f"the target is the collection itself: {target}. Give the path of another folder."
+        )
+    if own in there.parents:
         raise InputError(
             f"a copy cannot lie inside the collection: {target}. Give a path outside {folder.path}."
         )
@@ -287,7 +290,7 @@ def _check_backup_of(folder: Folder, old: Catalog) -> None:
         theirs, commit = old.origin(), old.newest()
         why = ""
         if theirs.backup != commit.number:
-            why = "a collection, no backup, or one that was written to"
+            why = "no unchanged backup: it was made otherwise, or written to since"
         elif theirs.collection.partition(":")[0] != mine.partition(":")[0]:
             why = "a backup of another collection"
         elif commit.number > newest:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from interlace.errors import Corrupt
+from interlace.errors import VERIFY, Corrupt
 from interlace.files import Written
 from interlace.store.fields import FieldTables
 from interlace.store.mending import MendingRows
@@ -291,8 +291,7 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
         if missing:
             raise Corrupt(
                 f"a passage has no row: {self.path}: expected number {missing[0]}, found none. "
-                "Restore the folder from a copy, or index the documents again; "
-                "`interlace verify` lists all damage."
+                f"Restore the folder from a copy, or index the documents again{VERIFY}"
             )
         return [found[number] for number in numbers]
 

@@ -362,6 +362,11 @@ def exists(folder: Path) -> bool:
 
 def not_a_collection(folder: Path) -> NotACollection:
     """The error for a path without a collection."""
+    if (folder / "segments").is_dir():
+        return NotACollection(
+            f"a collection without its catalog: {folder}: {FILE_NAME} is gone. "
+            "Restore a backup, or index the documents again into a new folder."
+        )
     return NotACollection(
         f"not a collection: {folder}. Make one with interlace.create({str(folder)!r}), "
         "or give the path of one."

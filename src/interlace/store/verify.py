@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from interlace import files
-from interlace.errors import Corrupt, InterlaceError
+from interlace.errors import REPAIR, VERIFY, Corrupt, InterlaceError
 from interlace.files import Written
 from interlace.kernels import BLOCK
 from interlace.progress import Progress, silent
@@ -104,7 +104,7 @@ class Reading:
                 yield Finding(sentence)
             yield from self._files(progress)
         except Corrupt as error:  # not all of the catalog can be read
-            yield Finding(str(error))
+            yield Finding(_sentence(error))
 
     def _files(self, progress: Progress) -> Iterator[Finding]:
         generation = self._catalog.generation(self._number)
@@ -150,7 +150,7 @@ class Reading:
         try:
             return open_segment(folder.path, row, folder.width, folder.settings.dim)
         except InterlaceError as error:
-            return Finding(str(error), folder.path / SEGMENTS / row.file_name)
+            return Finding(_sentence(error), folder.path / SEGMENTS / row.file_name)
 
     def _codec(self, generation: GenerationRow) -> Iterator[Finding]:
         folder, n_found = self._folder, 0
@@ -162,7 +162,7 @@ class Reading:
             try:
                 open_chunks(folder.path, generation, folder.bits, folder.settings.dim)
             except InterlaceError as error:
-                yield Finding(str(error), folder.path / CODEC / generation.name)
+                yield Finding(_sentence(error), folder.path / CODEC / generation.name)
 
     def _bytes(self, path: Path, written: Written) -> Iterator[Finding]:
         """What is wrong with the bytes of a file."""
@@ -170,9 +170,14 @@ class Reading:
         try:
             files.verify_arrays(path, written)
         except FileNotFoundError:
-            yield Finding(str(missing(path)), path)
+            yield Finding(_sentence(missing(path)), path)
         except InterlaceError as error:
-            yield Finding(str(error), path if isinstance(error, Corrupt) else None)
+            yield Finding(_sentence(error), path if isinstance(error, Corrupt) else None)
+
+
+def _sentence(error: InterlaceError) -> str:
+    """An error's message, without the advice to do what has just been done."""
+    return str(error).removesuffix(VERIFY).removesuffix(REPAIR).rstrip(".") + "."
 
 
 def _n_leaves(folder: Folder, generation: GenerationRow) -> int:

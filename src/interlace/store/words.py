@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from interlace.errors import Corrupt
+from interlace.errors import VERIFY, Corrupt
 from interlace.store.database import Database
 
 Numbers = npt.NDArray[np.int64]
@@ -175,7 +175,7 @@ class WordTables(Database):
         """The error for a run that cannot be."""
         return Corrupt(
             f"words are damaged: {self.path}: run {number}. Restore the folder from a copy, or "
-            "index the documents again; `interlace verify` lists all damage."
+            f"index the documents again{VERIFY}"
         )
 
     def words_of(self, run: int) -> Iterator[WordRow]:

@@ -23,6 +23,7 @@ def place(tmp_path, monkeypatch, encoder):
     (tmp_path / "docs" / "bread.txt").write_text("Bread is baked in an oven.\n")
     (tmp_path / "empty").mkdir()
     (tmp_path / "songs").mkdir()
+    (tmp_path / "o2.jsonl").write_text("")
     for name in "abcd":
         (tmp_path / "songs" / f"{name}.mp3").write_bytes(b"ID3\0\1\2\3")
     with interlace.create("notes.lace", model=encoder) as notes:
@@ -50,6 +51,12 @@ CASES = [
     (["search", "docs", "x"], 3, r"a folder, but no coll.*interlace index docs --to docs\.lace"),
     (["search", "docs/sky.md", "x"], 3, r"a file, no collection: .*interlace index docs/sky\.md"),
     (["info", "empty"], 3, r"interlace index FOLDER --to empty"),
+    (["backup", "nothere", "z.lace"], 3, r"not a collection: nothere\. Give .* to copy"),
+    (["restore", "nothere", "z.lace"], 3, r"not a collection: nothere\. Give .* a backup"),
+    (["restore", "docs", "z.lace"], 3, r"not a collection: docs\. Give .* a backup"),
+    (["restore", "note.lace", "z.lace"], 3, r"Did you mean notes\.lace\? Else give"),
+    (["backup", "notes.lace", "notes.lace"], 2, r"the target is the collection itself"),
+    (["import", "nothere.jsonl", "--to", "x.lace"], 2, r"`ls \.` shows what is there"),
     (["update", "notes.lace"], 3, r"interlace index FOLDER --to .*notes\.lace"),
     (["notes.lace", "sky"], 2, r"no command but a collection: notes\.lace\. Type: search"),
     # where a collection goes

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 import pytest
 
 import interlace
+from interlace.cli import output
+from interlace.errors import NotACollection
 
 
 @pytest.fixture
@@ -29,6 +34,8 @@ def test_verify_and_repair(run, damaged):
     found = run("verify", damaged)
     assert found.code == 1
     assert str(first) in found.out
+    assert found.out.count("`") == 0  # the advice is below, once
+    assert found.out.startswith("unsound  ")
     assert f"interlace repair {damaged}" in found.err
     assert run("search", damaged, "why is the sky blue").code == 3
     told = run("info", damaged)
@@ -87,6 +94,27 @@ def test_texts_come_out_of_a_damaged_collection(run, damaged):
     assert run("export", damaged, "all.jsonl", "--json").records[0]["n_documents"] == 3
     refused = run("export", damaged, "vectors.jsonl", "--embeddings")
     assert (refused.code, "interlace repair" in refused.err) == (3, True)
+
+
+def test_a_catalog_that_is_gone(run, damaged):
+    for part in damaged.glob("catalog.sqlite*"):
+        part.unlink()
+    told = run("search", damaged, "sky")
+    assert (told.code, "--to" in told.err) == (3, False)
+    assert re.search(r"without its catalog: .*sqlite is gone\. Restore a backup", told.err)
+    with pytest.raises(NotACollection, match=r"catalog\.sqlite is gone\. Restore a backup"):
+        interlace.open(damaged)
+
+
+def test_problems_are_broken_under_themselves_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.lines("unsound", "", ["what: expected one, found another."])
+    first, second = capsys.readouterr().out.splitlines()
+    assert (first.rstrip(), second.rstrip()) == (
+        "unsound  what: expected one,",
+        "         found another.",
+    )
 
 
 def test_a_catalog_that_does_not_open_is_not_said_to_be_repairable(run, damaged):

@@ -133,7 +133,7 @@ def test_a_damaged_header_in_the_backup_is_mended(filled, folder, target):
 def test_nothing_else_is_overwritten(filled, target, tmp_path):
     with store.create(tmp_path / "other", storing.settings()) as other:
         fill(other, 0, 3)
-        with pytest.raises(CollectionError, match=r"other is a collection, no backup"):
+        with pytest.raises(CollectionError, match=r"other is no unchanged backup"):
             filled.backup(other.path)
         other.backup(tmp_path / "of another")
     with pytest.raises(CollectionError, match="a backup of another collection"):
@@ -141,7 +141,7 @@ def test_nothing_else_is_overwritten(filled, target, tmp_path):
     filled.backup(target)
     with store.open(target) as copy:
         fill(copy, 300, 301)
-    with pytest.raises(CollectionError, match="was written to"):
+    with pytest.raises(CollectionError, match="written to since"):
         filled.backup(target)
     assert 300 in state(target)[1]
     (tmp_path / "file").write_text("x")
@@ -167,7 +167,9 @@ def test_a_newer_backup_is_not_overwritten(filled, folder, target, tmp_path):
 
 
 def test_inside_itself(filled, folder):
-    for inside in (folder, folder / "segments" / "copy"):
+    with pytest.raises(InputError, match="the collection itself"):
+        filled.backup(folder)
+    for inside in (folder / "copy", folder / "segments" / "copy"):
         with pytest.raises(InputError, match="inside the collection"):
             filled.backup(inside)
 
@@ -317,7 +319,7 @@ def test_two_backups_that_were_written_to_are_told_apart(filled, target, tmp_pat
         two.backup(backups[0].with_name("of two"))
     with store.open(target) as third:
         delete(third, 6)
-    with store.open(backups[0]) as one, pytest.raises(CollectionError, match="was written to"):
+    with store.open(backups[0]) as one, pytest.raises(CollectionError, match="written to since"):
         one.backup(target)
 
 
