@@ -75,11 +75,15 @@ void probe_cells(const Panel<Isa, L>& panel, const Codec& codec, int64_t n_query
     alignas(64) float least[L];    // what a cosine must reach to be among the best of its lane
     std::fill_n(least, L, kInfinity);
     std::fill_n(least, panel.n, -kInfinity);
+    const int64_t n_direct = n_query <= L ? codec.cells.n - L : 0;
     multiply_rows<L>(
         codec.cells, codec.cells.n, [](int64_t i) { return i; }, panel, tile,
         [&](int64_t cell, Lanes<L> cosines) {
             alignas(64) float cosine[L];
-            uint8_t entry[L];
+            // Of a query of one panel a row may run over into the next one, which comes after it.
+            uint8_t spilled[L];
+            uint8_t* row = table + cell * n_query;
+            uint8_t* entry = cell < n_direct ? row : spilled;
             uint32_t promising = 0;
             for (int p = 0; p < Lanes<L>::kParts; ++p) {
                 const F32 part = cosines.part[p] * load<F32>(panel.scales + p * kWidth);
@@ -87,7 +91,7 @@ void probe_cells(const Panel<Isa, L>& panel, const Codec& codec, int64_t n_query
                 store(cosine + p * kWidth, part);
                 store(entry + p * kWidth, to_bytes((part + 1.0f) * 127.0f));
             }
-            std::memcpy(table + cell * n_query, entry, static_cast<size_t>(panel.n));
+            if (cell >= n_direct) std::memcpy(row, spilled, static_cast<size_t>(panel.n));
             for (; promising; promising &= promising - 1) {
                 const int l = std::countr_zero(promising);
                 best[l].push(cosine[l], static_cast<uint32_t>(cell));
