@@ -176,7 +176,7 @@ def test_writing_goes_on(folder):
 
 
 def test_a_word_that_is_none(folder):
-    with pytest.raises(SettingsError, match=r"unknown damaged: 'ignore'\. Choose one of raise"):
+    with pytest.raises(SettingsError, match=r"damaged is 'ignore'\. Choose one of raise"):
         interlace.open(folder, damaged="ignore")
 
 

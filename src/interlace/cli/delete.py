@@ -31,6 +31,11 @@ def command(
             f"an empty filter matches every document: --where {where}. "
             f"To be rid of them all, remove the folder {path}."
         )
+    if bool(ids) == (where is not None):
+        raise InputError(
+            f"say which documents, by ids or by a filter: interlace delete {path} ID, or "
+            f"interlace delete {path} --where 'year < 2020'"
+        )
     chosen = settings.load()
     with writable.opened(path, chosen, damaged=damaged) as collection:
         n_documents = collection.delete(

@@ -76,7 +76,7 @@ def explained(one: hits.Shown) -> Group:
         (str(explanation.id), "bold cyan"),
         ("  meaning ", "dim"),
         (f"{explanation.score / n_tokens:.3f}", "bold green"),
-        (f"  = {explanation.score:.2f} over {n_tokens} query tokens", "dim"),
+        (f"  = {explanation.score:.2f} over {output.counted(n_tokens, 'query token')}", "dim"),
     )
     return Group(title, Padding(_painted(explanation), (1, 2)), _matches(explanation))
 

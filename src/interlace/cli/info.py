@@ -86,9 +86,9 @@ def _codec(found: Mapping[str, Any]) -> str:
         + output.counted(found["n_codec_chunks"], "chunk"),
     ]
     if (fairness := found["fairness"]) is not None:
-        parts.append(f"settled scores times {fairness:.4f}")
+        parts.append(f"scores times {fairness:.4f} to compare with fresh ones")
     if (drift := found["drift"]) is not None:
-        parts.append(f"drift {drift:.2f}")
+        parts.append(f"new vectors {drift:.2f} times as far off as those it was trained on")
     return ", ".join(parts)
 
 

@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Final
 
 from rich.table import Table
@@ -83,15 +84,20 @@ class Asking:
             if not len(self.collection):
                 path = output.short(self.collection.path)
                 output.note(f"the collection is empty. Fill it: interlace index FOLDER --to {path}")
+            elif self.where is not None and not self.narrow(self.where):
+                output.note(f"no document matches the filter: {self.where}")
             elif self.mode == "lexical" and not found.notes and self.where is None and not self.ids:
                 output.note("no passage has a word of the query. Mode hybrid looks at meaning too.")
         output.note(*found.notes)
 
-    def narrow(self, where: str | None) -> None:
-        """From now on only documents that match a filter; a wrong one is refused right here."""
-        if where is not None:
-            self.collection.ids(where)
+    def narrow(self, where: str | None) -> int:
+        """From now on only documents that match a filter; a wrong one is refused right here.
+
+        Returns how many there are.
+        """
+        found = self.collection.ids(where)
         self.where = where
+        return sum(1 for _ in found)
 
     def hit(self, number: str) -> hits.Shown:
         """The hit of a number that was typed."""
@@ -112,7 +118,7 @@ def converse(asking: Asking) -> None:
     if is_person:
         n = output.counted(len(asking.collection), "document")
         output.note(f"{n}. Type what you look for, or a hit's number to open it; :help tells more.")
-    for line in _lines(is_person):
+    for line in _lines(asking, is_person):
         if line in (":quit", ":q", ":exit"):
             break
         try:
@@ -127,17 +133,16 @@ def converse(asking: Asking) -> None:
             output.note("interrupted.")
 
 
-def _lines(is_person: bool) -> Iterator[str]:
+def _lines(asking: Asking, is_person: bool) -> Iterator[str]:
     """What is typed, line by line; a pipe's blank lines are passed over."""
     if not is_person:
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")
         yield from filter(None, (line.strip("\ufeff \t\r\n") for line in sys.stdin))
         return
-    prompt = _prompt()
     while True:
         try:
-            line = input(prompt).strip()
+            line = input(_prompt(asking.where)).strip()
         except EOFError:
             print()  # noqa: T201 (the shell's prompt begins a line)
             return
@@ -149,15 +154,16 @@ def _lines(is_person: bool) -> Iterator[str]:
         yield line
 
 
-def _prompt() -> str:
-    """The prompt, with arrow keys and history where Python has them."""
+def _prompt(where: str | None) -> str:
+    """The prompt, the filter in it, with arrow keys and history where Python has them."""
+    before = "" if where is None else f"[{shorten(where, 40, placeholder=' …')}] "
     try:
         import readline  # noqa: F401 (importing it is what changes input)
     except ImportError:
-        return "? "
+        return f"{before}? "
     if output.to_people().color_system is None:
-        return "? "
-    return "\001\033[1;33m\002?\001\033[0m\002 "  # \1 and \2 keep colours out of the width
+        return f"{before}? "
+    return f"{before}\001\033[1;33m\002?\001\033[0m\002 "  # \1 and \2 keep colours out of the width
 
 
 def _obey(asking: Asking, line: str, is_person: bool) -> None:
@@ -182,8 +188,8 @@ def _command(asking: Asking, word: str, argument: str) -> None:
         "mode": lambda: _set_word(asking, "mode", argument),
         "effort": lambda: _set_word(asking, "effort", argument),
         "by": lambda: _set_word(asking, "by", argument),
-        "where": lambda: asking.narrow(argument or None),
-        "full": lambda: setattr(asking, "full", not asking.full),
+        "where": lambda: _set_where(asking, argument),
+        "full": lambda: _set_full(asking),
         "explain": lambda: output.to_people().print(explained(asking.hit(argument))),
         "help": _help,
     }
@@ -198,6 +204,7 @@ def _set_k(asking: Asking, argument: str) -> None:
     if not argument.isdecimal() or int(argument) < 1:
         raise InputError(f"k is {argument or 'not given'}. It is a whole number from 1: :k 20")
     asking.k = int(argument)
+    _confirm(asking, output.counted(asking.k, "hit") + " at most")
 
 
 _WORDS: Final = {
@@ -210,9 +217,26 @@ _WORDS: Final = {
 def _set_word(asking: Asking, name: str, argument: str) -> None:
     if argument not in _WORDS[name]:
         close = difflib.get_close_matches(argument, _WORDS[name], n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Allowed are {', '.join(_WORDS[name])}."
-        raise InputError(f"unknown {name} {argument!r}. {hint}")
+        hint = f"Did you mean {close[0]}?" if close else f"Choose one of {', '.join(_WORDS[name])}."
+        raise InputError(f":{name} is {argument!r}. {hint}")
     setattr(asking, name, argument)
+    _confirm(asking, f"{name} {argument}")
+
+
+def _set_where(asking: Asking, argument: str) -> None:
+    n_matching, n_all = asking.narrow(argument or None), len(asking.collection)
+    held = output.counted(n_all, "document")
+    _confirm(asking, f"{n_matching:,} of {held} match" if argument else f"no filter: {held}")
+
+
+def _set_full(asking: Asking) -> None:
+    asking.full = not asking.full
+    _confirm(asking, "whole passages" if asking.full else "the piece that answers")
+
+
+def _confirm(asking: Asking, what: str) -> None:
+    if not asking.json:
+        output.note(f"{what}.")
 
 
 def _help() -> None:

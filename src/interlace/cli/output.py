@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,12 @@ from rich.text import Text
 
 #: From weak to strong, for shares of a score: readable on dark and on light terminals.
 SHADES = ("#7a7f87", "#5b8c5a", "#4f9d4d", "#d18b1f", "#d9480f")
+
+
+#: What Python calls an option where a message begins with it.
+_ARGUMENT: Final = re.compile(
+    r"^(passage_tokens|passage_overlap|id_field|text_fields|on_conflict|n_threads)(?= is )"
+)
 
 
 def to_people() -> Console:
@@ -42,6 +49,7 @@ def complain(error: BaseException) -> None:
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
         message = f"{error.strerror}{where}. {_remedy(error)}"
+    message = _ARGUMENT.sub(lambda found: f"--{found[0].replace('_', '-')}", message)
     aside(Text.assemble(("error: ", "bold red"), message))
 
 

@@ -337,15 +337,13 @@ def _refuse_known(batch: Batch, known: Mapping[Id, Known]) -> None:
 def check_on_conflict(on_conflict: str) -> None:
     """Refuse an unknown policy."""
     if on_conflict not in ("replace", "error", "skip"):
-        raise InputError(
-            f"unknown on_conflict {on_conflict!r}. Allowed are 'replace', 'error' and 'skip'."
-        )
+        raise InputError(f"on_conflict is {on_conflict!r}. Choose one of replace, error, skip.")
 
 
 def check_missing(missing: str) -> None:
     """Refuse an unknown policy."""
     if missing not in ("ignore", "error"):
-        raise InputError(f"unknown missing {missing!r}. Allowed are 'ignore' and 'error'.")
+        raise InputError(f"missing is {missing!r}. Choose one of ignore, error.")
 
 
 def refuse_unknown(ids: Sequence[Id]) -> None:

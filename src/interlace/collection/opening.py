@@ -188,4 +188,4 @@ def restore(
 
 def _check_refresh(refresh: object) -> None:
     if refresh not in _REFRESH:
-        raise SettingsError(f"unknown refresh: {refresh!r}. Choose one of {', '.join(_REFRESH)}.")
+        raise SettingsError(f"refresh is {refresh!r}. Choose one of {', '.join(_REFRESH)}.")

@@ -179,7 +179,7 @@ def mode_for(mode: str | None, *, has_text: bool) -> Mode:
         When a lexical search has no text.
     """
     if mode is not None and mode not in MODES:
-        raise SettingsError(f"unknown mode: {mode!r}. Choose one of {', '.join(MODES)}.")
+        raise SettingsError(f"mode is {mode!r}. Choose one of {', '.join(MODES)}.")
     if mode == "lexical" and not has_text:
         raise InputError(
             "a lexical search needs a query text: only embeddings came. "

@@ -220,9 +220,11 @@ def plan_for(effort: str, by: str) -> Effort | None:
         When ``effort`` or ``by`` is unknown.
     """
     if not isinstance(effort, str) or effort not in EFFORTS:
-        raise SettingsError(f"unknown effort: {effort!r}. Choose one of {', '.join(EFFORTS)}.")
+        raise SettingsError(f"effort is {effort!r}. Choose one of {', '.join(EFFORTS)}.")
     if by not in ("document", "passage"):
-        raise SettingsError(f"unknown by: {by!r}. Choose document or passage.")
+        raise SettingsError(
+            f"by is {by!r}: hits are by document or by passage. Choose document or passage."
+        )
     return EFFORTS[effort]
 
 

@@ -492,7 +492,7 @@ def _check_options(
 ) -> None:
     for name, value, allowed in (("settle", settle, _SETTLE), ("damaged", damaged, DAMAGED)):
         if value not in allowed:
-            raise SettingsError(f"unknown {name}: {value!r}. Choose one of {', '.join(allowed)}.")
+            raise SettingsError(f"{name} is {value!r}. Choose one of {', '.join(allowed)}.")
     if (
         isinstance(lock_wait_seconds, bool)
         or not isinstance(lock_wait_seconds, int | float)

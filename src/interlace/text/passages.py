@@ -60,12 +60,14 @@ class Splitting:
 
     def __post_init__(self) -> None:
         if self.tokens_max is not None and self.tokens_max < 1:
-            raise SettingsError(f"tokens_max is {self.tokens_max}. It must be at least 1, or None.")
+            raise SettingsError(
+                f"passage_tokens is {self.tokens_max}. It must be at least 1, or None."
+            )
         most = 0 if self.tokens_max is None else (self.tokens_max - 1) // 2
         if not 0 <= self.overlap <= most:
             raise SettingsError(
-                f"overlap is {self.overlap}. For tokens_max {self.tokens_max} it must lie between "
-                f"0 and {most}: less than half a passage."
+                f"passage_overlap is {self.overlap}. With passages of {self.tokens_max or 'any'} "
+                f"tokens it must lie between 0 and {most}: less than half of one."
             )
 
 

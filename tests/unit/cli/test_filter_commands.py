@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import interlace
+from interlace.cli.interactive import _prompt
 
 
 @pytest.fixture
@@ -40,6 +41,28 @@ def test_a_wrong_filter_is_refused_when_it_is_typed_and_the_old_one_stays(run, f
     assert sorted(str(one["id"]) for one in asked.records) == ["7", "sea"]
     assert asked.err.count("error: ") == 1
     assert "error: " in run("search", filled, stdin=f":where {wrong}\n").err
+
+
+def test_what_is_typed_is_confirmed(run, filled):
+    asked = ":where year > 2020\n:where\n:mode lexical\n:k 3\n:full\n"
+    assert run("search", filled, stdin=asked).err.splitlines() == [
+        "note: 2 of 3 documents match.",
+        "note: no filter: 3 documents.",
+        "note: mode lexical.",
+        "note: 3 hits at most.",
+        "note: whole passages.",
+    ]
+    assert run("search", filled, "--json", stdin=asked).err == ""
+
+
+def test_a_filter_that_nothing_matches_is_said(run, filled):
+    asked = run("search", filled, "sky", "--where", "year < 3")
+    assert (asked.code, asked.err) == (0, "note: no document matches the filter: year < 3\n")
+
+
+def test_the_prompt_shows_the_filter():
+    assert _prompt("year > 2020").startswith("[year > 2020] ")
+    assert _prompt(None).startswith("? ")
 
 
 @pytest.mark.parametrize("wrong", ["yaer = 1", "year >="])

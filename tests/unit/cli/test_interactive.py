@@ -103,7 +103,7 @@ def test_no_program_opens_it(run, filled, monkeypatch, encoder):
 def test_commands_change_what_follows(run, filled):
     lines = ":k 2\nmoves\n:k 1\nmoves\n:effort thorough\n:by passage\nmoves\n:full\nmoves\n"
     ran = run("search", filled, stdin=lines)
-    assert ran.err == ""
+    assert ran.err.endswith("note: by passage.\nnote: whole passages.\n")
     counts = [
         len(re.findall(r"^ +\d+  \d", part, re.MULTILINE)) for part in ran.out.split("? ")[1:]
     ]
@@ -132,7 +132,7 @@ def test_quit_ends_it(run, filled):
         (":efort fast", "unknown command :efort. Did you mean :effort?"),
         (":zzz", ":help lists what there is"),
         (":effort thorogh", "Did you mean thorough?"),
-        (":by word", "Allowed are document, passage."),
+        (":by word", "Choose one of document, passage."),
         (":k many", "k is many. It is a whole number from 1: :k 20"),
         (":k", "k is not given"),
         (":explain", "no hits yet"),

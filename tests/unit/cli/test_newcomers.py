@@ -57,6 +57,18 @@ CASES = [
     (["restore", "note.lace", "z.lace"], 3, r"Did you mean notes\.lace\? Else give"),
     (["backup", "notes.lace", "notes.lace"], 2, r"the target is the collection itself"),
     (["import", "nothere.jsonl", "--to", "x.lace"], 2, r"`ls \.` shows what is there"),
+    (["delete", "notes.lace"], 2, r"by ids or by a filter: interlace delete notes\.lace ID, or"),
+    (["delete", "notes.lace", "sky", "--where", "a = 1"], 2, r"say which documents, by ids or"),
+    (["search", "notes.lace", "x", "--mode", "lat"], 2, r"mode is 'lat'\. Choose one of late"),
+    (["search", "notes.lace", "x", "--by", "sentence"], 2, r"by is 'sentence': hits are by doc"),
+    (["search", "notes.lace", "x", "--damaged", "ignore"], 2, r"damaged is 'ignore'\. Choose one"),
+    (
+        ["rebuild", "notes.lace", "--passage-tokens", "10", "--passage-overlap", "20"],
+        2,
+        r"error: --passage-overlap is 20\. With passages of 10 tokens it must lie between 0 and 4",
+    ),
+    (["export", "notes.lace", "x.csv"], 2, r"or give --format"),
+    (["import", "o2.jsonl", "--to", "x.lace", "--on-conflict", "x"], 2, r"--on-conflict is 'x'"),
     (["update", "notes.lace"], 3, r"interlace index FOLDER --to .*notes\.lace"),
     (["notes.lace", "sky"], 2, r"no command but a collection: notes\.lace\. Type: search"),
     # where a collection goes
@@ -76,7 +88,7 @@ CASES = [
     (["index", "docs", "--to", "x.lace", "--passage-tokens", "9999"], 2, r"Choose at most 254"),
     (["index", "docs", "--to", "x.lace", "--passage-overlap", "254"], 2, r"overlap"),
     (["search", "notes.lace", "x", "-k", "0"], 2, r"k is 0"),
-    (["search", "notes.lace", "x", "--effort", "quick"], 2, r"unknown effort.*balanced"),
+    (["search", "notes.lace", "x", "--effort", "quick"], 2, r"effort is 'quick'.*balanced"),
     (["search", "notes.lace", "x", "--by", "word"], 2, r"document"),
     (["search", "notes.lace", "x", "--ids", "moon"], 2, r"no such document: id 'moon'"),
     # models

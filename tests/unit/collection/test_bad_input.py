@@ -316,7 +316,7 @@ def test_a_search_that_cannot_be_done(unchanged, arguments, error):
 
 @pytest.mark.parametrize("verb", ["get", "delete"])
 def test_an_unknown_policy_is_no_silent_default(unchanged, verb):
-    with pytest.raises(InputError, match=r"unknown missing 'raise'.*'ignore' and 'error'"):
+    with pytest.raises(InputError, match=r"missing is 'raise'\..* ignore, error"):
         getattr(unchanged, verb)([12345], missing="raise")
 
 

@@ -260,7 +260,7 @@ def test_a_known_id_can_be_an_error(notes):
     with pytest.raises(InputError, match="id 'x' is in the collection already: document 1"):
         notes.add(["other", {"id": "x", "text": "new"}], on_conflict="error")
     assert len(notes) == 1
-    with pytest.raises(InputError, match="unknown on_conflict 'overwrite'"):
+    with pytest.raises(InputError, match="on_conflict is 'overwrite'"):
         notes.add([], on_conflict="overwrite")
 
 

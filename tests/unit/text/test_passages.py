@@ -105,7 +105,7 @@ def test_borders_are_found_in_linear_time():
 
 
 def test_settings_are_checked():
-    with pytest.raises(SettingsError, match="tokens_max is 0"):
+    with pytest.raises(SettingsError, match="passage_tokens is 0"):
         Splitting(tokens_max=0)
     for overlap in (-1, 5):
         with pytest.raises(SettingsError, match=f"overlap is {overlap}.*between 0 and 4"):
