@@ -821,24 +821,30 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
         }
         return bool(self._value(sql, values) > _ROWS_MUCH)
 
-    def purge_alone(self, oldest: int) -> bool:
+    def has_retired(self, oldest: int) -> bool:
+        """Whether there are segments or codecs that only readers before ``oldest`` could see."""
+        died = " UNION ALL ".join(
+            f"SELECT 1 FROM {table} WHERE died <= :oldest" for table in ("segments", "generations")
+        )
+        return bool(self._value(f"SELECT EXISTS ({died})", {"oldest": oldest}))
+
+    def purge_alone(self, oldest: int) -> None:
         """The same as ``purge``, in a transaction of its own."""
         self._change("BEGIN IMMEDIATE", {})
         try:
-            with_files = self.purge(oldest)
+            self.purge(oldest)
             self._change("COMMIT", {})
         except BaseException:
             self.rollback()
             raise
-        return with_files
 
-    def purge(self, oldest: int) -> bool:
+    def purge(self, oldest: int) -> None:
         """Forget, in this transaction, what only readers before ``oldest`` could see.
 
-        Returns whether files have become orphans.
+        The files of segments and codecs among it are orphans then.
         """
         values = {"oldest": oldest}
-        n_segments = self._change("DELETE FROM segments WHERE died <= :oldest", values)
+        self._change("DELETE FROM segments WHERE died <= :oldest", values)
         n_generations = self._change("DELETE FROM generations WHERE died <= :oldest", values)
         if n_generations:
             self._change(
@@ -855,7 +861,6 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
         )
         self.purge_values(oldest)
         self._change("DELETE FROM documents WHERE died <= :oldest", values)
-        return n_segments + n_generations > 0
 
     def known_files(self) -> tuple[set[str], set[tuple[str, str]]]:
         """Every segment file, and every chunk as (generation, file name), that has a row."""

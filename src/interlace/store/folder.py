@@ -233,6 +233,7 @@ class Folder:
     def swept(self, catalog: Catalog) -> Iterator[None]:
         """Sweep before work under the shape lock, and again when it fails."""
         with self.write_lock():
+            self.purge(catalog)
             self.sweep(catalog)
         try:
             yield
@@ -240,6 +241,25 @@ class Folder:
             with suppress(CollectionError), self.write_lock(0):  # else the next writer sweeps
                 self.sweep(catalog)
             raise
+
+    def purge(self, catalog: Catalog) -> None:
+        """Forget what was replaced while somebody read it, once nobody does; outside a transaction.
+
+        Needs the write lock. (1) An ``index`` merges segments while a search reads the old ones.
+        (2) Both end. (3) Nothing is added any more, and no commit purges: the old files would stay.
+        So whoever only begins to write purges as well, and sweeps if it may.
+        """
+        with suppress(CollectionError):  # a full disk must not stop a delete; the next one purges
+            newest = catalog.newest().number
+            gate = self.close_gate() if catalog.has_retired(newest) else None
+            if gate is None:
+                return
+            with gate:
+                oldest = self.oldest_reader(newest)
+                if not catalog.has_retired(oldest):
+                    return
+                catalog.end_commits(oldest)
+            catalog.purge_alone(oldest)
 
     def sweep(self, catalog: Catalog, *, log_is_certain: bool = False) -> None:
         """Remove files that no row names: what a crash, a failure or a purge left.

@@ -66,6 +66,7 @@ class Transaction:
         try:
             self.catalog = Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)
             try:
+                folder.purge(self.catalog)
                 last = self.catalog.begin()
             except BaseException:
                 self.catalog.close()
@@ -135,14 +136,15 @@ class Transaction:
         files.sync_folder(self._folder.path / SEGMENTS)
         self._let_go()
         self._attempted = True
-        with_files, is_much, oldest = False, False, self.number
+        is_much, oldest = False, self.number
         gate = self._folder.close_gate()
         try:
             if gate is not None:
                 oldest = self._folder.oldest_reader(self.number)
                 self.catalog.end_commits(oldest)
                 is_much = self.catalog.is_much(oldest)
-                with_files = not is_much and self.catalog.purge(oldest)
+                if not is_much:
+                    self.catalog.purge(oldest)
             self.catalog.commit(
                 Commit(
                     self.number,
@@ -160,10 +162,9 @@ class Transaction:
             self._let_go()
         if is_much:
             with suppress(CollectionError):  # the next commit purges
-                with_files = self.catalog.purge_alone(oldest)
+                self.catalog.purge_alone(oldest)
         self._folder.forget(self._retired)
-        if with_files:
-            self._sweep(log_is_certain=True)
+        self._sweep(log_is_certain=True)
         self._end()
         return self.number
 

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from storing import fill, found, record
+from storing import fill, found, listing, record
 
 from interlace import files, store
 from interlace.errors import CollectionError
@@ -197,3 +197,64 @@ def test_a_purge_that_fails_leaves_it_to_the_next_commit(opened, monkeypatch):
 
 def raise_(error: Exception) -> None:
     raise error
+
+
+def named(opened: store.Store) -> list[str]:
+    """The files of segments and codec that the newest commit needs."""
+    number = opened.commit
+    generation = opened._catalog.generation(number)
+    assert generation is not None
+    return sorted(
+        [f"segments/{row.file_name}" for row in opened._catalog.segments(number)]
+        + [f"codec/{generation.name}/{n}.codec" for n in range(len(generation.chunks))]
+    )
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda opened: opened.write().abandon(),
+        lambda opened: opened.write().commit(),
+        lambda opened: fill(opened, 200, 201),
+        store.Store.compact,
+        store.Store.settle,
+    ],
+    ids=["a write that is left", "a write of nothing", "a write", "compact", "settle"],
+)
+def test_what_was_replaced_while_somebody_read_it_goes_with_the_next_work(opened, folder, work):
+    fill(opened, 0, 100)
+    with store.open(folder) as reader:
+        fill(opened, 100, 200)
+        opened.compact()
+        old = set(listing(folder)) - set(named(opened))
+        assert old
+        opened.write().commit()
+        opened.compact()
+        assert old <= set(listing(folder))
+        assert found(reader, record(0)) == [0]
+    work(opened)
+    assert listing(folder) == named(opened)
+    assert opened.verify().ok
+
+
+def test_what_a_small_write_cannot_sweep_goes_with_the_compaction_that_it_met(opened, folder):
+    """Without the shape lock it purges rows that nobody needs, and leaves their files."""
+    fill(opened, 0, 100)
+    readers = [store.open(folder)]
+    fill(opened, 100, 200)
+    opened.compact()
+    old = set(listing(folder)) - set(named(opened))
+    assert old
+    fill(opened, 200, 300)
+
+    def met(*_: object) -> None:
+        if len(readers) == 1:
+            readers[0].close()
+            with store.open(folder, settle="manual") as other:
+                fill(other, 300, 301)
+            assert old <= set(listing(folder))
+            readers.append(store.open(folder))  # so that the compaction purges nothing
+
+    opened.compact(met)
+    readers[1].close()
+    assert not old & set(listing(folder))
