@@ -21,6 +21,9 @@ from rich.text import Text
 SHADES = ("#7a7f87", "#5b8c5a", "#4f9d4d", "#d18b1f", "#d9480f")
 
 
+#: Columns of a table that is read by a program.
+_ENDLESS: Final = 10_000
+
 #: What Python calls an option where a message begins with it.
 _ARGUMENT: Final = re.compile(
     r"^(passage_tokens|passage_overlap|id_field|text_fields|on_conflict|n_threads)(?= is )"
@@ -70,6 +73,18 @@ def lines(label: str, style: str, texts: Iterable[str]) -> None:
             console.print(table)
         else:
             console.print(Text.assemble((label, style), "  ", text), soft_wrap=True)
+
+
+def table(console: Console, some: Table) -> None:
+    """Print a table: its cells are broken on a terminal alone."""
+    if console.file.isatty():
+        console.print(some)
+        return
+    console.width = _ENDLESS
+    with console.capture() as caught:
+        console.print(some)
+    for line in caught.get().splitlines():
+        console.file.write(line.rstrip() + "\n")
 
 
 def _remedy(error: OSError) -> str:

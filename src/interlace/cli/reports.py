@@ -9,6 +9,7 @@ from dataclasses import asdict
 from time import strftime
 from typing import Any, Final
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -49,13 +50,17 @@ def show(
     *,
     json: bool = False,
     list_skipped: bool = False,
+    again: bool = False,
 ) -> None:
-    """Print a report: what was done on standard output, what was not read on standard error."""
+    """Print a report: what was done on standard output, what was not read on standard error.
+
+    Looking ``again``, what is left out on purpose is only counted.
+    """
     if json:
         output.as_json(as_json(report, collection, seconds))
         return
     output.to_people().print(output.facts(_done(report, collection, seconds)))
-    show_skipped(report, everything=list_skipped)
+    show_skipped(report, everything=list_skipped, again=again)
     if report.n_empty:
         output.note(f"without a word to match: {_some(report.empty, report.n_empty)}.")
     if report.n_cut:
@@ -87,6 +92,7 @@ def refuse_nothing(report: IndexReport, paths: Sequence[str]) -> None:
         It says why.
     """
     n_files = report.n_files_new + report.n_files_changed + report.n_files_unchanged
+    n_files += report.n_files_kept
     if n_files or report.n_files_removed or report.n_documents or report.removed:
         return
     named = ", ".join(paths)
@@ -112,7 +118,7 @@ def _done(
     rows: dict[str, Any] = {}
     if files := list(_files(report)):
         rows["files"] = ", ".join(files)
-    rows["documents"] = ", ".join(_documents(report)) or "none"
+    rows["documents"] = ", ".join(_documents(report)) or ("none changed" if files else "none")
     if report.n_passages:
         rows["passages"] = f"{report.n_passages:,}{_cutting(told)}"
         rows["tokens"] = (
@@ -126,13 +132,15 @@ def _done(
 
 
 def _files(report: IndexReport) -> Iterator[str]:
-    for name in ("new", "changed", "unchanged", "removed"):
+    for name in ("new", "changed", "unchanged", "kept", "removed"):
         if n := getattr(report, f"n_files_{name}"):
             yield f"{n:,} {name}"
 
 
 def _documents(report: IndexReport) -> Iterator[str]:
-    for name in ("added", "replaced", "unchanged", "removed"):
+    """What became of documents; of the files that were not read again nobody counts them."""
+    unchanged = () if any(_files(report)) else ("unchanged",)
+    for name in ("added", "replaced", *unchanged, "removed"):
         if n := getattr(report, name):
             yield f"{n:,} {name}"
 
@@ -149,8 +157,11 @@ def _some(ids: list[Any], n: int) -> str:
 
 
 # --- what was not read ---------------------------------------------------------------------------
-def show_skipped(report: IndexReport, *, everything: bool = False) -> None:
-    """Print what was not read on standard error, by reason, or one by one."""
+def show_skipped(report: IndexReport, *, everything: bool = False, again: bool = False) -> None:
+    """Print what was not read on standard error, by reason, or one by one.
+
+    Looking ``again``, what is left out on purpose is only counted.
+    """
     if not report.n_skipped:
         return
     side = output.to_side()
@@ -167,21 +178,23 @@ def show_skipped(report: IndexReport, *, everything: bool = False) -> None:
     for title, some, style in (("not read", failed, "yellow"), ("left out", rest, "dim")):
         if some:
             side.print(Text(f"  {title}: {len(some):,}", style))
-            side.print(_by_reason(some))
+            if not again or some is failed:
+                output.table(side, _by_reason(some, side.width))
     hint = "--list-skipped names all."
     if any("interlace[" in one.why for one in failed):
         hint = "Install what is missing: pip install 'interlace[documents]'. " + hint
     side.print(Text(f"  {hint}", "dim"))
 
 
-def _by_reason(some: Iterable[Skipped]) -> Table:
+def _by_reason(some: Sequence[Skipped], width: int) -> Table:
+    """A row a reason; the longest name is not broken where half the width holds it."""
     groups: dict[str, list[Skipped]] = defaultdict(list)
     for one in some:
         groups[_kind(one.why)].append(one)
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", min_width=8, no_wrap=True)
-    table.add_column(max_width=output.to_side().width // 2, overflow="fold")
-    table.add_column(style="dim", overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_column(style="dim", overflow="fold", min_width=_longest(some, width // 2))
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
     for kind, members in ordered[:_N_REASONS]:
         why = members[0].why if len({one.why for one in members}) == 1 else kind
@@ -191,6 +204,10 @@ def _by_reason(some: Iterable[Skipped]) -> Table:
     if n := sum(len(members) for _, members in ordered[_N_REASONS:]):
         table.add_row(f"{n:,}", "other reasons", "")
     return table
+
+
+def _longest(some: Iterable[Skipped], most: int) -> int:
+    return min(most, max(cell_len(one.where) for one in some) + len(", "))
 
 
 def _kind(why: str) -> str:

@@ -31,7 +31,7 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
             if not one.path.exists():
                 shown = f"{shown or one.path}, not there now"
             table.add_row(Text(one.label), Text(shown), Text(_reading(asdict(one.reading))))
-        output.to_people().print(table)
+        output.table(output.to_people(), table)
 
 
 def _reading(reading: dict[str, Any]) -> str:

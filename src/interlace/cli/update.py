@@ -35,7 +35,7 @@ def command(
         with interruptible(collection), bars.metering("updating", silent=json) as meter:
             report = collection.update(progress=meter)
         seconds = perf_counter() - started
-        reports.show(report, collection, seconds, json=json, list_skipped=list_skipped)
+        reports.show(report, collection, seconds, json=json, list_skipped=list_skipped, again=True)
         if watch:
             follow(collection, report, json=json)
 

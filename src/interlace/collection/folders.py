@@ -48,6 +48,9 @@ class IndexReport(AddReport):
     n_files_new, n_files_changed, n_files_unchanged, n_files_removed : int
         Files: read for the first time; read again, because their content is another one; as they
         were, so not read; there no more, or left out now.
+    n_files_kept : int
+        Files that could not be looked at, or are not there with all of what was indexed: what was
+        read of them stays.
     removed : int
         Documents that went with files, or are in their files no more.
     n_skipped : int
@@ -61,6 +64,7 @@ class IndexReport(AddReport):
     n_files_new: int = 0
     n_files_changed: int = 0
     n_files_unchanged: int = 0
+    n_files_kept: int = 0
     n_files_removed: int = 0
     removed: int = 0
     n_skipped: int = 0
@@ -117,6 +121,7 @@ def carry_out(
         progress("read", workload.n_done, max(workload.n_done, workload.total))
 
     report.n_files_unchanged += len(plan.unchanged)
+    report.n_files_kept += len(plan.kept - plan.unchanged)
     try:
         with writer(heard) as changes:
             run.begin(changes)
@@ -183,7 +188,7 @@ class _Run:
         self._plan, self._report, self._workload = plan, report, workload
         self._seen = Seen()
         self._numbers: dict[str, int] = {}
-        self._settled = set(plan.unchanged)
+        self._settled = plan.unchanged | plan.kept
         self._positions = count()
 
     def begin(self, changes: Changes) -> None:

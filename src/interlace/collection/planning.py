@@ -128,6 +128,8 @@ class Plan:
         Files to read, in the order they are found in.
     unchanged : set of str
         Names of files that are as they were read.
+    kept : set of str
+        Names of files that nobody could look at, or that are not there with all of their source.
     gone : list of str
         Names of files that were read once and are there no more.
     absorbed : list of Source
@@ -137,6 +139,7 @@ class Plan:
     sources: list[Source] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     unchanged: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
     gone: list[str] = field(default_factory=list)
     absorbed: list[Source] = field(default_factory=list)
 
@@ -195,8 +198,8 @@ def plan_update(
         if os.path.lexists(source.path):
             _look(plan, snapshot, source, source.path, [], plan.sources, skipped, touched)
         else:
-            plan.unchanged |= set(_files(snapshot, [source]))
-            skipped(Skipped(source.label, _GONE))
+            plan.kept |= set(_files(snapshot, [source]))
+            skipped(Skipped(source.label, _GONE, failed=True))
     return plan
 
 
@@ -333,7 +336,7 @@ def _look(
             fingerprint = text.fingerprint(found, format=reading.format) + reading.mark
         except OSError as error:
             skipped(Skipped(found.name, f"cannot be read ({error.strerror})", failed=True))
-            plan.unchanged.add(found.name)
+            plan.kept.add(found.name)
             continue
         if fingerprint == before:
             plan.unchanged.add(found.name)
@@ -345,7 +348,7 @@ def _look(
         if failed.isdisjoint(with_parents(name)):
             plan.gone.append(name)
         else:  # nobody could look
-            plan.unchanged.add(name)
+            plan.kept.add(name)
 
 
 def _files(snapshot: Snapshot, sources: Iterable[Source]) -> dict[str, str]:

@@ -78,3 +78,31 @@ def test_many_ids_do_not_hide_another_reason(monkeypatch):
     assert "30 its id … came before" in said
     assert "1 cannot be opened (it has a password)" in said
     assert "other reasons" not in said
+
+
+LONG = "notes/" + "a-long-name-without-blanks" * 3 + ".jsonl"
+
+
+def skipped_on(monkeypatch, stream: io.StringIO, **options: bool) -> str:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("sys.stderr", stream)
+    report = IndexReport()
+    report.skip(Skipped(LONG, "a reason " * 40, failed=True))
+    report.skip(Skipped("b.mp3", "no reader for .mp3"))
+    reports.show_skipped(report, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_the_name_of_a_skipped_file_is_not_broken(monkeypatch, stream):
+    said = skipped_on(monkeypatch, stream)
+    assert LONG in said
+    is_broken = len([line for line in said.splitlines() if "a reason" in line]) > 1
+    assert is_broken == stream.isatty()
+
+
+def test_looking_again_only_counts_what_is_left_out_on_purpose(monkeypatch):
+    said = skipped_on(monkeypatch, io.StringIO(), again=True)
+    assert LONG in said
+    assert "left out: 1\n" in said
+    assert "b.mp3" not in said

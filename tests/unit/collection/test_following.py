@@ -95,6 +95,15 @@ def test_update_needs_no_arguments_nor_the_same_working_directory(notes, docs, r
     assert "docs/new.txt" in again
 
 
+def test_files_of_a_source_that_is_gone_are_kept_not_unchanged(notes, docs):
+    notes.index("docs")
+    n = len(notes)
+    docs.rename(docs.with_name("elsewhere"))
+    report = notes.update()
+    assert (counts(report), report.n_files_kept, len(notes)) == ((0, 0, 0, 0), 3, n)
+    assert report.skipped[0].failed
+
+
 def test_a_row_that_is_taken_out_or_changed_takes_only_itself(notes, docs, encoded):
     rows = [{"id": i, "text": f"Fact {i} is about topic {i}."} for i in range(20)]
     table = docs / "facts.jsonl"
