@@ -162,7 +162,7 @@ def compact(
     Corrupt
         When one of them is damaged; all stay as they are.
     """
-    with folder.shape_lock("compacting", wait_seconds), folder.swept(catalog):
+    with folder.shape_lock("compacting", wait_seconds), folder.swept(catalog, let_go):
         number = catalog.newest().number
         folder = folder.at(catalog, number)
         rows = catalog.segments(number)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -230,10 +230,10 @@ class Folder:
         return oldest
 
     @contextmanager
-    def swept(self, catalog: Catalog) -> Iterator[None]:
+    def swept(self, catalog: Catalog, let_go: Callable[[], None]) -> Iterator[None]:
         """Sweep before work under the shape lock, and again when it fails."""
         with self.write_lock():
-            self.purge(catalog)
+            self.purge(catalog, let_go)
             self.sweep(catalog)
         try:
             yield
@@ -242,16 +242,20 @@ class Folder:
                 self.sweep(catalog)
             raise
 
-    def purge(self, catalog: Catalog) -> None:
+    def purge(self, catalog: Catalog, let_go: Callable[[], None]) -> None:
         """Forget what was replaced while somebody read it, once nobody does; outside a transaction.
 
         Needs the write lock. (1) An ``index`` merges segments while a search reads the old ones.
         (2) Both end. (3) Nothing is added any more, and no commit purges: the old files would stay.
-        So whoever only begins to write purges as well, and sweeps if it may.
+        So whoever only begins to write purges as well, and sweeps if it may. Where the store that
+        asks is the one that still reads, it lets its snapshot go.
         """
         with suppress(CollectionError):  # a full disk must not stop a delete; the next one purges
             newest = catalog.newest().number
-            gate = self.close_gate() if catalog.has_retired(newest) else None
+            if not catalog.has_retired(newest):
+                return
+            let_go()
+            gate = self.close_gate()
             if gate is None:
                 return
             with gate:

@@ -110,7 +110,7 @@ def rebuild(
     with (
         closing(Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)) as catalog,
         folder.shape_lock("rebuilding"),
-        folder.swept(catalog),
+        folder.swept(catalog, let_go),
         ExitStack() as holding,
     ):
         number, reader = folder.hold(catalog)

@@ -114,7 +114,7 @@ def repair(
             mended = tuple(catalog.mend_indexes())
         if structure := catalog.structure():  # what it says of files must not be believed
             return RepairReport(mended=mended, problems=tuple(structure))
-        holding.enter_context(folder.swept(catalog))
+        holding.enter_context(folder.swept(catalog, let_go))
         number, reader = folder.hold(catalog)
         if reader is not None:
             holding.enter_context(reader)  # the texts of what dies meanwhile stay readable

@@ -75,7 +75,7 @@ def settle(
     Corrupt
         When a fresh segment or the codec is damaged; nothing has changed.
     """
-    with folder.shape_lock("settling", wait_seconds), folder.swept(catalog):
+    with folder.shape_lock("settling", wait_seconds), folder.swept(catalog, let_go):
         number = catalog.newest().number
         folder = folder.at(catalog, number)
         rows = catalog.segments(number)

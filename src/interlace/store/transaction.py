@@ -66,7 +66,7 @@ class Transaction:
         try:
             self.catalog = Catalog(folder.path, wait_seconds=folder.lock_wait_seconds)
             try:
-                folder.purge(self.catalog)
+                folder.purge(self.catalog, let_go)
                 last = self.catalog.begin()
             except BaseException:
                 self.catalog.close()

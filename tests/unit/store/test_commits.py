@@ -237,6 +237,21 @@ def test_what_was_replaced_while_somebody_read_it_goes_with_the_next_work(opened
     assert opened.verify().ok
 
 
+@pytest.mark.parametrize("work", [store.Store.write, store.Store.compact])
+def test_what_only_the_stores_own_snapshot_still_sees_goes_as_well(opened, folder, work):
+    """It was taken before others went on, and is not what the next search sees."""
+    fill(opened, 0, 100)
+    with store.open(folder) as idle:
+        fill(opened, 100, 200)
+        opened.compact()
+        assert set(listing(folder)) > set(named(opened))
+        done = work(idle)
+        assert listing(folder) == named(opened)
+        if isinstance(done, store.Writer):
+            done.abandon()
+        assert found(idle, record(150)) == [150]
+
+
 def test_what_a_small_write_cannot_sweep_goes_with_the_compaction_that_it_met(opened, folder):
     """Without the shape lock it purges rows that nobody needs, and leaves their files."""
     fill(opened, 0, 100)
