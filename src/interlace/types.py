@@ -178,7 +178,9 @@ class Hits(Sequence[Hit]):
         True when every allowed passage was scored, so no better hit exists on the stored codes;
         where words count, only if every word of the query was looked up.
     profile : mapping
-        Milliseconds and counts of each stage, for people who tune.
+        Where the time went: of each stage microseconds (``…_us``), how many passages (of *probe*:
+        leaves) it handed on (``…_n``), and where it compared them token by token, how many tokens
+        they have (``…_tokens``).
     notes : tuple of str
         What a user should know about this search, such as a query that was cut.
     """

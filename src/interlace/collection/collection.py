@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
@@ -504,7 +505,7 @@ class Collection:
         k: int = 10,
         *,
         mode: str | None = None,
-        effort: str = "balanced",
+        effort: str | store.Effort = "balanced",
         by: str = "document",
         where: store.Where | None = None,
         ids: Iterable[Id] | None = None,
@@ -574,7 +575,7 @@ class Collection:
         k: int = 10,
         *,
         mode: str | None = None,
-        effort: str = "balanced",
+        effort: str | store.Effort = "balanced",
         by: str = "document",
         where: store.Where | None = None,
         ids: Iterable[Id] | None = None,
@@ -881,9 +882,12 @@ class Collection:
         if matrices is not None:
             check_queries(texts)
             return [Query(matrix, one) for matrix, one in zip(matrices, texts, strict=True)]
+        start = perf_counter()
         encoded = self._models.at(snapshot.settings).queries(texts)
+        encode_us = (perf_counter() - start) * 1e6 / max(1, len(texts))
         return [
-            Query(matrix, one, notes) for one, (matrix, notes) in zip(texts, encoded, strict=True)
+            Query(matrix, one, notes, encode_us)
+            for one, (matrix, notes) in zip(texts, encoded, strict=True)
         ]
 
 

@@ -47,11 +47,14 @@ class Query(NamedTuple):
         None where only embeddings came.
     notes : tuple of str
         What its user should know.
+    encode_us : float or None
+        What encoding it took; None where it came encoded, or needs no encoding.
     """
 
     matrix: FloatMatrix | None
     text: str | None
     notes: tuple[str, ...] = ()
+    encode_us: float | None = None
 
 
 class _Ranked(NamedTuple):
@@ -73,14 +76,15 @@ class Search:
     ----------
     k : int
     mode : "late", "lexical" or "hybrid"
-    effort, by : str
+    effort : str or Effort
+    by : str
     allowed : bitmap over rows, or None
     n_threads : int
     """
 
     k: int
     mode: Mode
-    effort: str
+    effort: str | store.Effort
     by: str
     allowed: npt.NDArray[np.uint8] | None
     n_threads: int
@@ -107,7 +111,7 @@ class Search:
         start = perf_counter()
         words = snapshot.lexical(asked_words(text))
         rows, scores = store.matching(snapshot, words, self.k, by=self.by, allowed=self.allowed)
-        profile = {"words_ms": (perf_counter() - start) * 1000, "words_n": len(rows)}
+        profile = {"words_us": _since(start), "words_n": len(rows)}
         return _Ranked(rows, scores, None, scores, words.is_whole, profile)
 
     def _hybrid(self, snapshot: store.Snapshot, query: Query) -> _Ranked:
@@ -123,20 +127,26 @@ class Search:
         words = snapshot.lexical(asked_words(query.text))
         matching, head = store.matching(snapshot, words, DEPTH, by="passage", allowed=self.allowed)
         spans = span_of_late(found.scores[:DEPTH]), span_of_words(head, words.most)
-        profile = {"words_ms": (perf_counter() - start) * 1000, "words_n": len(matching)}
+        profile = {**found.profile, "words_us": _since(start), "words_n": len(matching)}
+        start = perf_counter()
         extra = np.setdiff1d(matching, found.rows)
         rows = np.concatenate([found.rows, extra])
         of_extra = store.score(snapshot, query.matrix, extra, self.n_threads)
         late = np.concatenate([found.scores, of_extra])
         ranked = self._fused(snapshot, rows, late, words.of(rows), spans)
         if self.by == "document" and len(ranked.rows) < self.k and len(found.rows) == depth:
+            again = perf_counter()
             found = self._found(snapshot, query, self.k, "document")
+            start += perf_counter() - again
+            for name, n in found.profile.items():
+                profile[name] = profile.get(name, 0) + n
             is_new = ~np.isin(found.rows, rows)
             rows = np.concatenate([rows, found.rows[is_new]])
             late = np.concatenate([late, found.scores[is_new]])
             ranked = self._fused(snapshot, rows, late, words.of(rows), spans)
+        profile |= {"fuse_us": _since(start), "fuse_n": len(rows)}
         proven = found.proven and words.is_whole
-        return ranked._replace(proven=proven, profile={**found.profile, **profile})
+        return ranked._replace(proven=proven, profile=profile)
 
     def _found(self, snapshot: store.Snapshot, query: Query, k: int, by: str) -> store.Found:
         assert query.matrix is not None
@@ -198,8 +208,13 @@ def word_queries(texts: Sequence[str]) -> list[Query]:
     return [Query(None, text, note) for text, note in zip(texts, notes, strict=True)]
 
 
+def _since(start: float) -> float:
+    """Microseconds."""
+    return (perf_counter() - start) * 1e6
+
+
 def _hits(snapshot: store.Snapshot, query: Query, ranked: _Ranked) -> Hits:
-    n = len(ranked.rows)
+    start, n = perf_counter(), len(ranked.rows)
     q_tokens = 1 if query.matrix is None else max(1, len(query.matrix))
     nothing = [None] * n
     late = nothing if ranked.late is None else ranked.late.tolist()
@@ -231,4 +246,6 @@ def _hits(snapshot: store.Snapshot, query: Query, ranked: _Ranked) -> Hits:
             strict=True,
         )
     )
-    return Hits(hits, ranked.proven, ranked.profile, (*query.notes, *snapshot.notes))
+    encoding = {} if query.encode_us is None else {"encode_us": query.encode_us}
+    profile = {**encoding, **ranked.profile, "fetch_us": _since(start), "fetch_n": n}
+    return Hits(hits, ranked.proven, profile, (*query.notes, *snapshot.notes))

@@ -9,7 +9,7 @@ choose among others: benchmarks/filters.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Final
@@ -25,6 +25,7 @@ from interlace.store.snapshot import Snapshot
 Rows = npt.NDArray[np.uint32]
 Scores = npt.NDArray[np.float32]
 Bitmap = npt.NDArray[np.uint8]
+Observe = Callable[[str, Rows], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,8 @@ class Found:
     proven : bool
         True when every allowed passage was scored.
     profile : mapping
-        Milliseconds by stage (``…_ms``), and how many passages each looked at.
+        Of each stage microseconds (``…_us``), what it handed on (``…_n``: passages, of *probe*
+        leaves), and of *scan* and *score* the tokens that were compared (``…_tokens``).
     """
 
     rows: Rows
@@ -110,10 +112,11 @@ def search(
     matrix: npt.NDArray[np.float32],
     k: int,
     *,
-    effort: str = "balanced",
+    effort: str | Effort = "balanced",
     by: str = "document",
     allowed: Bitmap | None = None,
     n_threads: int = 1,
+    observe: Observe | None = None,
 ) -> Found:
     """The ``k`` best passages, or the best passage of each of the ``k`` best documents.
 
@@ -121,10 +124,12 @@ def search(
     ----------
     matrix : (q_tokens, dim) float32
         Unit rows.
-    effort : one of ``EFFORTS``
+    effort : one of ``EFFORTS``, or an Effort
     by : "document" or "passage"
     allowed : bitmap over rows, or None
         Dead passages are excluded whatever it says.
+    observe : callable, optional
+        Told after each stage its name and the rows that it left; again where it looks wider.
 
     Returns
     -------
@@ -140,7 +145,7 @@ def search(
     plan = plan_for(effort, by)
     if not len(matrix) or not snapshot.n_rows:
         return Found(np.empty(0, np.uint32), np.empty(0, np.float32))
-    watch = _Watch()
+    watch = _Watch(snapshot, observe)
     query = snapshot.kernels.quantise(matrix, snapshot.signs)
     allowed = _both(snapshot.alive, allowed)
     n_allowed = (
@@ -155,6 +160,7 @@ def search(
             snapshot, query, plan, allowed, n_threads, watch, walks=walks
         )
         best = _best(snapshot, rows, scores, k, by)
+        watch("rank", n=len(best))
         if len(best) < k and by == "document" and allowed is not None and n_documents is None:
             n_documents = _count_documents(snapshot, allowed)
             k = min(k, n_documents)
@@ -166,6 +172,7 @@ def search(
         plan = plan.wider()
     rows, scores = _everything(snapshot, query, allowed, n_allowed, n_threads, watch)
     best = _best(snapshot, rows, scores, k, by)
+    watch("rank", n=len(best))
     return Found(rows[best], scores[best], True, watch.profile)
 
 
@@ -211,7 +218,7 @@ def score(
     return scores
 
 
-def plan_for(effort: str, by: str) -> Effort | None:
+def plan_for(effort: str | Effort, by: str) -> Effort | None:
     """What an effort looks at; None for everything.
 
     Raises
@@ -219,13 +226,13 @@ def plan_for(effort: str, by: str) -> Effort | None:
     SettingsError
         When ``effort`` or ``by`` is unknown.
     """
-    if not isinstance(effort, str) or effort not in EFFORTS:
+    if not isinstance(effort, Effort) and (not isinstance(effort, str) or effort not in EFFORTS):
         raise SettingsError(f"effort is {effort!r}. Choose one of {', '.join(EFFORTS)}.")
     if by not in ("document", "passage"):
         raise SettingsError(
             f"by is {by!r}: hits are by document or by passage. Choose document or passage."
         )
-    return EFFORTS[effort]
+    return effort if isinstance(effort, Effort) else EFFORTS[effort]
 
 
 def _is_scoring_all_quicker(plan: Effort, n_allowed: int, n_rows: int) -> bool:
@@ -259,23 +266,23 @@ def _staged(
     scores = kernels.scan(query, fresh, _head(allowed, snapshot.n_fresh_rows), n_threads)
     fresh_rows = _rows(_head(allowed, snapshot.n_fresh_rows), snapshot.n_fresh_rows)
     _check(snapshot, query, fresh_rows, scores[fresh_rows])
-    watch("scan", len(fresh_rows))
+    watch("scan", fresh_rows, reads_tokens=True)
     if snapshot.codec is None:
         return fresh_rows, scores[fresh_rows], 0
     probe = kernels.probe(query, snapshot.codec, plan.cells, plan.leaves)
-    watch("probe", probe.leaves.size)
+    watch("probe", n=probe.leaves.size)
     if walks:
         rows, _ = kernels.walk(probe, segments, allowed, plan.candidates)
     else:
         rows = _rows(allowed, snapshot.n_rows)
         rows = rows[np.searchsorted(rows, snapshot.n_fresh_rows) :]
     n_candidates = len(rows)
-    watch("walk", n_candidates)
+    watch("walk", rows)
     rows = kernels.interact(probe, segments, rows, plan.scored)
-    watch("interact", len(rows))
+    watch("interact", rows)
     settled = kernels.score(query, segments, rows, n_threads)
     _check(snapshot, query, rows, settled)
-    watch("score", len(rows))
+    watch("score", rows, reads_tokens=True)
     rows = np.concatenate([fresh_rows, rows])
     return rows, np.concatenate([scores[fresh_rows], settled]), n_candidates
 
@@ -298,7 +305,7 @@ def _everything(
         rows = _rows(allowed, snapshot.n_rows)
         scores = scores if allowed is None else scores[rows]
     _check(snapshot, query, rows, scores)
-    watch("scan", len(rows))
+    watch("scan", rows, reads_tokens=True)
     return rows, scores
 
 
@@ -365,16 +372,22 @@ def _head(bitmap: Bitmap | None, n_rows: int) -> Bitmap | None:
 
 
 class _Watch:
-    """Adds up milliseconds and counts by stage."""
+    """Adds up microseconds by stage, and counts what each handed on."""
 
-    def __init__(self) -> None:
+    def __init__(self, snapshot: Snapshot, observe: Observe | None) -> None:
         self.profile: dict[str, float] = {}
+        self._snapshot, self._observe = snapshot, observe
         self._last = perf_counter()
 
-    def __call__(self, stage: str, n: int) -> None:
-        now = perf_counter()
-        self.profile[f"{stage}_ms"] = (
-            self.profile.get(f"{stage}_ms", 0.0) + (now - self._last) * 1000
-        )
-        self.profile[f"{stage}_n"] = n
-        self._last = now
+    def __call__(
+        self, stage: str, rows: Rows | None = None, *, n: int = 0, reads_tokens: bool = False
+    ) -> None:
+        profile, taken = self.profile, (perf_counter() - self._last) * 1e6
+        profile[f"{stage}_us"] = profile.get(f"{stage}_us", 0.0) + taken
+        profile[f"{stage}_n"] = n if rows is None else len(rows)
+        if rows is not None and reads_tokens:
+            n_tokens = self._snapshot.n_tokens_of(rows)
+            profile[f"{stage}_tokens"] = profile.get(f"{stage}_tokens", 0) + n_tokens
+        if rows is not None and self._observe is not None:
+            self._observe(stage, rows)
+        self._last = perf_counter()

@@ -333,6 +333,19 @@ class Snapshot:
             raise self.damage(row, "embeddings", "NaN or infinity")
         return embeddings
 
+    def n_tokens_of(self, rows: npt.NDArray[np.uint32]) -> int:
+        """How many tokens some live rows have together."""
+        if len(rows) == self.n_alive:
+            return self.n_tokens
+        rows = np.sort(rows).astype(np.int64)
+        cuts = np.searchsorted(rows, self._bases).tolist()
+        n_tokens = 0
+        for i, segment in enumerate(self.opened):
+            if cuts[i] < cuts[i + 1]:
+                at = rows[cuts[i] : cuts[i + 1]] - self._bases[i]
+                n_tokens += int((segment.offsets[at + 1] - segment.offsets[at]).sum())
+        return n_tokens
+
     def encoded(self, numbers: Sequence[int]) -> list[Encoded]:
         """Live passages by number, ascending, as they are stored: decoded, and with token ids.
 
