@@ -1,0 +1,104 @@
+"""The picture of pareto.py: recall against latency, a panel a collection, engines by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURE = ROOT / "docs" / "explanation" / "images" / "pareto.png"
+PAPER, INK, FAINT = "#ffffff", "#22292f", "#7b8794"
+TICKS_MS = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+
+
+class Look(NamedTuple):
+    """How an engine is drawn, and where its name stands: by which point, how far off in points."""
+
+    name: str
+    colour: str
+    at: int
+    off: tuple[float, float]
+    side: str = "left"
+    width: float = 1.3
+
+
+LOOKS: Mapping[str, Look] = {
+    "exact": Look("exact, PyTorch", INK, -1, (-2, 9), "right"),
+    "bm25": Look("BM25, then MaxSim", "#6b7785", -1, (9, -4)),
+    "xtr-warp": Look("xtr-warp", "#8a6d3b", -1, (9, -4)),
+    "fast-plaid-2": Look("fast-plaid, 2 bits", "#a58bbd", 0, (0, -15), "center"),
+    "fast-plaid-4": Look("fast-plaid, 4 bits", "#76549a", 0, (0, -15), "center"),
+    "tachiom": Look("tachiom", "#c2703d", -1, (9, -4)),
+    "ours-2": Look("interlace, 2 bits", "#5aa9a0", -1, (2, -15), "center", 2.0),
+    "ours-4": Look("interlace, 4 bits", "#0f766e", -1, (2, 9), "center", 2.2),
+}
+"""From what is drawn first to what is drawn over it."""
+
+
+def draw(collections: Sequence[Mapping[str, Any]], path: Path = PICTURE) -> None:
+    """A panel for each line of results/pareto.jsonl."""
+    matplotlib.rcParams.update(
+        {"font.family": "DejaVu Sans", "font.size": 9.5, "text.color": INK, "axes.labelcolor": INK}
+    )
+    figure = Figure(figsize=(10.4, 5.0), dpi=200, facecolor=PAPER, layout="constrained")
+    panels = figure.subplots(1, len(collections), squeeze=False, sharey=True)[0]
+    for axes, line in zip(panels, collections, strict=True):
+        frame(axes, line)
+        for engine, look in LOOKS.items():
+            if found := line["engines"].get(engine, {}).get("settings"):
+                curve(axes, look, list(found.values()))
+    panels[0].set_ylabel("recall@10 of exact float32 MaxSim")
+    figure.supxlabel("milliseconds a query, median of one core, logarithmic", fontsize=9.5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def frame(axes: Axes, line: Mapping[str, Any]) -> None:
+    """The panel without its curves."""
+    n_tokens = f"{line['tokens'] / 1e6:.1f} million tokens"
+    name = line["collection"].split("-")[0]
+    axes.set_title(
+        f"{name}: {line['passages']:,} passages, {n_tokens}", loc="left", fontsize=10.5, pad=12
+    )
+    axes.set_facecolor(PAPER)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.FixedLocator(TICKS_MS))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda ms, _: f"{ms:g}"))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda share, _: f"{share:.2f}"))
+    axes.grid(axis="both", color="#e8ebee", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, labelcolor=FAINT)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color("#c5ccd3")
+
+
+def curve(axes: Axes, look: Look, settings: Sequence[Mapping[str, float]]) -> None:
+    """One engine: a point a setting, joined in the order of their times, and its name."""
+    points = sorted((found["p50_ms"], found["recall@10"]) for found in settings)
+    axes.plot(
+        *zip(*points, strict=True),
+        color=look.colour,
+        linewidth=look.width,
+        marker="o",
+        markersize=2.6 + 1.4 * look.width,
+        markeredgecolor=PAPER,
+        markeredgewidth=0.9,
+        clip_on=False,
+    )
+    axes.annotate(
+        look.name,
+        points[look.at],
+        look.off,
+        textcoords="offset points",
+        color=look.colour,
+        ha=look.side,
+        fontweight="bold" if look.width > 2 else "normal",
+    )
