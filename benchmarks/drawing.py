@@ -1,4 +1,4 @@
-"""The picture of pareto.py: recall against latency, a panel a collection, engines by their names."""
+"""The picture of pareto.py: recall against latency, a panel a collection, engines by name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from report import side_by_side
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "explanation" / "images" / "pareto.png"
@@ -41,8 +42,10 @@ LOOKS: Mapping[str, Look] = {
 """From what is drawn first to what is drawn over it."""
 
 
-def draw(collections: Sequence[Mapping[str, Any]], path: Path = PICTURE) -> None:
-    """A panel for each line of results/pareto.jsonl."""
+def draw(path: Path = PICTURE, collections: Sequence[Mapping[str, Any]] | None = None) -> None:
+    """A panel for each collection of results/pareto.jsonl."""
+    if collections is None:
+        collections = side_by_side("pareto")
     matplotlib.rcParams.update(
         {"font.family": "DejaVu Sans", "font.size": 9.5, "text.color": INK, "axes.labelcolor": INK}
     )

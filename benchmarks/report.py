@@ -361,6 +361,17 @@ def files() -> list[list[str]]:
     return rows
 
 
+def side_by_side(name: str) -> list[dict[str, Any]]:
+    """A line a collection, with the newest figures that each engine has on the newest's machine."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in reversed(lines(name)):
+        newest = found.setdefault(line["collection"], {**line, "engines": {}})
+        if line["machine"] == newest["machine"] and line["passages"] == newest["passages"]:
+            for engine, figures in line["engines"].items():
+                newest["engines"].setdefault(engine, {**figures, "date": line["date"][:10]})
+    return sorted(found.values(), key=lambda line: int(line["tokens"]))
+
+
 def growth() -> str:
     """The newest line of each collection, with and without token ids."""
     newest = {(line["collection"], line["token_ids"]): line for line in lines("growth")}
