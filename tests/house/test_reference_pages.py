@@ -309,6 +309,9 @@ def limits() -> dict[str, str]:
             f"{constant('collection.batches.BATCH_BYTES') // 2**20} MiB"
         ),
         "memory for what a write buffers": f"{default(create, 'memory_bytes_max') // 2**20} MiB",
+        "encoded queries kept for when they come again": (
+            f"{default(create, 'query_cache_bytes') // 2**20} MiB"
+        ),
         "waiting for another writer": f"{default(create, 'lock_wait_seconds'):.0f} s",
         "texts that a model passed as an object gets at once": (
             f"{constant('collection.model._AT_ONCE')} "

@@ -33,6 +33,14 @@ def check_bits(bits: object) -> None:
         raise SettingsError(f"bits is {bits!r}. Allowed are 1, 2 and 4.")
 
 
+def check_query_cache(n_bytes: object) -> None:
+    """Refuse what is no number of bytes for encoded queries."""
+    if isinstance(n_bytes, bool) or not isinstance(n_bytes, int) or n_bytes < 0:
+        raise SettingsError(
+            f"query_cache_bytes is {n_bytes!r}. It must be a whole number; 0 keeps none."
+        )
+
+
 def check_passage_tokens(wanted: int | None, tokens_max: int | None) -> int | None:
     """How many tokens a passage has at most; as many as the model reads where nothing is said."""
     if wanted is None:

@@ -85,11 +85,17 @@ class Collection:
         n_threads: int | None = None,
         refresh: str = "auto",
         *,
+        query_cache_bytes: int = 0,
         insists: bool = True,
     ) -> None:
         self._store, self._refreshes = opened, refresh == "auto"
         self._n_threads = n_threads or n_cores()
-        self._models = Models(given, insists=insists, n_threads=self._n_threads)
+        self._models = Models(
+            given,
+            insists=insists,
+            n_threads=self._n_threads,
+            query_cache_bytes=query_cache_bytes,
+        )
         self.path = Path(opened.path)
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from interlace.collection.matrices import matrix_from
+from interlace.collection.remembering import Remembered
 from interlace.errors import CheckpointError, CollectionError, InputError, ModelMismatch
 from interlace.models import Encoder
 from interlace.store import Settings
@@ -37,6 +38,7 @@ class Speaker(Protocol):
 
     dim: int
     tokens_max: int | None
+    is_constant: bool
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this model from another, as JSON."""
@@ -94,6 +96,8 @@ def speaker(model: Any, n_threads: int | None = None) -> Speaker:
 class Own:
     """An ``Encoder``: it tells its tokens, so passages are cut to fit and hits are explained."""
 
+    is_constant = True
+
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self.dim = encoder.dim
@@ -122,6 +126,7 @@ class Foreign:
     """Any object with ``encode_query`` and ``encode_document``, known by how it encodes a probe."""
 
     tokens_max: int | None = None
+    is_constant = False  # it may be trained on between two searches
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -187,6 +192,8 @@ class Model:
         on first use.
     n_threads
         For a model that is loaded here; by default one a core.
+    query_cache_bytes
+        How much of encoded queries is kept for when they come again.
     """
 
     def __init__(
@@ -197,6 +204,7 @@ class Model:
         *,
         insists: bool = False,
         n_threads: int | None = None,
+        query_cache_bytes: int = 0,
     ) -> None:
         self.identity = identity
         self._n_threads = n_threads
@@ -204,6 +212,7 @@ class Model:
         self._given, self._insists = given, insists
         self._checked: Speaker | None = None
         self._last_query: tuple[str, Encoded] | None = None
+        self._remembered = Remembered(query_cache_bytes)
         self._lock = threading.Lock()
 
     def queries(self, texts: Sequence[str]) -> list[tuple[FloatMatrix, tuple[str, ...]]]:
@@ -214,9 +223,21 @@ class Model:
         ]
 
     def encoded_queries(self, texts: Sequence[str]) -> list[Encoded]:
-        """Encode queries, with token ids and offsets; a blank one has no tokens."""
+        """Encode queries, with token ids and offsets; a blank one has no tokens.
+
+        One that was encoded lately is not run again, unless the model may have changed meanwhile.
+        """
         check_queries(texts)
-        return list(self._skipping_blanks(texts, lambda full: self._speaker().queries(full)))
+        found = [self._remembered.get(text) for text in texts]
+        new = list(dict.fromkeys(t for t, one in zip(texts, found, strict=True) if one is None))
+        stream = self._skipping_blanks(new, lambda full: self._speaker().queries(full))
+        made = dict(zip(new, stream, strict=True))
+        if self._checked is not None and self._checked.is_constant:
+            for text, one in made.items():
+                self._remembered.put(text, one)
+        return [
+            made[text] if known is None else known for text, known in zip(texts, found, strict=True)
+        ]
 
     def documents(self, texts: Iterable[str]) -> Iterator[Encoded]:
         """Encode a stream of passages, each ``(n_tokens, dim)``; a blank one has no tokens."""
@@ -238,7 +259,7 @@ class Model:
     def explained_query(self, text: str) -> Encoded:
         """Encode a query; the same one again is not run again, for its hits are explained in turn.
 
-        A search encodes afresh, always.
+        Not even where the model may have changed: a search would ask that one afresh.
         """
         last = self._last_query
         if last is None or last[0] != text:
@@ -315,13 +336,21 @@ class Models:
     insists
         Whether it is an error when that is not the collection's. A name given to make a collection
         is no more than a name: where somebody else rebuilds it, the other name is loaded.
-    n_threads
-        For models that are loaded here.
+    n_threads, query_cache_bytes
+        For each model: as for ``Model``.
     """
 
-    def __init__(self, given: Speaker | None, *, insists: bool, n_threads: int | None) -> None:
+    def __init__(
+        self,
+        given: Speaker | None,
+        *,
+        insists: bool,
+        n_threads: int | None,
+        query_cache_bytes: int,
+    ) -> None:
         self._given = () if given is None else (given,)
         self._insists, self._n_threads = insists, n_threads
+        self._query_cache_bytes = query_cache_bytes
         self._met: list[Model] = []
         self._lock = threading.Lock()
 
@@ -337,6 +366,7 @@ class Models:
                 self._given,
                 insists=self._insists,
                 n_threads=self._n_threads,
+                query_cache_bytes=self._query_cache_bytes,
             )
             self._met = [model, *self._met[:1]]  # searches of the commit before may be under way
             return model

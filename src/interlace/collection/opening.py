@@ -7,13 +7,16 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from interlace import store, text
-from interlace.collection.arguments import check_bits, check_passage_tokens
+from interlace.collection.arguments import check_bits, check_passage_tokens, check_query_cache
 from interlace.collection.collection import Collection
 from interlace.collection.model import is_name, speaker
 from interlace.errors import SettingsError
 from interlace.progress import Progress, silent
 
 _REFRESH: Final = ("auto", "manual")
+
+#: Some three hundred questions, or thirty that are as long as the model reads.
+QUERY_CACHE_BYTES: Final = 4 * 2**20
 
 
 def create(
@@ -29,6 +32,7 @@ def create(
     settle: str = "auto",
     refresh: str = "auto",
     lock_wait_seconds: float = 10.0,
+    query_cache_bytes: int = QUERY_CACHE_BYTES,
     n_threads: int | None = None,
 ) -> Collection:
     """Make an empty collection in a new folder.
@@ -61,6 +65,10 @@ def create(
         what this object has committed, or had when ``refresh()`` was last called.
     lock_wait_seconds
         How long a write waits for another writer before it raises ``Locked``.
+    query_cache_bytes
+        How much of encoded queries is kept in memory, so that one that comes again need not be
+        encoded again; 0 keeps none. A model that is passed as an object, and could change, is
+        always asked.
     n_threads
         For encoding, building and searching; by default one a core.
 
@@ -74,6 +82,7 @@ def create(
         When the model cannot be loaded.
     """
     _check_refresh(refresh)
+    check_query_cache(query_cache_bytes)
     check_bits(bits)
     if model is None:
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
@@ -99,7 +108,14 @@ def create(
     opened = store.create(
         path, settings, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
     )
-    return Collection(opened, given, n_threads, refresh, insists=not is_name(model))
+    return Collection(
+        opened,
+        given,
+        n_threads,
+        refresh,
+        query_cache_bytes=query_cache_bytes,
+        insists=not is_name(model),
+    )
 
 
 def open(  # noqa: A001
@@ -110,6 +126,7 @@ def open(  # noqa: A001
     refresh: str = "auto",
     damaged: str = "raise",
     lock_wait_seconds: float = 10.0,
+    query_cache_bytes: int = QUERY_CACHE_BYTES,
     n_threads: int | None = None,
 ) -> Collection:
     """Open a collection; no model is loaded before it is needed.
@@ -121,7 +138,7 @@ def open(  # noqa: A001
     model
         The collection's model where its name alone does not load it: a folder, an ``Encoder``,
         an object with ``encode_query`` and ``encode_document``.
-    settle, refresh, lock_wait_seconds, n_threads
+    settle, refresh, lock_wait_seconds, query_cache_bytes, n_threads
         As for ``create``.
     damaged
         ``"raise"``: a damaged file raises ``Corrupt`` when it is met. ``"skip"``: searches go on
@@ -138,6 +155,7 @@ def open(  # noqa: A001
         catalog.
     """
     _check_refresh(refresh)
+    check_query_cache(query_cache_bytes)
     opened = store.open(
         path,
         settle=settle,
@@ -147,7 +165,7 @@ def open(  # noqa: A001
     )
     try:
         given = None if model is None else speaker(model, n_threads)
-        return Collection(opened, given, n_threads, refresh)
+        return Collection(opened, given, n_threads, refresh, query_cache_bytes=query_cache_bytes)
     except BaseException:
         opened.close()
         raise
