@@ -20,12 +20,16 @@ PINNED = ["taskset", "-c", "0"] if shutil.which("taskset") else []
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="../shared/data")
-    parser.add_argument("--minilm", help="folder of MiniLM's weights, for the baseline")
+    parser.add_argument("--minilm", help="folder of MiniLM's weights, for the baselines")
+    parser.add_argument(
+        "--peer", help="Python that has sentence-transformers, to encode beside ours"
+    )
     args = parser.parse_args()
     data = ["--data", args.data]
     minilm = ["--minilm", args.minilm] if args.minilm else []
+    peer = ["--peer", args.peer] if args.peer else []
     for script, arguments, before in (
-        ("encoder.py", data, []),
+        ("encoder.py", [*data, *minilm, *peer], []),
         ("codec.py", data, []),
         ("kernels.py", [], PINNED),
         ("quality.py", [*data, "--encode-only"], []),
@@ -38,6 +42,7 @@ def main() -> None:
         ("quality.py", data, PINNED),
         ("baselines.py", [*data, *minilm], []),
         ("product.py", data, []),
+        ("text_to_hits.py", data, []),
         ("hybrid.py", data, []),
         ("few.py", data, []),
         ("messy.py", data, []),

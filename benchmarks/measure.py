@@ -8,7 +8,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,20 @@ def record(benchmark: str, **figures: Any) -> None:
     with (RESULTS / f"{benchmark}.jsonl").open("a", encoding="utf-8") as file:
         file.write(text + "\n")
     print(text, flush=True)
+
+
+@contextmanager
+def pinned(n_cores: int) -> Iterator[None]:
+    """Keep this process, and those that it starts, on so many cores, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[-n_cores:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def quality(
