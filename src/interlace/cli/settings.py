@@ -37,8 +37,9 @@ class Settings:
         How many hits.
     mode : str
         ``late``, ``lexical`` or ``hybrid``.
-    effort : str
-        ``fast``, ``balanced``, ``thorough`` or ``exhaustive``.
+    effort : str or None
+        ``fast``, ``balanced``, ``thorough``, ``exhaustive`` or ``tuned``; when not given, tuned
+        where the collection is, else balanced.
     n_threads : int or None
         One a core when not given.
     lock_wait_seconds : float
@@ -51,7 +52,7 @@ class Settings:
     passage_overlap: int = 0
     k: int = 10
     mode: str = "hybrid"
-    effort: str = "balanced"
+    effort: str | None = None
     n_threads: int | None = None
     lock_wait_seconds: float = 10.0
 

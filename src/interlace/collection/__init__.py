@@ -7,6 +7,7 @@ from interlace.collection.collection import Collection
 from interlace.collection.exchange import ExportReport, vectors_in
 from interlace.collection.explain import explain_words
 from interlace.collection.folders import IndexReport
+from interlace.collection.inside import Inside
 from interlace.collection.opening import create, open, restore  # noqa: A004
 from interlace.collection.reranking import maxsim, rerank
 from interlace.collection.snippets import Snippet, snippet
@@ -18,6 +19,7 @@ __all__ = [
     "Collection",
     "ExportReport",
     "IndexReport",
+    "Inside",
     "Snippet",
     "create",
     "explain_words",

@@ -511,7 +511,7 @@ class Collection:
         k: int = 10,
         *,
         mode: str | None = None,
-        effort: str | store.Effort = "balanced",
+        effort: str | store.Effort | None = None,
         by: str = "document",
         where: store.Where | None = None,
         ids: Iterable[Id] | None = None,
@@ -530,7 +530,9 @@ class Collection:
             ``"late"``: how well the tokens match; ``"lexical"``: how well the words do, which
             needs no model; ``"hybrid"``: both. By default hybrid, and late where there is no text.
         effort
-            ``"fast"``, ``"balanced"``, ``"thorough"`` or ``"exhaustive"``, which scores all.
+            ``"fast"``, ``"balanced"``, ``"thorough"`` or ``"exhaustive"``, which scores all; or
+            ``"tuned"``, as ``interlace.evaluate.tune`` measured it, which is the default of a
+            collection that is tuned. Of others it is balanced.
         by
             ``"document"``: the best passage of each document; ``"passage"``: every passage.
         where
@@ -563,8 +565,8 @@ class Collection:
             )
         check_k(k)
         chosen = mode_for(mode, has_text=query is not None)
-        store.plan_for(effort, by)
         snapshot = self._snapshot()
+        store.plan_for(effort, by, snapshot.tuned)
         queries = None if query is None else [query]
         matrices = None if embeddings is None else [embeddings]
         (asked,) = self._queries(snapshot, queries, matrices, mode, chosen)
@@ -581,7 +583,7 @@ class Collection:
         k: int = 10,
         *,
         mode: str | None = None,
-        effort: str | store.Effort = "balanced",
+        effort: str | store.Effort | None = None,
         by: str = "document",
         where: store.Where | None = None,
         ids: Iterable[Id] | None = None,
@@ -593,8 +595,8 @@ class Collection:
         """
         check_k(k)
         chosen = mode_for(mode, has_text=queries is not None)
-        store.plan_for(effort, by)  # wrong words are refused also where there is no query
         snapshot = self._snapshot()
+        store.plan_for(effort, by, snapshot.tuned)  # refused also where there is no query
         asked = self._queries(snapshot, queries, embeddings, mode, chosen)
         allowed = _allowed(snapshot, where, ids)
         wanted = Search(k=int(k), mode=chosen, effort=effort, by=by, allowed=allowed, n_threads=1)

@@ -76,7 +76,7 @@ class Search:
     ----------
     k : int
     mode : "late", "lexical" or "hybrid"
-    effort : str or Effort
+    effort : str, Effort or None
     by : str
     allowed : bitmap over rows, or None
     n_threads : int
@@ -84,7 +84,7 @@ class Search:
 
     k: int
     mode: Mode
-    effort: str | store.Effort
+    effort: str | store.Effort | None
     by: str
     allowed: npt.NDArray[np.uint8] | None
     n_threads: int

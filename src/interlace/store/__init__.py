@@ -11,6 +11,7 @@ from interlace.store.repairing import RepairReport
 from interlace.store.rows import FORMAT, OLDEST_READABLE, Known, SourceRow, StoredPassage
 from interlace.store.search import (
     EFFORTS,
+    TUNED,
     Effort,
     Found,
     Rows,
@@ -23,6 +24,7 @@ from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot
 from interlace.store.store import Store, attach, create, open, restore, verify_folder  # noqa: A004
+from interlace.store.tuned import Tuned
 from interlace.store.verify import VerifyReport
 from interlace.store.where import Where, matches_all
 from interlace.store.writer import Writer
@@ -31,6 +33,7 @@ __all__ = [
     "EFFORTS",
     "FORMAT",
     "OLDEST_READABLE",
+    "TUNED",
     "BackupReport",
     "CompactReport",
     "Effort",
@@ -47,6 +50,7 @@ __all__ = [
     "SourceRow",
     "Store",
     "StoredPassage",
+    "Tuned",
     "VerifyReport",
     "Where",
     "Writer",

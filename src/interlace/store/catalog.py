@@ -108,6 +108,13 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             self._value(f"SELECT value FROM settings AS s WHERE {sees}", {"commit": commit})
         )
 
+    def tuned(self, commit: int) -> dict[str, Any] | None:
+        """What a commit says that the collection was tuned to, as JSON values."""
+        value = self._value(
+            f"SELECT value FROM tuned AS t WHERE {_LIVE.format('t')}", {"commit": commit}
+        )
+        return None if value is None else self._parsed(value)
+
     def newest(self) -> Commit:
         """The last commit."""
         rows = self._rows("SELECT * FROM commits ORDER BY number DESC LIMIT 1")
@@ -569,6 +576,13 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
         self._change("UPDATE settings SET died = :commit WHERE died IS NULL", values)
         self._change("INSERT INTO settings VALUES (:value, :commit, NULL)", values)
 
+    def replace_tuned(self, value: str | None, commit: int) -> None:
+        """Note what the collection is tuned to from this commit on; None ends it."""
+        values = {"value": value, "commit": commit}
+        self._change("UPDATE tuned SET died = :commit WHERE died IS NULL", values)
+        if value is not None:
+            self._change("INSERT INTO tuned VALUES (:value, :commit, NULL)", values)
+
     def begin(self) -> Commit:
         """Begin the transaction of the next commit; the newest one."""
         self._change("BEGIN IMMEDIATE", {})
@@ -850,7 +864,7 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             self._change(
                 "DELETE FROM chunks WHERE generation NOT IN (SELECT name FROM generations)", {}
             )
-        for table in ("settings", "metadata", "sources", "files"):
+        for table in ("settings", "tuned", "metadata", "sources", "files"):
             self._change(f"DELETE FROM {table} WHERE died <= :oldest", values)
         self._change("DELETE FROM passages WHERE dropped <= :oldest", values)
         self.purge_runs(oldest)

@@ -34,6 +34,7 @@ _LOG_BYTES_MAX = 1 << 24
 
 _SCHEMA = """
 CREATE TABLE settings (value TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER);
+CREATE TABLE tuned (value TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER);
 CREATE TABLE origin (collection TEXT NOT NULL, backup INTEGER);
 CREATE TABLE commits (
     number INTEGER PRIMARY KEY,

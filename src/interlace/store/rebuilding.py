@@ -180,6 +180,7 @@ def _switch(transaction: Transaction, build: _Build, notes: Catalog) -> None:
     catalog.end_generation(number)
     build.record(transaction)
     catalog.replace_settings(build.folder.settings.to_json(), number)
+    catalog.replace_tuned(None, number)  # it was measured on what is no more
 
 
 class _Build:

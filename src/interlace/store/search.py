@@ -10,7 +10,7 @@ choose among others: benchmarks/filters.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from time import perf_counter
 from typing import Final
 
@@ -21,6 +21,7 @@ from interlace.errors import SettingsError
 from interlace.kernels import Quantised
 from interlace.store.lexical import WordScores
 from interlace.store.snapshot import Snapshot
+from interlace.store.tuned import Tuned
 
 Rows = npt.NDArray[np.uint32]
 Scores = npt.NDArray[np.float32]
@@ -71,6 +72,12 @@ EFFORTS: Final[Mapping[str, Effort | None]] = {
 """The one knob for people. ``exhaustive`` scores every passage."""
 
 
+DEFAULT: Final = "balanced"
+"""Of collections that are not tuned."""
+
+TUNED: Final = "tuned"
+"""As the collection was tuned, by measuring on its own queries: ``interlace.evaluate.tune``."""
+
 _COSINE_MAX: Final = 4.0
 """Beyond what any codes and sound scales can give."""
 
@@ -112,7 +119,7 @@ def search(
     matrix: npt.NDArray[np.float32],
     k: int,
     *,
-    effort: str | Effort = "balanced",
+    effort: str | Effort | None = None,
     by: str = "document",
     allowed: Bitmap | None = None,
     n_threads: int = 1,
@@ -124,7 +131,8 @@ def search(
     ----------
     matrix : (q_tokens, dim) float32
         Unit rows.
-    effort : one of ``EFFORTS``, or an Effort
+    effort : one of ``EFFORTS``, "tuned", or an Effort
+        By default tuned, if the collection is, else balanced.
     by : "document" or "passage"
     allowed : bitmap over rows, or None
         Dead passages are excluded whatever it says.
@@ -142,7 +150,7 @@ def search(
     SettingsError
         When ``effort`` or ``by`` is unknown.
     """
-    plan = plan_for(effort, by)
+    plan = plan_for(effort, by, snapshot.tuned)
     if not len(matrix) or not snapshot.n_rows:
         return Found(np.empty(0, np.uint32), np.empty(0, np.float32))
     watch = _Watch(snapshot, observe)
@@ -218,21 +226,37 @@ def score(
     return scores
 
 
-def plan_for(effort: str | Effort, by: str) -> Effort | None:
+def plan_for(effort: str | Effort | None, by: str, tuned: Tuned | None) -> Effort | None:
     """What an effort looks at; None for everything.
 
     Raises
     ------
     SettingsError
-        When ``effort`` or ``by`` is unknown.
+        When ``effort`` or ``by`` is unknown, or the collection not tuned.
     """
-    if not isinstance(effort, Effort) and (not isinstance(effort, str) or effort not in EFFORTS):
-        raise SettingsError(f"effort is {effort!r}. Choose one of {', '.join(EFFORTS)}.")
     if by not in ("document", "passage"):
         raise SettingsError(
             f"by is {by!r}: hits are by document or by passage. Choose document or passage."
         )
-    return effort if isinstance(effort, Effort) else EFFORTS[effort]
+    if isinstance(effort, Effort):
+        return effort
+    if effort is None:
+        effort = TUNED if tuned is not None and _fits(tuned) else DEFAULT
+    if isinstance(effort, str) and effort in EFFORTS:
+        return EFFORTS[effort]
+    if effort != TUNED:
+        raise SettingsError(f"effort is {effort!r}. Choose one of {', '.join([*EFFORTS, TUNED])}.")
+    if tuned is None or not _fits(tuned):
+        raise SettingsError(
+            f"effort is {TUNED!r}, but the collection is not tuned. Tune it (interlace tune), or "
+            f"choose one of {', '.join(EFFORTS)}."
+        )
+    return None if tuned.knobs is None else Effort(**tuned.knobs)
+
+
+def _fits(tuned: Tuned) -> bool:
+    """Whether its knobs are those that there are."""
+    return tuned.knobs is None or set(tuned.knobs) == {knob.name for knob in fields(Effort)}
 
 
 def _is_scoring_all_quicker(plan: Effort, n_allowed: int, n_rows: int) -> bool:

@@ -24,6 +24,7 @@ from interlace.store.rows import Commit, SegmentRow, SourceRow, StoredPassage
 from interlace.store.segment import CODEC, FRESH, SEGMENTS, SETTLED, Numbers, Segment
 from interlace.store.storable import check_id
 from interlace.store.tombstones import alive
+from interlace.store.tuned import Tuned, tuned_from
 from interlace.store.where import Where, parse
 from interlace.types import Document, Encoded, Id, Passage
 
@@ -163,6 +164,11 @@ class Snapshot:
             + (f" and {more:,} more. " if more > 0 else ". ")
             + f"`interlace repair {self._folder.path}` makes them again from their texts.",
         )
+
+    @cached_property
+    def tuned(self) -> Tuned | None:
+        """What the collection was tuned to, as far as this version understands it."""
+        return tuned_from(self._mine.tuned(self.number))
 
     # --- words -----------------------------------------------------------------------------------
     def lexical(self, asked: Sequence[str]) -> WordScores:

@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +38,8 @@ from interlace.store.settings import Settings
 from interlace.store.settling import SettleReport
 from interlace.store.snapshot import Snapshot, take
 from interlace.store.storable import check_id
+from interlace.store.transaction import Transaction
+from interlace.store.tuned import Tuned, tuned_from
 from interlace.store.verify import VerifyReport
 from interlace.store.writer import Outcome, Writer
 from interlace.threads import n_cores
@@ -308,6 +311,19 @@ class Store:
         self._on_its_own(lambda: self._compact(wait_seconds=0.0))
         return n_documents
 
+    def tune(self, tuned: Tuned | None) -> None:
+        """Keep knobs that were measured, for every search to come; None forgets them.
+
+        Raises
+        ------
+        Locked, CollectionError
+        """
+        with Transaction(self._folder, self._let_go, doing="tuning") as transaction:
+            value = None if tuned is None else tuned.to_json()
+            transaction.catalog.replace_tuned(value, transaction.number)
+            if transaction.changed:
+                transaction.commit("tune")
+
     # --- looking after ---------------------------------------------------------------------------
     def verify(self, progress: Progress = silent) -> VerifyReport:
         """Read every byte, compare every checksum and every reference, and list what is wrong."""
@@ -339,6 +355,7 @@ class Store:
         settled = [row for row in rows if row.kind == SETTLED]
         log = database.FILE_NAME + "-wal"
         drifted = drift.drift(self._folder, generation, settled)
+        tuned = tuned_from(self._catalog.tuned(commit.number))
         return {
             "path": str(self.path),
             "format": FORMAT,
@@ -359,6 +376,8 @@ class Store:
             "generation": None if generation is None else generation.name,
             "n_codec_chunks": 0 if generation is None else len(generation.chunks),
             "fairness": None if generation is None else generation.description.get("fairness"),
+            "tuned": None if tuned is None else asdict(tuned),
+            "is_outgrown": tuned is not None and tuned.is_outgrown(commit.n_passages),
             "drift": drifted.ratio,
             "advice": drifted.advice,
             "bytes": {
