@@ -11,6 +11,7 @@ from interlace.types import Document, Hit, Hits
 from interlace.version import VERSION
 
 if TYPE_CHECKING:
+    from interlace import evaluate as evaluate
     from interlace.collection import (
         Collection,
         create,
@@ -53,6 +54,8 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "evaluate":
+        return importlib.import_module("interlace.evaluate")
     if name not in _ROOMS:
         raise AttributeError(f"module 'interlace' has no attribute {name!r}")
     value = getattr(importlib.import_module(_ROOMS[name]), name)
@@ -61,4 +64,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__", "errors"])
+    return sorted([*__all__, "__version__", "errors", "evaluate"])
