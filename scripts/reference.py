@@ -44,6 +44,12 @@ MET: Final = {
         "store.BackupReport",
         "collection.ExportReport",
     ),
+    "Measuring": (
+        "evaluate.TuneReport",
+        "evaluate.Measured",
+        "evaluate.Diagnosis",
+        "evaluate.Losses",
+    ),
 }
 
 #: What to do about each error, in general; its message says it for the case at hand.
@@ -170,6 +176,7 @@ def error_link(annotation: Any) -> str:
 def api() -> str:
     """The page of all public names."""
     functions = [name for name in interlace.__all__ if found(name).is_function]
+    functions += [f"evaluate.{name}" for name in ("tune", "untune", "diagnose")]
     classes = ["Collection", "Encoder", "Document", "Hit", "Hits"]
     blocks = [
         WRITTEN_BY,

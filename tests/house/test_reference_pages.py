@@ -16,9 +16,8 @@ import sources
 from commands import help_of
 
 import interlace
-from interlace import collection, errors
+from interlace import collection, errors, evaluate
 from interlace.cli import app, settings
-from interlace.store import EFFORTS
 from interlace.text import FORMATS, syntaxes
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +78,12 @@ def test_every_public_method_is_documented(kind):
             continue
         assert getattr(kind, name).__doc__, f"{kind.__name__}.{name} has no docstring"
         assert f"# {kind.__name__}.{name}\n" in text, name
+
+
+def test_everything_that_measures_is_documented():
+    for name in evaluate.__all__:
+        place = f"interlace.evaluate.{name}" if name.islower() else name
+        assert re.search(rf"^##+ {re.escape(place)}$", page("api.md"), re.MULTILINE), name
 
 
 def test_every_property_is_documented():
@@ -176,6 +181,8 @@ JSON_LINES = {
     "verify": ("verify", "x.lace"),
     "repair": ("repair", "x.lace"),
     "compact": ("compact", "x.lace"),
+    "tune": ("tune", "x.lace"),
+    "diagnose": ("diagnose", "x.lace", "--queries", "facts.jsonl"),
     "encode": ("encode", "facts.jsonl"),
     "forget": ("forget", "x.lace", "docs"),  # the last: it empties the collection
 }
@@ -273,7 +280,14 @@ def limits() -> dict[str, str]:
         ),
         "snippet in `--json --snippets`": f"{constant('cli.hits.WIDTH')} characters",
         "`k`": f"{default(interlace.Collection.search, 'k')} ",
-        "`effort`": f"`{default(interlace.Collection.search, 'effort')}`",
+        "`effort`": f"`{constant('store.search.DEFAULT')}`",
+        "recall that `tune` looks for": f"{default(evaluate.tune, 'recall')} ",
+        "queries that `tune` and `diagnose` make of a collection": (
+            f"{default(evaluate.diagnose, 'n_queries')}"
+        ),
+        "collection that `diagnose` encodes again unasked": (
+            f"{constant('evaluate.diagnosis.FLOATS_FROM'):,} tokens"
+        ),
         "passages of each kind that a hybrid search fuses": (
             f"{constant('collection.fusion.DEPTH')} "
         ),
@@ -336,6 +350,5 @@ def test_the_settings_of_commands_have_the_defaults_of_python():
     told = settings.Settings()
     assert told.k == default(interlace.Collection.search, "k")
     assert told.effort == default(interlace.Collection.search, "effort")
-    assert told.effort in EFFORTS
     for name in ("model", "bits", "passage_tokens", "passage_overlap", "lock_wait_seconds"):
         assert getattr(told, name) == default(interlace.create, name), name

@@ -15,6 +15,7 @@ from interlace.cli import (
     compact,
     delete,
     demo,
+    diagnose,
     encode,
     explain,
     export,
@@ -29,6 +30,7 @@ from interlace.cli import (
     restore,
     search,
     sources,
+    tune,
     update,
     verify,
 )
@@ -155,6 +157,7 @@ _GROUPS: Final = {
     "Find": (index, search, explain),
     "Follow files": (update, sources, forget),
     "Look after a collection": (info, verify, repair, compact, delete, rebuild),
+    "Quick and good": (tune, diagnose),
     "Copy a collection": (backup, restore, export, import_),
     "Without a collection": (demo, rerank, encode),
 }

@@ -24,7 +24,8 @@ class Meter:
 
     It understands the stages ``"read"`` (characters; the total is an estimate that moves),
     ``"files"`` and ``"tokens"`` of an index, ``"encode"`` and ``"store"`` (documents) of an add,
-    ``"export"`` (documents), and ``"copy"`` (bytes). The bar never goes back: an estimate that
+    ``"export"`` (documents), ``"copy"`` (bytes), and ``"exact"`` (queries) and ``"try"`` (settings)
+    of what measures. The bar never goes back: an estimate that
     grows makes it wait.
 
     Attributes
@@ -74,6 +75,11 @@ class Meter:
         if "export" in self._figures:
             done, total = self._figures["export"]
             yield f"{done:,}/{total:,} documents" if total else output.counted(done, "document")
+        if "exact" in self._figures:
+            done, total = self._figures["exact"]
+            yield f"{done:,}/{total:,} queries" if total else output.counted(done, "query")
+        if "try" in self._figures:
+            yield f"{self._figures['try'][0]:,} settings tried"
         if "copy" in self._figures:
             done, total = self._figures["copy"]
             yield f"{output.bytes_shown(done)} of {output.bytes_shown(total or done)}"

@@ -21,6 +21,11 @@ def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
         output.to_people().print(output.grouped(_for_people(found)))
         if error := found["last_settle_error"]:
             output.note(f"the last compression failed: {error}")
+        if found["is_outgrown"]:
+            output.note(
+                f"tuned when it held {found['tuned']['n_passages']:,} passages: "
+                f"`interlace tune {path}` measures it as it is now."
+            )
         if advice := found["advice"]:
             output.note(f"{advice}.")
         writable.note_left_out(path, found["left_out"])
@@ -56,6 +61,7 @@ def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "texts": f"{output.bytes_shown(sizes['catalog'])}, with the catalog",
             "folder": found["path"],
         },
+        "searches": {"effort": _effort(found["tuned"])},
         "made": {
             "by": _model(found["model"], found["dim"]),
             "seed": found["seed"],
@@ -90,6 +96,17 @@ def _codec(found: Mapping[str, Any]) -> str:
     if (drift := found["drift"]) is not None:
         parts.append(f"new vectors {drift:.2f} times as far off as those it was trained on")
     return ", ".join(parts)
+
+
+def _effort(tuned: Mapping[str, Any] | None) -> str:
+    if tuned is None:
+        return "balanced"
+    knobs = tuned["knobs"] or {"everything": ""}
+    return (
+        f"tuned to find {tuned['recall'] * 100:.1f} % of the {tuned['k']} best "
+        f"({tuned['wanted'] * 100:g} % asked for): "
+        + ", ".join(f"{name} {n:,}" if n else name for name, n in knobs.items())
+    )
 
 
 def _model(model: Mapping[str, Any] | None, dim: int) -> str:

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 import interlace
-from interlace.cli import hits, opening, output
+from interlace.cli import hits, measuring, opening, output
 from interlace.cli.explain import explained
 from interlace.errors import InputError, InterlaceError
-from interlace.types import Id
+from interlace.types import Hits, Id
 
 _HELP: Final = {
     "a few words": "search for them",
@@ -25,13 +25,18 @@ _HELP: Final = {
     ":explain 3": "show which words of hit 3 answer which of the query",
     ":k 20": "how many hits",
     ":mode lexical": "late: by tokens; lexical: by words; hybrid: by both",
-    ":effort thorough": "fast, balanced, thorough or exhaustive",
+    ":effort thorough": "fast, balanced, thorough, exhaustive or tuned",
     ":by passage": "document: best passage of each; passage: every passage",
     ":where year >= 2020": "only documents whose metadata match; :where alone ends it",
+    ":profile": "show where the time goes, or no more",
     ":full": "whole passages, or again the piece that answers",
     ":help": "this",
     ":quit": "end, as an empty line and Ctrl-D do",
 }
+
+
+#: What nobody asks, to be asked first.
+_OTHER: Final = "something else"
 
 
 @dataclass
@@ -43,8 +48,8 @@ class Asking:
     collection : Collection
     k, mode, effort, by, where, ids
         As for ``Collection.search``.
-    full, json, snippets : bool
-        How hits are shown.
+    full, json, snippets, profile : bool
+        How hits are shown, and whether where the time went is.
     found : list of Shown
         The hits of the last query.
     """
@@ -52,31 +57,29 @@ class Asking:
     collection: interlace.Collection
     k: int
     mode: str
-    effort: str
+    effort: str | None
     by: str
     where: str | None = None
     ids: list[Id] | None = None
     full: bool = False
     json: bool = False
     snippets: bool = False
+    profile: bool = False
     found: list[hits.Shown] = field(default_factory=list)
 
     def answer(self, query: str, *, named: bool = False) -> None:
         """Search and print the hits; ``named`` says with each line of JSON what was asked."""
-        found = self.collection.search(
-            query,
-            self.k,
-            mode=self.mode,
-            effort=self.effort,
-            by=self.by,
-            where=self.where,
-            ids=self.ids,
-        )
+        if self.profile and not self.found:  # model and files are loaded once, not for each query
+            self._search(_OTHER)
+        found = self._search(query)
         self.found = hits.shown(self.collection, query, found)
         if self.json:
             for one in self.found:
                 fields = hits.as_json(one, snippets=self.snippets)
                 output.as_json({"query": query, **fields} if named else fields)
+            if self.profile:
+                told = {"profile": dict(found.profile), "proven": found.proven}
+                output.as_json({"query": query, **told} if named else told)
         elif found:
             output.to_people().print(hits.for_people(self.found, full=self.full))
         else:
@@ -88,7 +91,20 @@ class Asking:
                 output.note(f"no document matches the filter: {self.where}")
             elif self.mode == "lexical" and not found.notes and self.where is None and not self.ids:
                 output.note("no passage has a word of the query. Mode hybrid looks at meaning too.")
+        if self.profile and not self.json:
+            output.table(output.to_people(), measuring.profile(found.profile))
         output.note(*found.notes)
+
+    def _search(self, query: str) -> Hits:
+        return self.collection.search(
+            query,
+            self.k,
+            mode=self.mode,
+            effort=self.effort,
+            by=self.by,
+            where=self.where,
+            ids=self.ids,
+        )
 
     def narrow(self, where: str | None) -> int:
         """From now on only documents that match a filter; a wrong one is refused right here.
@@ -190,6 +206,7 @@ def _command(asking: Asking, word: str, argument: str) -> None:
         "by": lambda: _set_word(asking, "by", argument),
         "where": lambda: _set_where(asking, argument),
         "full": lambda: _set_full(asking),
+        "profile": lambda: _set_profile(asking),
         "explain": lambda: output.to_people().print(explained(asking.hit(argument))),
         "help": _help,
     }
@@ -209,7 +226,7 @@ def _set_k(asking: Asking, argument: str) -> None:
 
 _WORDS: Final = {
     "mode": ("late", "lexical", "hybrid"),
-    "effort": ("fast", "balanced", "thorough", "exhaustive"),
+    "effort": ("fast", "balanced", "thorough", "exhaustive", "tuned"),
     "by": ("document", "passage"),
 }
 
@@ -232,6 +249,11 @@ def _set_where(asking: Asking, argument: str) -> None:
 def _set_full(asking: Asking) -> None:
     asking.full = not asking.full
     _confirm(asking, "whole passages" if asking.full else "the piece that answers")
+
+
+def _set_profile(asking: Asking) -> None:
+    asking.profile = not asking.profile
+    _confirm(asking, "where the time goes is shown" if asking.profile else "hits alone")
 
 
 def _confirm(asking: Asking, what: str) -> None:

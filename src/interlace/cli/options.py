@@ -145,8 +145,9 @@ Effort: TypeAlias = Annotated[
     typer.Option(
         "--effort",
         metavar="WORD",
-        help="fast, balanced, thorough or exhaustive; balanced if unsaid.",
-        autocompletion=_one_of("fast", "balanced", "thorough", "exhaustive"),
+        help="fast, balanced, thorough, exhaustive or tuned; if unsaid tuned where the collection "
+        "is, else balanced.",
+        autocompletion=_one_of("fast", "balanced", "thorough", "exhaustive", "tuned"),
     ),
 ]
 By: TypeAlias = Annotated[

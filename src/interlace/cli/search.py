@@ -48,6 +48,14 @@ def command(
             rich_help_panel=options.OUTPUT,
         ),
     ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Where the time went, stage by stage.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False,
     json: options.AsJson = False,
 ) -> None:
     """Find the passages that answer a query; without one, be asked.
@@ -71,6 +79,7 @@ def command(
             full=full,
             json=json,
             snippets=snippets,
+            profile=profile,
         )
         if query:
             asking.answer(" ".join(query))
