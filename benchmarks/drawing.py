@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+from beside import side_by_side
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from report import side_by_side
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "explanation" / "images" / "pareto.png"

@@ -13,10 +13,10 @@ import argparse
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
@@ -51,12 +51,12 @@ _SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 class Peer(NamedTuple):
-    """An engine of ``engines/``, its options, and the seconds that a build may take."""
+    """An engine of ``engines/``, its options, and the seconds of a core that building may take."""
 
     module: str
     environment: str = ""
     options: Mapping[str, Any] = {}
-    build_limit_s: int = HOUR
+    cpu_s_max: int = HOUR
 
 
 ENGINES: Mapping[str, Peer] = {
@@ -197,8 +197,9 @@ class Worker:
         assert answers is not None
         return asked, answers
 
-    def kill(self) -> None:
-        self._process.kill()
+    def ended(self) -> int:
+        """How it did."""
+        return self._process.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -222,16 +223,12 @@ def built(name: str, of: Collection, *, again: bool = False) -> dict[str, Any]:
         return {}
     print(f"{of.name}: {name} builds", flush=True)
     with Worker(name, of) as worker:
-        clock = threading.Timer(peer.build_limit_s, worker.kill)
-        clock.daemon = True
-        clock.start()
         try:
-            took = worker.ask("build") | {"bytes": size(worker.index)}
+            took = worker.ask("build", cpu_s_max=peer.cpu_s_max) | {"bytes": size(worker.index)}
         except RuntimeError:
-            if clock.is_alive():
+            if worker.ended() != -signal.SIGXCPU:
                 raise
-            took = {"dropped": f"not built within {peer.build_limit_s} s"}
-        clock.cancel()
+            took = {"dropped": f"not built in {peer.cpu_s_max:,} s of one core"}
     took |= {"date": datetime.date.today().isoformat(), "machine": machine()}
     kept.write_text(json.dumps(took))
     print(f"{of.name}: {name}: {took}", flush=True)

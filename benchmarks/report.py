@@ -8,14 +8,13 @@ With --check nothing is written; the exit code is 1 when a page is not up to dat
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import beside
 from corpora import NAMES
-from measure import RESULTS
+from tables import lines, machine, table, width
 
 ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- figures -->", "<!-- /figures -->"
@@ -33,6 +32,7 @@ def main() -> None:
         "docs/explanation/codec.md": codecs,
         "docs/explanation/hybrid.md": hybrid,
         "docs/explanation/growth.md": growth,
+        "docs/explanation/peers.md": beside.page,
         "docs/how-to/filter.md": filters,
     }
     for page, write in pages.items():
@@ -53,13 +53,8 @@ def figures() -> str:
         baseline = {line["collection"]: line for line in lines(name)}
         collections = [{**line, name: baseline.get(line["collection"])} for line in collections]
     parts = [machine(collections[-1]), quality(collections), efforts(collections[0])]
-    parts += [building(collections), living(), small()]
+    parts += [beside.summary(), building(collections), living(), small()]
     return "\n\n".join(parts)
-
-
-def lines(name: str) -> list[dict[str, Any]]:
-    path = RESULTS / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def hybrid() -> str:
@@ -104,25 +99,6 @@ def _of_index(line: dict[str, Any]) -> str:
     if "p50_ms" not in line:
         return f"{line['nDCG@10']}"
     return f"{line['nDCG@10']} ({line['p50_ms']:.1f}, {line['bytes'] / 1e6:.1f})"
-
-
-def machine(line: dict[str, Any]) -> str:
-    made = line["machine"]
-    sets = ", ".join(made["sets"]) or "no vector instructions that we use"
-    return (
-        f"On {made['cores']} cores of a virtual {made['cpu']} ({sets}); one thread, "
-        f"pinned, unless said otherwise. Vectors of `mini`, {line['dim']} dimensions. Recall is "
-        "against exact float32 MaxSim."
-    )
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    dashes = ["---"] + ["---:"] * (len(header) - 1)
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [header, dashes, *rows])
-
-
-def width(bits: int) -> str:
-    return f"{bits} bit{'s' * (bits > 1)}"
 
 
 def quality(collections: list[dict[str, Any]]) -> str:
@@ -204,10 +180,6 @@ def building(collections: list[dict[str, Any]]) -> str:
         "without token ids; bytes a token on disk without texts at 4 / 2 / 1 bits, everything "
         "counted:\n\n"
         + table(["", "tokens", "add s", "settle s", "no ids", "recall@10", "no ids", "bytes"], rows)
-        + "\n\nOn 917,080 tokens of scifact from the same weights, one thread of a machine of this "
-        "kind, fast-plaid 1.7.0 took 423 s and tachiom 0.4.0 158 s. fast-plaid computes in "
-        "float16, which this processor has no arithmetic for; on one that has, it is faster. They "
-        "were measured on another day: read the order of magnitude, not the ratio."
     )
 
 
@@ -359,17 +331,6 @@ def files() -> list[list[str]]:
             peak = f"{line['peak_mb']} MB at the peak, {line['before_mb']} before"
             rows.append([f"read and cut {size} ({line['n_passages']:,} passages)", peak])
     return rows
-
-
-def side_by_side(name: str) -> list[dict[str, Any]]:
-    """A line a collection, with the newest figures that each engine has on the newest's machine."""
-    found: dict[str, dict[str, Any]] = {}
-    for line in reversed(lines(name)):
-        newest = found.setdefault(line["collection"], {**line, "engines": {}})
-        if line["machine"] == newest["machine"] and line["passages"] == newest["passages"]:
-            for engine, figures in line["engines"].items():
-                newest["engines"].setdefault(engine, {**figures, "date": line["date"][:10]})
-    return sorted(found.values(), key=lambda line: int(line["tokens"]))
 
 
 def growth() -> str:
