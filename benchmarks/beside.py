@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tables import lines, table
 
+Line = Mapping[str, Any]
 Setting = Mapping[str, Any]
 ENGINES = {
     "ours-4": "interlace, 4 bits",
@@ -26,6 +27,7 @@ ENGINES = {
 ENOUGH = 0.001
 """A recall that is no worse than another by more."""
 
+NOT_YET = "Ours and the peers are not measured on this machine yet."
 PICTURE = "![Recall against latency of each engine](images/pareto.png)"
 
 
@@ -42,7 +44,8 @@ def side_by_side(name: str) -> list[dict[str, Any]]:
 
 def summary() -> str:
     """For the README: of each engine the quickest setting, and the quickest that finds most."""
-    found = side_by_side("pareto")
+    if not (found := side_by_side("pareto")):
+        return ""
     rows = []
     for engine, name in ENGINES.items():
         for which, choose in (("quickest", quickest), ("finds most", finds_most)):
@@ -59,14 +62,21 @@ def summary() -> str:
 
 def page() -> str:
     """Every setting of every engine; what it takes to have it; builds, sizes, given passages."""
-    found = side_by_side("pareto")
-    parts = [PICTURE, arithmetic(found[-1])]
+    parts = []
+    if found := side_by_side("pareto"):
+        parts += [PICTURE, arithmetic(found[-1])]
     for line in found:
         parts += [_settings(line), _engines(line)]
-    return "\n\n".join([*parts, _building(), _parts(), _adding(), _reranking()])
+    if found := side_by_side("building"):
+        parts += [_building(found), _parts(found)]
+    if adding := lines("adding"):
+        parts.append(_adding(adding))
+    if found := side_by_side("rerank"):
+        parts.append(_reranking(found[-1]))
+    return "\n\n".join(parts or [NOT_YET])
 
 
-def arithmetic(line: Mapping[str, Any]) -> str:
+def arithmetic(line: Line) -> str:
     """The processor, and whether it can do what fast-plaid asks of it."""
     made, found = line["machine"], line["arithmetic"]
     does = "has" if found["float16"] else "has **no**"
@@ -87,9 +97,7 @@ def finds_most(settings: Mapping[str, Setting]) -> str:
     return quickest({name: got for name, got in settings.items() if got["recall@10"] >= best})
 
 
-def _chosen(
-    line: Mapping[str, Any], engine: str, choose: Callable[[Mapping[str, Setting]], str]
-) -> str:
+def _chosen(line: Line, engine: str, choose: Callable[[Mapping[str, Setting]], str]) -> str:
     settings = line["engines"].get(engine, {}).get("settings")
     if not settings:
         return ""
@@ -97,11 +105,11 @@ def _chosen(
     return f"{got['recall@10']:.3f}; {got['p50_ms']:.2f}, {got['p95_ms']:.2f}"
 
 
-def _title(line: Mapping[str, Any]) -> str:
+def _title(line: Line) -> str:
     return f"{line['collection'].split('-')[0]}, {line['passages']:,}"
 
 
-def _settings(line: Mapping[str, Any]) -> str:
+def _settings(line: Line) -> str:
     rows = [
         [
             name,
@@ -121,7 +129,7 @@ def _settings(line: Mapping[str, Any]) -> str:
     )
 
 
-def _engines(line: Mapping[str, Any]) -> str:
+def _engines(line: Line) -> str:
     rows = []
     for engine, name in ENGINES.items():
         if not (got := line["engines"].get(engine)):
@@ -154,9 +162,9 @@ def _seconds(build: Mapping[str, Any]) -> str:
 
 
 # --- building ------------------------------------------------------------------------------------
-def _building() -> str:
+def _building(found: Sequence[Line]) -> str:
     rows = []
-    for line in side_by_side("building"):
+    for line in found:
         ours = line["engines"]["ours-4"]["seconds"]
         for engine, name in ENGINES.items():
             if got := line["engines"].get(engine):
@@ -169,10 +177,10 @@ def _building() -> str:
     )
 
 
-def _parts() -> str:
+def _parts(found: Sequence[Line]) -> str:
     columns = [
         (f"{_title(line)}, {ENGINES[engine].split(', ')[1]}", _a_token(line, engine))
-        for line in side_by_side("building")
+        for line in found
         for engine in ("ours-4", "ours-2", "ours-1")
         if engine in line["engines"]
     ]
@@ -184,7 +192,7 @@ def _parts() -> str:
     )
 
 
-def _a_token(line: Mapping[str, Any], engine: str) -> dict[str, float]:
+def _a_token(line: Line, engine: str) -> dict[str, float]:
     """Bytes a token by part, their sum, and the catalog's."""
     parts = {
         part: n_bytes / int(line["tokens"])
@@ -194,27 +202,31 @@ def _a_token(line: Mapping[str, Any], engine: str) -> dict[str, float]:
     return {**parts, "**sum**": sum(parts.values()), "catalog": catalog}
 
 
-def _adding() -> str:
-    newest = {(line["collection"], line["bits"]): line for line in lines("adding")}
-    rows = []
-    for (_, bits), line in newest.items():
-        for effort in line["after"]:
-            recalls = [line[when][effort] for when in ("before", "after", "at_once")]
-            recalls += [line["of_added"][when][effort] for when in ("after", "at_once")]
-            rows.append([bits, effort, line["commit_s"], *(f"{share:.4f}" for share in recalls)])
-    line = lines("adding")[-1]
-    header = ["bits", "effort", "s", "before", "after", "at once", "added", "added, at once"]
-    n_before = line["passages"] - line["commits"] * line["a_commit"]
+def _adding(found: Sequence[Line]) -> str:
+    newest = {(line["collection"], line["bits"]): line for line in found}
+    last = found[-1]
+    names = list(last["recall@10"])
+    rows = [
+        [
+            line["bits"],
+            effort,
+            line["commit_s"],
+            *(f"{line['recall@10'][name][effort]:.4f}" for name in names),
+        ]
+        for line in newest.values()
+        for effort in line["recall@10"][names[0]]
+    ]
+    n_before = last["passages"] - last["commits"] * last["a_commit"]
     return (
-        f"### Adding\n{line['commits']} commits of {line['a_commit']:,} passages to {n_before:,}: "
-        "seconds of one, median, encoding apart; recall@10 before, after, and where all was built "
-        "at once; the same of those best passages that were added:\n\n" + table(header, rows)
+        f"### Adding\n{last['commits']} commits of {last['a_commit']:,} passages to {n_before:,}: "
+        "seconds of one after encoding, median; then, of the exact ten best of all, how many are "
+        "found of those that were there, and of those that were added:\n\n"
+        + table(["bits", "effort", "s", *names], rows)
     )
 
 
 # --- given passages ------------------------------------------------------------------------------
-def _reranking() -> str:
-    line = side_by_side("rerank")[-1]
+def _reranking(line: Line) -> str:
     rows = [
         [
             ENGINES[engine],

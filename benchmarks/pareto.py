@@ -34,7 +34,6 @@ ENGINES_OF = {
 }
 K = 10
 BLOCK, WARMING = 25, 2
-ROUNDS = 3
 SLOW_MS, SLOWEST_MS, N_OF_SLOWEST = 200, 500, 100
 
 
@@ -65,7 +64,7 @@ class Answers(NamedTuple):
         return round_ == 0 or self.median_ms <= SLOW_MS
 
 
-def measured(of: Collection, names: Sequence[str]) -> dict[str, Any]:
+def measured(of: Collection, names: Sequence[str], n_rounds: int) -> dict[str, Any]:
     """What each engine takes and finds."""
     found: dict[str, Any] = {}
     for name in names:
@@ -81,7 +80,7 @@ def measured(of: Collection, names: Sequence[str]) -> dict[str, Any]:
             found[name] |= worker.ask("open")
             for setting in found[name].pop("settings"):
                 answers[name, setting] = Answers({}, {}, {})
-        for round_ in range(ROUNDS):
+        for round_ in range(n_rounds):
             for first in range(0, len(queries), BLOCK):
                 print(f"{of.name}: round {round_ + 1}, query {first}", flush=True)
                 block = queries[first : first + BLOCK]
@@ -147,6 +146,7 @@ def main() -> None:
     parser.add_argument("--collections", default="scifact,debian-30000")
     parser.add_argument("--engines", help="these alone; ours for all of ours")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--dry", action="store_true", help="print, and record nothing")
     parser.add_argument("--draw", action="store_true", help="draw what is recorded, no more")
@@ -155,7 +155,7 @@ def main() -> None:
         pin(args.core)
         for name in args.collections.split(","):
             of = collection(name, args.data)
-            engines = measured(of, named(args.engines or ENGINES_OF[name]))
+            engines = measured(of, named(args.engines or ENGINES_OF[name]), args.rounds)
             for engine, line in engines.items():
                 for setting, found in line.get("settings", {}).items():
                     print(f"{engine:14} {setting:24} {found}")

@@ -54,7 +54,7 @@ def figures() -> str:
         collections = [{**line, name: baseline.get(line["collection"])} for line in collections]
     parts = [machine(collections[-1]), quality(collections), efforts(collections[0])]
     parts += [beside.summary(), building(collections), living(), small()]
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def hybrid() -> str:

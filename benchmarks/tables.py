@@ -10,7 +10,10 @@ from measure import RESULTS
 
 
 def lines(name: str) -> list[dict[str, Any]]:
+    """What a benchmark has recorded, oldest first; nothing before its first run."""
     path = RESULTS / f"{name}.jsonl"
+    if not path.exists():
+        return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
