@@ -134,7 +134,9 @@ def _engines(line: Line) -> str:
     for engine, name in ENGINES.items():
         if not (got := line["engines"].get(engine)):
             continue
-        versions = " ".join(f"{package} {number}" for package, number in got["versions"].items())
+        versions = " ".join(
+            f"{package} {number}" for package, number in got.get("versions", {}).items()
+        )
         if why := got["build"].get("dropped"):
             rows.append([name, versions, f"*{why}*", "", "", got["date"]])
             continue

@@ -9,8 +9,9 @@ after two that are not counted, then the next one; round after round. A query ta
 its rounds. What is slower than 200 ms has one round, what is slower than 500 ms the first 100
 queries of a fixed shuffle. Recall is against exact float32 MaxSim over the same vectors.
 
-Peers' environments and indexes are kept (peers.py); ours is built each time. One JSON line a
-collection; with --engines a line of these alone.
+Peers' environments and indexes are made beforehand and kept (peers.py), and who has none is left
+out, saying so; ours is built each time. One JSON line a collection; with --engines a line of these
+alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from measure import as_run, quality, record
-from peers import Collection, Worker, arithmetic, built, collection, named, pin
+from peers import Collection, Worker, arithmetic, built, collection, is_built, named, pin
 from searching import exact
 
 ENGINES_OF = {
@@ -66,10 +67,13 @@ class Answers(NamedTuple):
 
 def measured(of: Collection, names: Sequence[str], n_rounds: int) -> dict[str, Any]:
     """What each engine takes and finds."""
-    found: dict[str, Any] = {}
     for name in names:
-        found[name] = {"build": built(name, of)}
-    names = [name for name in names if "dropped" not in found[name]["build"]]
+        if not is_built(name, of):
+            print(f"{of.name}: {name} is left out: peers.py --build has not built it", flush=True)
+    found: dict[str, Any] = {
+        name: {"build": built(name, of)} for name in names if is_built(name, of)
+    }
+    names = [name for name in found if "dropped" not in found[name]["build"]]
     wanted = exact(of.documents, of.queries, of.name)
     queries = list(range(len(of.queries)))
     random.Random(0).shuffle(queries)

@@ -3,8 +3,9 @@
     python benchmarks/peers.py --install
     python benchmarks/peers.py --build --collection scifact --engines tachiom,fast-plaid-4
 
-Environments and indexes are made once and kept in build/peers/. Threads are limited to one; all
-that is started here stays on ``--core``. pareto.py, building.py and rerank.py drive the workers.
+Environments and indexes are made once and kept in build/peers/; some take hours. Threads are
+limited to one; all that is started here stays on ``--core``. pareto.py, building.py and rerank.py
+drive the workers.
 """
 
 from __future__ import annotations
@@ -208,6 +209,12 @@ class Worker:
         for pipe in self._pipes:
             pipe.close()
         self._process.wait()
+
+
+def is_built(name: str, of: Collection) -> bool:
+    """Whether it can be searched without hours of building."""
+    quick = ENGINES[name].module in ("ours", "exact")
+    return quick or (BUILD / of.name / f"{name}.json").exists()
 
 
 def built(name: str, of: Collection, *, again: bool = False) -> dict[str, Any]:
