@@ -2,7 +2,8 @@
 
     python benchmarks/all.py --data ../shared/data
 
-One thread is pinned to the first core where the system can pin.
+One thread is pinned to the first core where the system can pin. The peers' environments are made
+beforehand, and of their indexes what is there is measured: see README.md beside this.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ def main() -> None:
         ("reading.py", data, []),
         ("footprint.py", [], []),
         ("first_result.py", [], []),
+        ("rerank.py", data, []),
+        ("building.py", data, []),
+        ("pareto.py", data, []),
         ("report.py", [], []),
     ):
         subprocess.run([*before, sys.executable, str(HERE / script), *arguments], check=True)

@@ -159,7 +159,7 @@ def _engines(line: Line) -> str:
 
 
 def _seconds(build: Mapping[str, Any]) -> str:
-    seconds = build.get("cpu_s", build.get("seconds"))
+    seconds = build.get("cpu_s")
     return "" if seconds is None else f"{seconds:,.1f}"
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,9 @@ ENGINES_OF = {
 }
 K = 10
 BLOCK, WARMING = 25, 2
+SHARED = 1.1
+"""Where the clock ran by more than this beside the processor, the core was not ours."""
+
 SLOW_MS, SLOWEST_MS, N_OF_SLOWEST = 200, 500, 100
 
 
@@ -65,49 +68,59 @@ class Answers(NamedTuple):
         return round_ == 0 or self.median_ms <= SLOW_MS
 
 
-def measured(of: Collection, names: Sequence[str], n_rounds: int) -> dict[str, Any]:
+def measured(of: Collection, names: Sequence[str], n_rounds: int, n_queries: int) -> dict[str, Any]:
     """What each engine takes and finds."""
+    found: dict[str, Any] = {}
     for name in names:
-        if not is_built(name, of):
+        if is_built(name, of):
+            found[name] = {"build": built(name, of)}
+        else:
             print(f"{of.name}: {name} is left out: peers.py --build has not built it", flush=True)
-    found: dict[str, Any] = {
-        name: {"build": built(name, of)} for name in names if is_built(name, of)
-    }
-    names = [name for name in found if "dropped" not in found[name]["build"]]
     wanted = exact(of.documents, of.queries, of.name)
     queries = list(range(len(of.queries)))
     random.Random(0).shuffle(queries)
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(Worker(name, of)) for name in names}
-        answers: dict[tuple[str, str], Answers] = {}
+        workers = {
+            name: stack.enter_context(Worker(name, of))
+            for name, line in found.items()
+            if "dropped" not in line["build"]
+        }
         for name, worker in workers.items():
             found[name] |= worker.ask("open")
-            for setting in found[name].pop("settings"):
-                answers[name, setting] = Answers({}, {}, {})
-        for round_ in range(n_rounds):
-            for first in range(0, len(queries), BLOCK):
-                print(f"{of.name}: round {round_ + 1}, query {first}", flush=True)
-                block = queries[first : first + BLOCK]
-                for (name, setting), so_far in answers.items():
-                    if so_far.wants(first, round_):
-                        warming = [queries[first - at] for at in range(WARMING, 0, -1)]
-                        ask(workers[name], setting, warming, block, so_far)
-        for name, worker in workers.items():
-            found[name] |= worker.ask("memory")
-    for name in names:
-        took = found[name]["build"]
-        if "bytes" in took:
-            found[name]["bytes_a_token"] = round(took["bytes"] / of.n_tokens, 1)
-        found[name]["settings"] = {
-            setting: judged(of, wanted, each)
-            for (engine, setting), each in answers.items()
-            if engine == name
+        answers = {
+            (name, setting): Answers({}, {}, {})
+            for name in workers
+            for setting in found[name].pop("settings")
         }
+        take_turns(workers, answers, queries[:n_queries], n_rounds)
+        for name, worker in workers.items():
+            found[name] |= worker.ask("memory") | {"settings": {}}
+    for (name, setting), given in answers.items():
+        found[name]["settings"][setting] = judged(of, wanted, given)
+        if "bytes" in found[name]["build"]:
+            found[name]["bytes_a_token"] = round(found[name]["build"]["bytes"] / of.n_tokens, 1)
     return found
 
 
+def take_turns(
+    workers: Mapping[str, Worker],
+    answers: Mapping[tuple[str, str], Answers],
+    queries: Sequence[int],
+    n_rounds: int,
+) -> None:
+    """Every query for every setting, block by block, round by round."""
+    for round_ in range(n_rounds):
+        for first in range(0, len(queries), BLOCK):
+            print(f"round {round_ + 1}, query {first}", flush=True)
+            warming = [queries[first - at] for at in range(WARMING, 0, -1)]
+            for (name, setting), so_far in answers.items():
+                if so_far.wants(first, round_):
+                    block = queries[first : first + BLOCK]
+                    ask(workers[name], setting, warming, block, so_far)
+
+
 def ask(
-    worker: Worker, setting: str, warming: list[int], block: list[int], so_far: Answers
+    worker: Worker, setting: str, warming: Sequence[int], block: Sequence[int], so_far: Answers
 ) -> None:
     """One block of queries, after some that are not counted."""
     for query in warming:
@@ -120,10 +133,7 @@ def ask(
 
 
 def judged(of: Collection, wanted: np.ndarray, answers: Answers) -> dict[str, Any]:
-    """Recall, milliseconds, and where every query has judgements, nDCG@10.
-
-    Where the processor's milliseconds are far fewer than those of the clock, the core was not ours.
-    """
+    """Recall, milliseconds, and where every query has judgements, nDCG@10."""
     times, busy = (
         [float(np.median(each)) / 1e6 for each in spans.values()]
         for spans in (answers.ns, answers.cpu_ns)
@@ -151,6 +161,7 @@ def main() -> None:
     parser.add_argument("--engines", help="these alone; ours for all of ours")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--queries", type=int, default=1_000, help="at most")
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--dry", action="store_true", help="print, and record nothing")
     parser.add_argument("--draw", action="store_true", help="draw what is recorded, no more")
@@ -159,10 +170,13 @@ def main() -> None:
         pin(args.core)
         for name in args.collections.split(","):
             of = collection(name, args.data)
-            engines = measured(of, named(args.engines or ENGINES_OF[name]), args.rounds)
+            names = named(args.engines or ENGINES_OF[name])
+            engines = measured(of, names, args.rounds, args.queries)
             for engine, line in engines.items():
                 for setting, found in line.get("settings", {}).items():
-                    print(f"{engine:14} {setting:24} {found}")
+                    shared = found["p50_ms"] > SHARED * found["cpu_p50_ms"]
+                    note = "  somebody else was on this core" if shared else ""
+                    print(f"{engine:14} {setting:24} {found}{note}")
             if not args.dry:
                 record(
                     "pareto",
@@ -170,7 +184,7 @@ def main() -> None:
                     collection=name,
                     passages=of.n,
                     tokens=of.n_tokens,
-                    queries=len(of.queries),
+                    queries=min(args.queries, len(of.queries)),
                     query_tokens=round(float(np.mean([len(query) for query in of.queries])), 1),
                     engines=engines,
                 )
