@@ -43,6 +43,7 @@ def main() -> None:
         ("quality.py", data, PINNED),
         ("baselines.py", [*data, *minilm], []),
         ("product.py", data, []),
+        ("tuning.py", data, PINNED),
         ("text_to_hits.py", data, []),
         ("hybrid.py", data, []),
         ("few.py", data, []),

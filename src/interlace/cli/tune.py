@@ -67,10 +67,10 @@ def command(
     elif json:
         output.as_json(asdict(report) | {"tuned": report.tuned and asdict(report.tuned)})
     else:
-        _show(report, is_asked=queries is not None)
+        _show(report)
 
 
-def _show(report: TuneReport, *, is_asked: bool) -> None:
+def _show(report: TuneReport) -> None:
     console = output.to_people()
     best = report.tuned
     if best is None:
@@ -93,7 +93,6 @@ def _show(report: TuneReport, *, is_asked: bool) -> None:
         f"\nKept. Searches now find {measuring.percent(best.recall)} % of what an exhaustive one "
         f"does, in {measuring.time_shown(best.p50_us)}."
     )
-    asked = "the queries" if is_asked else "sentences of its own texts"
-    output.note(f"measured on {report.n_queries} of {asked}; as many others chose the knobs.")
+    output.note(f"measured on {report.n_queries} queries that had no part in choosing the knobs.")
     if best.knobs is None:
         output.note("nothing quicker than an exhaustive search was good enough.")

@@ -48,7 +48,7 @@ def test_tune_shows_what_it_measured_and_keeps_the_best(run, notes):
     assert lines[0].split() == ["effort", "recall@2", "median", "95th", *KNOBS]
     assert [line.split()[0] for line in lines[1:6]] == [*store.EFFORTS, "tuned"]
     assert lines[-1].startswith("Kept. Searches now find ")
-    assert "measured on 20 of sentences of its own texts" in ran.err
+    assert "measured on 20 queries" in ran.err
     assert "tuned to find " in run("info", notes).out
     (info,) = run("info", notes, "--json").records
     assert info["tuned"]["wanted"] == 0.9
