@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from embedded import FOLDER, Embedded, debian_texts, embedded
+from embedded import Embedded, debian_texts, embedded, exact
 from measure import record
 
 from interlace import store
@@ -26,31 +26,6 @@ from interlace.types import Document, Encoded, Passage
 BUILD = Path(__file__).parents[1] / "build" / "searching"
 K = 10
 REPEATS = 5
-AT_ONCE = 1 << 16
-"""Tokens that are multiplied together."""
-
-
-def exact(documents: Embedded, queries: list[npt.NDArray[np.float32]], name: str) -> npt.NDArray:
-    """The ten best texts of each query by float32 MaxSim, ``(n_queries, 10)`` int64."""
-    path = FOLDER / f"{name}-exact.npy"
-    if path.exists():
-        return np.load(path)
-    lanes = np.concatenate(queries)
-    starts = np.append(0, np.cumsum([len(query) for query in queries])[:-1])
-    n = len(documents.offsets) - 1
-    scores = np.empty((len(queries), n), np.float32)
-    first = 0
-    while first < n:
-        last = int(np.searchsorted(documents.offsets, documents.offsets[first] + AT_ONCE)) - 1
-        last = min(n, max(first + 1, last))
-        offsets = documents.offsets[first : last + 1]
-        tokens = np.asarray(documents.matrix[offsets[0] : offsets[-1]], np.float32)
-        best = np.maximum.reduceat(tokens @ lanes.T, offsets[:-1] - offsets[0], axis=0)
-        scores[:, first:last] = np.add.reduceat(best, starts, axis=1).T
-        first = last
-    found = np.argsort(-scores, axis=1, kind="stable")[:, :K]
-    np.save(path, found)
-    return found
 
 
 def built(documents: Embedded, bits: int) -> store.Store:
