@@ -5,7 +5,7 @@
 
 Each index is built from nothing, one after another, in a process of its own, from the same float16
 embeddings. Ours tells where its bytes are. Without --engines, five commits of a thousand passages
-are added to the rest of the last collection too, and recall held against the same built at once.
+are added to the rest of the last collection too, and recall is held against all built at once.
 One JSON line a collection, and one of the adding.
 """
 
@@ -64,7 +64,7 @@ def parts(path: Path) -> dict[str, int]:
 
 
 def adding(of: Collection, bits: int) -> dict[str, Any]:
-    """Seconds of each commit, and recall before and after, beside that of all built at once.
+    """Seconds of each commit, and recall after them, beside that of all built at once.
 
     The passages that are added are the first, which the queries are about. Of the exact ten best of
     all, those that were there are looked for apart from those that were added.
@@ -81,14 +81,15 @@ def adding(of: Collection, bits: int) -> dict[str, Any]:
         engine.add(opened, n_added, of.n)
         opened.settle()
         opened.compact()
-        found = {"were there, before": recall(opened, of, were_there, added_last)}
         seconds = []
         for first in range(0, n_added, A_COMMIT):
             start = time.perf_counter()
             engine.add(opened, first, first + A_COMMIT)
             seconds.append(time.perf_counter() - start)
-        found["were there, after"] = recall(opened, of, were_there, added_last)
-        found["added"] = recall(opened, of, added, added_last)
+        found = {
+            "were there": recall(opened, of, were_there, added_last),
+            "added": recall(opened, of, added, added_last),
+        }
     with store.open(BUILD / of.name / f"ours-{bits}", n_threads=1) as opened:
         found["were there, all at once"] = recall(opened, of, were_there, np.arange(of.n))
         found["added, all at once"] = recall(opened, of, added, np.arange(of.n))
