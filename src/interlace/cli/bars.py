@@ -24,8 +24,8 @@ class Meter:
 
     It understands the stages ``"read"`` (characters; the total is an estimate that moves),
     ``"files"`` and ``"tokens"`` of an index, ``"encode"`` and ``"store"`` (documents) of an add,
-    ``"export"`` (documents), ``"copy"`` (bytes), and ``"exact"`` (queries) and ``"try"`` (settings)
-    of what measures. The bar never goes back: an estimate that
+    ``"export"`` (documents), ``"copy"`` (bytes), and of what measures ``"exact"`` (queries),
+    ``"follow"`` (efforts) and ``"try"`` (settings). The bar never goes back: an estimate that
     grows makes it wait.
 
     Attributes
@@ -78,6 +78,9 @@ class Meter:
         if "exact" in self._figures:
             done, total = self._figures["exact"]
             yield f"{done:,}/{total:,} queries" if total else output.counted(done, "query")
+        if "follow" in self._figures:
+            done, total = self._figures["follow"]
+            yield f"{done:,}/{total or done:,} efforts"
         if "try" in self._figures:
             yield f"{self._figures['try'][0]:,} settings tried"
         if "copy" in self._figures:

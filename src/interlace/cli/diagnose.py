@@ -82,6 +82,14 @@ def _show(found: Diagnosis) -> None:
     console.print()
     for stage in stages:
         console.print(f"{stage}: {_MEANINGS.get(stage, 'not handed on')}.", style="dim")
+    won = [one for one in found.efforts if one.won]
+    if won:
+        knobs = measuring.names_of(one.won for one in won)
+        table = measuring.columns("effort", *(f"4 x {knob}" for knob in knobs))
+        for one in won:
+            table.add_row(one.name, *(f"{100 * one.won[knob]:+.1f}" for knob in knobs))
+        console.print("\nWhat four times as much of one knob alone would win:\n")
+        output.table(console, table)
     output.note(f"measured with {f'{found.n_queries:,} queries'}.")
     if not found.is_exact:
         output.note("what the codes lose is not told: --exact encodes all passages again.")

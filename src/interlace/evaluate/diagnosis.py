@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,11 @@ from interlace.types import FloatMatrix
 
 FLOATS_FROM: Final = 200_000
 """Tokens up to which a collection is encoded again unasked: some ten seconds."""
+
+CODEC: Final = "codec"
+"""What loses passages that were scored."""
+
+_MORE: Final = 4
 
 _AT_ONCE: Final = 256
 """Passages whose texts are read together."""
@@ -39,11 +44,15 @@ class Losses:
         stages. ``codec``: passages that were scored, and ranked lower than exact vectors rank them.
     recall : float
         The share that is among the ``k`` hits: 1 less all that was lost.
+    won : mapping
+        By how much recall grows with four times as much of one knob alone. Empty where no knob can
+        win anything.
     """
 
     name: str
     lost: dict[str, float]
     recall: float
+    won: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +98,8 @@ def diagnose(
         Compare with float32 vectors, for which all passages are encoded again; by default where
         that takes seconds. Without it the codec's own loss is not told.
     progress
-        Told ``("exact", queries, of how many)``, and ``("encode", passages, of how many)``.
+        Told ``("exact", queries, of how many)``, ``("encode", passages, of how many)`` where it
+        encodes, and ``("follow", efforts, of how many)``.
 
     Returns
     -------
@@ -120,15 +130,31 @@ def diagnose(
     if exact:
         asked = _exactly(inside, asked, k, progress)
     efforts = [*store.EFFORTS, *([store.TUNED] if snapshot.tuned is not None else [])]
-    return Diagnosis(
-        k, len(asked), exact, tuple(_losses(snapshot, asked, k, effort) for effort in efforts)
-    )
+    losses = []
+    for i, effort in enumerate(efforts):
+        losses.append(_losses(snapshot, asked, k, effort))
+        progress("follow", i + 1, len(efforts))
+    return Diagnosis(k, len(asked), exact, tuple(losses))
 
 
 def _losses(snapshot: store.Snapshot, asked: Sequence[Question], k: int, effort: str) -> Losses:
     """Follow the best passages of all questions from stage to stage."""
+    plan = store.plan_for(effort, "passage", snapshot.tuned)
+    lost, recall = _followed(snapshot, asked, k, effort)
+    won = {}
+    if plan is not None and any(share for stage, share in lost.items() if stage != CODEC):
+        for knob in fields(plan):
+            more = replace(plan, **{knob.name: getattr(plan, knob.name) * _MORE})
+            won[knob.name] = _followed(snapshot, asked, k, more)[1] - recall
+    return Losses(effort, lost, recall, won)
+
+
+def _followed(
+    snapshot: store.Snapshot, asked: Sequence[Question], k: int, effort: str | store.Effort
+) -> tuple[dict[str, float], float]:
+    """The share of the best passages that each stage loses, and that is found."""
     lost: dict[str, int] = {}
-    n_found = 0
+    by_codec = n_found = 0
     for question in asked:
         left: dict[str, store.Rows] = {}
         rows = answer(snapshot, question, k, effort, observe=left.__setitem__).rows
@@ -139,15 +165,11 @@ def _losses(snapshot: store.Snapshot, asked: Sequence[Question], k: int, effort:
             lost[stage] = lost.get(stage, 0) + still - kept
             still = kept
         found = len(np.intersect1d(rows, question.best))
-        lost["codec"] = lost.get("codec", 0) + still - found
+        by_codec += still - found
         n_found += found
+    lost[CODEC] = by_codec
     n = sum(len(question.best) for question in asked)
-    codec = lost.pop("codec", 0)
-    return Losses(
-        effort,
-        {stage: one / n for stage, one in [*lost.items(), ("codec", codec)]},
-        n_found / n,
-    )
+    return {stage: one / n for stage, one in lost.items()}, n_found / n
 
 
 def _exactly(

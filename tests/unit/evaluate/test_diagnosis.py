@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import oracle
 import pytest
@@ -25,7 +27,11 @@ def test_what_is_lost_and_what_is_found_are_all(vectors):
         assert one.lost["codec"] == 0  # the codes are what is compared with
     fast, *_, exhaustive = found.efforts
     assert exhaustive.recall == 1
+    assert exhaustive.won == {}
     assert fast.recall < 1
+    assert list(fast.won) == [knob.name for knob in fields(store.Effort)]
+    assert max(fast.won.values()) > 0
+    assert max(fast.won.values()) <= 1 - fast.recall + 1e-9
 
 
 def test_what_a_collection_is_tuned_to_is_among_them(vectors):
@@ -72,4 +78,5 @@ def test_progress_is_told(texts):
     told = []
     evaluate.diagnose(texts, k=2, n_queries=5, exact=True, progress=lambda *one: told.append(one))
     assert ("exact", 5, 5) in told
-    assert told[-1] == ("encode", 300, 300)
+    assert ("encode", 300, 300) in told
+    assert told[-1] == ("follow", 4, 4)
