@@ -46,6 +46,126 @@ struct Avx512Vnni {
         }
     }
 
+    static constexpr int kStripGroup = 4;
+
+    // A block of Q query rows at a time: as many sums as hide the latency, each as long in registers
+    // as the strip is read once.
+    static constexpr int kBlock = 12;
+
+    template <int Q>
+    [[gnu::noinline]] static void across_block(const Level* strip, int64_t n_groups,
+                                               const Weight* query, int64_t n_query,
+                                               const int32_t* start, int32_t* out) {
+        __m512i sums[Q];
+#pragma GCC unroll 12
+        for (int q = 0; q < Q; ++q) sums[q] = _mm512_set1_epi32(start[q]);
+#pragma GCC unroll 2
+        for (int64_t g = 0; g < n_groups; ++g, strip += 64, query += 4 * n_query) {
+            const __m512i levels = load<__m512i>(strip);
+#pragma GCC unroll 12
+            for (int q = 0; q < Q; ++q)
+                sums[q] = _mm512_dpbusd_epi32(sums[q], levels,
+                                              _mm512_set1_epi32(load<int32_t>(query + 4 * q)));
+        }
+#pragma GCC unroll 12
+        for (int q = 0; q < Q; ++q) store(out + 16 * q, sums[q]);
+    }
+
+    // Blocks of nearly one size: a last small one would wait for its own sums.
+    static void across(const Level* strip, int64_t n_groups, const Weight* query, int64_t n_query,
+                       const int32_t* start, int32_t* out) {
+        int64_t n_blocks = ceil_div(n_query, kBlock);
+        for (int64_t q = 0; q < n_query; --n_blocks) {
+            const int64_t n = ceil_div(n_query - q, n_blocks);
+            const auto block = [&]<int Q>(std::integral_constant<int, Q>) {
+                across_block<Q>(strip, n_groups, query + 4 * q, n_query, start + q, out + 16 * q);
+            };
+            switch (n) {
+                case 1: block(std::integral_constant<int, 1>{}); break;
+                case 2: block(std::integral_constant<int, 2>{}); break;
+                case 3: block(std::integral_constant<int, 3>{}); break;
+                case 4: block(std::integral_constant<int, 4>{}); break;
+                case 5: block(std::integral_constant<int, 5>{}); break;
+                case 6: block(std::integral_constant<int, 6>{}); break;
+                case 7: block(std::integral_constant<int, 7>{}); break;
+                case 8: block(std::integral_constant<int, 8>{}); break;
+                case 9: block(std::integral_constant<int, 9>{}); break;
+                case 10: block(std::integral_constant<int, 10>{}); break;
+                case 11: block(std::integral_constant<int, 11>{}); break;
+                default: block(std::integral_constant<int, 12>{});
+            }
+            q += n;
+        }
+    }
+
+    // Sixteen bytes of sixteen rows, turned: vector c has the c-th four bytes of each row.
+    struct Turned {
+        __m512i part[4];
+    };
+    template <class Row>
+    static Turned turn_piece(Row row) {
+        __m512i four[4];    // row r + 4 b lies in quarter b
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; ++r) {
+            four[r] = _mm512_castsi128_si512(load<__m128i>(row(r)));
+            four[r] = _mm512_mask_broadcast_i32x4(four[r], 0x00F0, load<__m128i>(row(r + 4)));
+            four[r] = _mm512_mask_broadcast_i32x4(four[r], 0x0F00, load<__m128i>(row(r + 8)));
+            four[r] = _mm512_mask_broadcast_i32x4(four[r], 0xF000, load<__m128i>(row(r + 12)));
+        }
+        const __m512i a = _mm512_unpacklo_epi32(four[0], four[1]);
+        const __m512i b = _mm512_unpackhi_epi32(four[0], four[1]);
+        const __m512i c = _mm512_unpacklo_epi32(four[2], four[3]);
+        const __m512i d = _mm512_unpackhi_epi32(four[2], four[3]);
+        return {{_mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c),
+                 _mm512_unpacklo_epi64(b, d), _mm512_unpackhi_epi64(b, d)}};
+    }
+
+    static void lay(const Level* rows, int64_t stride, int64_t n_groups, Level* strip) {
+        for (int64_t g = 0; g < n_groups; g += 4) {
+            const Turned turned =
+                turn_piece([&](int64_t lane) { return rows + lane * stride + 4 * g; });
+            for (int c = 0; c < 4; ++c) store(strip + 64 * (g + c), turned.part[c]);
+        }
+    }
+
+    static bool lay_rows(const int8_t* const* rows, int64_t dim, Level* strip) {
+        if (dim % 16) return false;
+        const __m512i bias = _mm512_set1_epi8(-128);
+        for (int64_t k = 0; k < dim; k += 16) {
+            const Turned turned = turn_piece([&](int64_t lane) { return rows[lane] + k; });
+            for (int c = 0; c < 4; ++c)
+                store(strip + 16 * k + 64 * c, _mm512_xor_si512(turned.part[c], bias));
+        }
+        return true;
+    }
+
+    static bool lay_codes(const uint8_t* const* rows, int64_t width, int bits, const Level* lookup,
+                          Level* strip) {
+        if (width % 16) return false;
+        const __m512i levels = _mm512_broadcast_i32x4(load<__m128i>(lookup));
+        const __m512i low = _mm512_set1_epi8(static_cast<char>((1 << bits) - 1));
+        for (int64_t b = 0; b < width; b += 16) {
+            Turned turned = turn_piece([&](int64_t lane) { return rows[lane] + b; });
+            for (int c = 0; c < 4; ++c) {
+                Level* out = strip + 16 * b + 64 * c;
+                for (int plane = 0; plane < 8 / bits; ++plane, out += 16 * width) {
+                    const __m512i codes = _mm512_and_si512(turned.part[c], low);
+                    store(out, _mm512_shuffle_epi8(levels, codes));
+                    turned.part[c] =
+                        _mm512_srli_epi16(turned.part[c], static_cast<unsigned>(bits));
+                }
+            }
+        }
+        return true;
+    }
+
+    static void turn(const float* const* rows, int64_t n, float* out) {
+        for (int64_t i = 0; i < n; i += 4) {
+            const Turned turned = turn_piece([&](int64_t lane) { return rows[lane] + i; });
+            for (int c = 0; c < 4 && i + c < n; ++c) store(out + 16 * (i + c), turned.part[c]);
+        }
+    }
+
     static __mmask64 first(int64_t n) { return n < 64 ? (__mmask64{1} << n) - 1 : ~__mmask64{0}; }
 
     static void widen(const int8_t* levels, int64_t dim, Level* out) {

@@ -112,66 +112,89 @@ SegmentHandle load_fresh(In<int64_t, 1> offsets, In<int8_t, 2> codes, In<float, 
     return handle;
 }
 
-CodecHandle load_codec(int bits, In<int8_t, 2> cells, In<float, 1> cell_scales,
+void check_groups(const In<uint32_t, 1>& group_of, int64_t n_groups, const char* what,
+                  const std::string& name) {
+    for (uint32_t group : span(group_of))
+        if (group >= n_groups) damaged(name, what, n_groups, group);
+}
+
+CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales,
+                       In<int8_t, 2> cells, In<float, 1> cell_scales, In<uint32_t, 1> cell_groups,
                        In<int8_t, 2> leaves, In<float, 1> leaf_scales, In<uint32_t, 1> leaf_cells,
                        In<int8_t, 1> levels, In<float, 1> norms, In<float, 1> factors,
                        float fairness, const std::string& name) {
     require(bits == 1 || bits == 2 || bits == 4, "bits must be 1, 2 or 4");
     require(length(levels) == 1 << bits, "levels must be (2**bits,)");
     require(length(norms) == 256 && length(factors) == 256, "norms and factors must be (256,)");
-    require(cells.shape(1) == leaves.shape(1), "cells and leaves must have one dim");
+    require(cells.shape(1) == leaves.shape(1) && cells.shape(1) == groups.shape(1),
+            "groups, cells and leaves must have one dim");
+    require(cell_groups.shape(0) == cells.shape(0), "cell_groups must be (n_cells,)");
     require(leaf_cells.shape(0) == leaves.shape(0), "leaf_cells must be (n_leaves,)");
-    for (size_t i = 0; i < leaf_cells.shape(0); ++i)
-        if (leaf_cells.data()[i] >= cells.shape(0))
-            damaged(name, "cells", length(cells), leaf_cells.data()[i]);
+    require(length(cells) <= kCells, "there must be at most 65,536 cells");
+    check_groups(cell_groups, length(groups), "groups", name);
+    check_groups(leaf_cells, length(cells), "cells", name);
 
     CodecHandle handle;
     Codec& codec = handle.view;
     codec.bits = bits;
+    codec.groups = vectors(groups, group_scales);
     codec.cells = vectors(cells, cell_scales);
     codec.leaves = vectors(leaves, leaf_scales);
-    codec.leaf_cells = leaf_cells.data();
-    codec.group_leaves();
+    codec.cell_groups = cell_groups.data();
+    codec.by_group = Grouped(cell_groups.data(), length(cells), length(groups));
+    codec.by_cell = Grouped(leaf_cells.data(), length(leaves), length(cells));
+    for (int64_t cell = 0; cell < length(cells); ++cell)
+        if (const auto n = static_cast<int64_t>(codec.by_cell.members(cell).size()); n > kPlaces)
+            damaged(name, "leaves of a cell", kPlaces + 1, n);
     codec.levels = levels.data();
     codec.norms = norms.data();
     codec.factors = factors.data();
     codec.fairness = fairness;
-    handle.keep(cells, cell_scales, leaves, leaf_scales, leaf_cells, levels, norms, factors);
+    handle.keep(groups, group_scales, cells, cell_scales, cell_groups, leaves, leaf_scales,
+                leaf_cells, levels, norms, factors);
     return handle;
 }
 
-SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint32_t, 1> leaves, In<uint8_t, 2> codes,
-                           In<uint8_t, 1> norms, In<uint8_t, 1> factors,
-                           In<int64_t, 1> block_offsets, In<uint32_t, 1> list_leaves,
-                           In<int64_t, 1> list_offsets, In<uint16_t, 1> list_ordinals,
+SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint16_t, 1> cells, In<uint8_t, 1> places,
+                           In<uint8_t, 2> codes, In<uint8_t, 1> norms, In<uint8_t, 1> factors,
+                           In<int64_t, 1> block_lists, In<int64_t, 1> block_postings,
+                           In<uint32_t, 2> list_cells, In<uint8_t, 1> list_places,
+                           In<uint32_t, 1> list_offsets, In<uint16_t, 1> list_ordinals,
                            nb::handle codec, std::string name) {
     SegmentHandle handle;
     Segment& segment = handle.view;
     segment.codec = &nb::cast<const CodecHandle&>(codec).view;
-    require(codes.shape(0) == leaves.shape(0) && norms.shape(0) == leaves.shape(0) &&
-                factors.shape(0) == leaves.shape(0),
-            "leaves, codes, norms and factors must have one length");
+    require(places.shape(0) == cells.shape(0) && codes.shape(0) == cells.shape(0) &&
+                norms.shape(0) == cells.shape(0) && factors.shape(0) == cells.shape(0),
+            "cells, places, codes, norms and factors must have one length");
     require(static_cast<int64_t>(codes.shape(1)) == segment.codec->width(),
             "codes must be (n_tokens, ceil(dim * bits / 8))");
-    require(list_offsets.shape(0) == list_leaves.shape(0) + 1,
-            "list_offsets must be (n_lists + 1,)");
-    check_offsets(offsets, length(leaves), name);
-    check_offsets(block_offsets, length(list_leaves), name);
-    check_offsets(list_offsets, length(list_ordinals), name);
+    require(block_lists.shape(0) == block_postings.shape(0) &&
+                list_cells.shape(0) + 1 == block_lists.shape(0) && list_cells.shape(1) > 0,
+            "block_lists, block_postings and list_cells must be of the same blocks");
+    require(length(list_offsets) == length(list_places) + length(list_cells),
+            "list_offsets must be (n_lists + n_blocks,)");
+    check_offsets(offsets, length(cells), name);
+    check_offsets(block_lists, length(list_places), name);
+    check_offsets(block_postings, length(list_ordinals), name);
 
     segment.name = std::move(name);
     segment.offsets = span(offsets);
     segment.dim = segment.codec->leaves.dim;
-    segment.leaves = leaves.data();
+    segment.cells = cells.data();
+    segment.places = places.data();
     segment.codes = codes.data();
     segment.norms = norms.data();
     segment.factors = factors.data();
-    segment.block_offsets = span(block_offsets);
-    segment.list_leaves = list_leaves.data();
-    segment.list_offsets = list_offsets.data();
-    segment.list_ordinals = list_ordinals.data();
-    handle.keep(offsets, leaves, codes, norms, factors, block_offsets, list_leaves, list_offsets,
-                list_ordinals);
+    segment.lists.blocks = span(block_lists);
+    segment.lists.postings = span(block_postings);
+    segment.lists.cells = list_cells.data();
+    segment.lists.n_cells = static_cast<int64_t>(list_cells.shape(1)) - 1;
+    segment.lists.places = list_places.data();
+    segment.lists.offsets = list_offsets.data();
+    segment.lists.ordinals = list_ordinals.data();
+    handle.keep(offsets, cells, places, codes, norms, factors, block_lists, block_postings,
+                list_cells, list_places, list_offsets, list_ordinals);
     handle.owners.push_back(nb::borrow(codec));
     return handle;
 }
@@ -206,13 +229,21 @@ const uint8_t* bits(const Bitmap& allowed, int64_t n_rows) {
     return allowed->data();
 }
 
-Probe probe_view(const In<uint8_t, 2>& table, const In<uint32_t, 2>& leaves,
-                 const In<float, 2>& scores) {
-    require(leaves.shape(0) == table.shape(1) && scores.shape(0) == leaves.shape(0) &&
-                scores.shape(1) == leaves.shape(1),
+// The parts of api.Probe, in order.
+Probe probe_view(const In<uint8_t, 2>& table, const In<uint32_t, 1>& entries,
+                 const In<uint32_t, 2>& leaves, const In<float, 2>& scores) {
+    const Probe probe{table.data(), entries.data(), leaves.data(), scores.data(), length(table),
+                      length(entries), length(leaves), static_cast<int64_t>(leaves.shape(1))};
+    require(static_cast<int64_t>(table.shape(1)) == probe.width() &&
+                scores.shape(0) == leaves.shape(0) && scores.shape(1) == leaves.shape(1),
             "the parts of a probe must agree in shape");
-    return {table.data(), leaves.data(), scores.data(), length(table),
-            static_cast<int64_t>(table.shape(1)), static_cast<int64_t>(leaves.shape(1))};
+    return probe;
+}
+
+void check_probe(const Probe& probe, Segments segments) {
+    for (const Segment* segment : segments)
+        require(!segment->codec || segment->codec->cells.n <= probe.n_cells,
+                "the probe is of another codec");
 }
 
 // --- the functions -------------------------------------------------------------------------------
@@ -295,25 +326,34 @@ nb::tuple encode(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
 }
 
 nb::tuple probe(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
-                const CodecHandle& codec, int64_t n_cells, int64_t n_leaves) {
+                const CodecHandle& codec, int64_t n_groups, int64_t n_cells, int64_t n_leaves) {
     const Vectors query = vectors(codes, scales);
     require(query.dim == codec.view.cells.dim, "query and codec must have one dim");
-    require(n_cells >= 0 && n_leaves >= 0, "n_cells and n_leaves must not be negative");
-    Out<uint8_t> cosines{{codec.view.cells.n, query.n}};
+    require(n_groups >= 0 && n_cells >= 0 && n_leaves >= 0,
+            "n_groups, n_cells and n_leaves must not be negative");
+    std::optional<Out<uint8_t>> cosines;
+    auto room = [&](int64_t n_rows) {
+        cosines.emplace({n_rows, Probe::table_width(query.n)});
+        return cosines->data();
+    };
+    Out<uint32_t> entries{{codec.view.cells.n}};
     Out<uint32_t> leaves{{query.n, n_leaves}};
     Out<float> best{{query.n, n_leaves}};
     {
         nb::gil_scoped_release release;
-        table.probe(query, codec.view, n_cells, n_leaves, cosines.data(), leaves.data(),
-                    best.data());
+        table.probe(
+            query, codec.view, {n_groups, n_cells, n_leaves}, &room,
+            [](void* context, int64_t n) { return (*static_cast<decltype(room)*>(context))(n); },
+            entries.data(), leaves.data(), best.data());
     }
-    return nb::make_tuple(cosines.array(), leaves.array(), best.array());
+    return nb::make_tuple(cosines->array(), entries.array(), leaves.array(), best.array());
 }
 
-nb::tuple walk(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 2> leaves,
-               In<float, 2> scores, const Handles& handles, Bitmap allowed, int64_t n) {
+nb::tuple walk(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> entries,
+               In<uint32_t, 2> leaves, In<float, 2> scores, const Handles& handles, Bitmap allowed,
+               int64_t n) {
     const auto segments = views(handles);
-    const Probe probe = probe_view(cosines, leaves, scores);
+    const Probe probe = probe_view(cosines, entries, leaves, scores);
     const int64_t n_rows = count_rows(segments);
     require(n >= 0, "n must not be negative");
     const uint8_t* bitmap = bits(allowed, n_rows);
@@ -329,11 +369,13 @@ nb::tuple walk(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 2> leave
     return nb::make_tuple(rows.array(), gains.array());
 }
 
-nb::object interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 2> leaves,
-                    In<float, 2> scores, const Handles& handles, In<uint32_t, 1> rows, int64_t n) {
+nb::object interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> entries,
+                    In<uint32_t, 2> leaves, In<float, 2> scores, const Handles& handles,
+                    In<uint32_t, 1> rows, int64_t n) {
     const auto segments = views(handles);
-    const Probe probe = probe_view(cosines, leaves, scores);
+    const Probe probe = probe_view(cosines, entries, leaves, scores);
     require(n >= 0, "n must not be negative");
+    check_probe(probe, segments);
     int64_t first = 0;
     for (const Segment* segment : segments) {
         const int64_t last = first + segment->n_passages();
@@ -342,8 +384,6 @@ nb::object interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 2> 
                     std::ranges::none_of(span(rows), inside),
                 "interact needs rows of settled segments");
         first = last;
-        require(!segment->codec || segment->codec->cells.n <= probe.n_cells,
-                "the probe is of another codec");
     }
     Out<uint32_t> best{{std::min(n, length(rows))}};
     {
@@ -351,6 +391,25 @@ nb::object interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 2> 
         table.interact(probe, segments, span(rows), n, best.data());
     }
     return best.array();
+}
+
+nb::object sift(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
+                In<uint8_t, 2> cosines, In<uint32_t, 1> entries, In<uint32_t, 2> leaves,
+                In<float, 2> best, const Handles& handles, In<uint32_t, 1> rows, int margin,
+                int n_threads) {
+    const Vectors query = vectors(codes, scales);
+    const auto segments = views(handles);
+    const Probe probe = probe_view(cosines, entries, leaves, best);
+    require(probe.n_tokens == query.n, "the probe is of another query");
+    require(margin >= 0, "margin must not be negative");
+    check_dims(query, segments);
+    check_probe(probe, segments);
+    Out<float> found{{length(rows)}};
+    {
+        nb::gil_scoped_release release;
+        table.sift(query, probe, segments, span(rows), margin, found.data(), n_threads);
+    }
+    return found.array();
 }
 
 nb::object score(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
@@ -479,6 +538,7 @@ NB_MODULE(_native, m) {
     define(table, "probe", probe);
     define(table, "walk", walk);
     define(table, "interact", interact);
+    define(table, "sift", sift);
     define(table, "score", score);
     define(table, "scan", scan);
     define(table, "similarities", similarities);

@@ -85,8 +85,8 @@ std::vector<int64_t> some_offsets(int64_t n, int64_t longest) {
 
 struct World {
     int64_t dim, n_query;
-    Rows query, cells;
-    std::vector<uint32_t> leaf_cells;
+    Rows query, groups, cells;
+    std::vector<uint32_t> cell_groups, leaf_cells;
     Rows leaves;
     std::vector<int8_t> levels;
     std::vector<float> norms, factors, cuts;
@@ -94,9 +94,12 @@ struct World {
     std::vector<int64_t> offsets;
     Rows tokens;
     std::vector<uint32_t> token_leaves;
+    std::vector<uint16_t> token_cells;
+    std::vector<uint8_t> token_places;
     std::vector<uint8_t> codes, norm_codes, factor_codes;
-    std::vector<int64_t> block_offsets{0}, list_offsets{0};
-    std::vector<uint32_t> list_leaves;
+    std::vector<int64_t> block_lists{0}, block_postings{0};
+    std::vector<uint32_t> list_cells, list_offsets;
+    std::vector<uint8_t> list_places;
     std::vector<uint16_t> list_ordinals;
     Segment fresh, settled;
     std::vector<const Segment*> segments;
@@ -104,7 +107,9 @@ struct World {
 
     World(int64_t dim, int64_t n_query, int bits, int64_t n_passages, int64_t longest,
           int64_t n_cells)
-        : dim(dim), n_query(n_query), query(n_query, dim), cells(n_cells, dim),
+        : dim(dim), n_query(n_query), query(n_query, dim), groups(1 + n_cells / 5, dim),
+          cells(n_cells, dim),
+          cell_groups(numbers<uint32_t>(n_cells, 0, int64_t(groups.view.n) - 1)),
           leaf_cells(numbers<uint32_t>(4 * n_cells + 1, 0, n_cells - 1)),
           leaves(int64_t(leaf_cells.size()), dim),
           levels(numbers<int8_t>(1 << bits, -127, 127)), offsets(some_offsets(n_passages, longest)),
@@ -114,12 +119,19 @@ struct World {
             factors.push_back(0.9f + float(i) * 1e-3f);
         }
         for (int i = 1; i < 1 << bits; ++i) cuts.push_back(float(i) / float(1 << bits) - 0.5f);
-        codec = {bits, cells.view, leaves.view, leaf_cells.data(), {}, {}, levels.data(),
-                 norms.data(), factors.data(), 1.02f};
-        codec.group_leaves();
+        codec = {bits, groups.view, cells.view, leaves.view, cell_groups.data(),
+                 Grouped(cell_groups.data(), n_cells, groups.view.n),
+                 Grouped(leaf_cells.data(), leaves.view.n, n_cells), levels.data(), norms.data(),
+                 factors.data(), 1.02f};
 
         const int64_t n = offsets.back();
         token_leaves = numbers<uint32_t>(n, 0, leaves.view.n - 1);
+        for (uint32_t leaf : token_leaves) {
+            const auto members = codec.by_cell.members(leaf_cells[leaf]);
+            token_cells.push_back(uint16_t(leaf_cells[leaf]));
+            token_places.push_back(
+                uint8_t(std::lower_bound(members.begin(), members.end(), leaf) - members.begin()));
+        }
         codes = numbers<uint8_t>(n * codec.width(), 0, 255);
         norm_codes = numbers<uint8_t>(n, 0, 255);
         factor_codes = numbers<uint8_t>(n, 0, 255);
@@ -129,14 +141,13 @@ struct World {
         fresh.dim = settled.dim = dim;
         fresh.tokens = tokens.view;
         settled.codec = &codec;
-        settled.leaves = token_leaves.data();
+        settled.cells = token_cells.data();
+        settled.places = token_places.data();
         settled.codes = codes.data();
         settled.norms = norm_codes.data();
         settled.factors = factor_codes.data();
-        settled.block_offsets = block_offsets;
-        settled.list_leaves = list_leaves.data();
-        settled.list_offsets = list_offsets.data();
-        settled.list_ordinals = list_ordinals.data();
+        settled.lists = {block_lists, block_postings, list_cells.data(), n_cells,
+                         list_places.data(), list_offsets.data(), list_ordinals.data()};
         segments = {&settled, &fresh, &settled};
         allowed = numbers<uint8_t>((3 * n_passages + 7) / 8, 0, 255);
     }
@@ -149,18 +160,25 @@ private:
             std::vector<std::pair<uint32_t, uint16_t>> postings;
             for (int64_t p = first; p < std::min(n_passages, first + kBlock); ++p)
                 for (int64_t t = offsets[size_t(p)]; t < offsets[size_t(p) + 1]; ++t)
-                    postings.emplace_back(token_leaves[size_t(t)], uint16_t(p - first));
+                    postings.emplace_back(leaf_id(token_cells[size_t(t)], token_places[size_t(t)]),
+                                          uint16_t(p - first));
             std::sort(postings.begin(), postings.end());
             postings.erase(std::unique(postings.begin(), postings.end()), postings.end());
+            uint32_t n_lists = 0;
+            int64_t cell = 0;
             for (size_t i = 0; i < postings.size(); ++i) {
+                for (; cell <= postings[i].first >> 8; ++cell) list_cells.push_back(n_lists);
                 if (i == 0 || postings[i].first != postings[i - 1].first) {
-                    list_leaves.push_back(postings[i].first);
-                    list_offsets.push_back(list_offsets.back());
+                    list_places.push_back(uint8_t(postings[i].first));
+                    list_offsets.push_back(uint32_t(i));
+                    ++n_lists;
                 }
                 list_ordinals.push_back(postings[i].second);
-                ++list_offsets.back();
             }
-            block_offsets.push_back(int64_t(list_leaves.size()));
+            for (; cell <= cells.view.n; ++cell) list_cells.push_back(n_lists);
+            list_offsets.push_back(uint32_t(postings.size()));
+            block_lists.push_back(int64_t(list_places.size()));
+            block_postings.push_back(int64_t(list_ordinals.size()));
         }
     }
 };
@@ -177,11 +195,22 @@ std::vector<Call> calls(const World& w, int n_threads) {
     const int64_t n = w.tokens.view.n, dim = w.dim, n_query = w.n_query;
     auto probed = [&w, n_query](const Table& table, Output& out) {
         const int64_t n_leaves = 9;
-        auto* entries = out.room<uint8_t>(w.cells.view.n * n_query);
+        auto* entries = out.room<uint32_t>(w.cells.view.n);
         auto* leaves = out.room<uint32_t>(n_query * n_leaves);
         auto* scores = out.room<float>(n_query * n_leaves);
-        table.probe(w.query.view, w.codec, 5, n_leaves, entries, leaves, scores);
-        return Probe{entries, leaves, scores, w.cells.view.n, n_query, n_leaves};
+        const uint8_t* rows = nullptr;
+        int64_t n_rows = 0;
+        auto room = [&](int64_t n) {
+            n_rows = n;
+            auto* made = out.room<uint8_t>(n * Probe::table_width(n_query));
+            rows = made;
+            return made;
+        };
+        table.probe(
+            w.query.view, w.codec, {2, 5, n_leaves}, &room,
+            [](void* context, int64_t n) { return (*static_cast<decltype(room)*>(context))(n); },
+            entries, leaves, scores);
+        return Probe{rows, entries, leaves, scores, n_rows, w.cells.view.n, n_query, n_leaves};
     };
     auto some_rows = [&w](int64_t count) {
         return numbers<uint32_t>(w.settled.n_passages() ? count : 0, 0,
@@ -232,6 +261,11 @@ std::vector<Call> calls(const World& w, int n_threads) {
             const Probe probe = probed(table, out);
             table.interact(probe, w.segments, rows, 10,
                            out.room<uint32_t>(std::min<int64_t>(10, int64_t(rows.size()))));
+        }},
+        {"sift", n, [=, &w, rows = some_rows(60)](const Table& table, Output& out) {
+            const Probe probe = probed(table, out);
+            table.sift(w.query.view, probe, w.segments, rows, 9,
+                       out.room<float>(int64_t(rows.size())), n_threads);
         }},
         {"score", n, [=, &w, rows = some_rows(60)](const Table& table, Output& out) {
             table.score(w.query.view, w.segments, rows, out.room<float>(int64_t(rows.size())),

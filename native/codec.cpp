@@ -3,16 +3,14 @@
 
 namespace interlace {
 
-// A counting sort, so that a cell's leaves keep their order.
-void Codec::group_leaves() {
-    const auto n_cells = static_cast<size_t>(cells.n), n_leaves = static_cast<size_t>(leaves.n);
-    cell_offsets.assign(n_cells + 1, 0);
-    for (size_t leaf = 0; leaf < n_leaves; ++leaf) ++cell_offsets[leaf_cells[leaf] + 1];
-    for (size_t cell = 0; cell < n_cells; ++cell) cell_offsets[cell + 1] += cell_offsets[cell];
-    cell_leaves.resize(n_leaves);
-    std::vector<int64_t> next(cell_offsets.begin(), cell_offsets.end() - 1);
-    for (size_t leaf = 0; leaf < n_leaves; ++leaf)
-        cell_leaves[static_cast<size_t>(next[leaf_cells[leaf]]++)] = static_cast<uint32_t>(leaf);
+// A counting sort, so that the members of a group keep their order.
+Grouped::Grouped(const uint32_t* group_of, int64_t n_members, int64_t n_groups)
+    : order(static_cast<size_t>(n_members)), offsets(static_cast<size_t>(n_groups) + 1, 0) {
+    const auto n = static_cast<uint32_t>(n_members);
+    for (uint32_t i = 0; i < n; ++i) ++offsets[group_of[i] + 1];
+    for (size_t g = 1; g < offsets.size(); ++g) offsets[g] += offsets[g - 1];
+    std::vector<uint32_t> next(offsets.begin(), offsets.end() - 1);
+    for (uint32_t i = 0; i < n; ++i) order[next[group_of[i]]++] = i;
 }
 
 }    // namespace interlace

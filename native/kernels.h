@@ -12,6 +12,12 @@ namespace interlace {
 constexpr int64_t kBlock = 65'536;            // passages of a block of posting lists
 constexpr uint32_t kNoLeaf = 0xFFFF'FFFFu;    // an unused place among the probed leaves
 
+constexpr int64_t kCells = 65'536;            // of a codec, at most
+constexpr int64_t kPlaces = 256;              // leaves of a cell, at most
+
+// A leaf is known by its cell and its place among the cell's leaves, which growing never changes.
+constexpr uint32_t leaf_id(uint32_t cell, uint32_t place) { return cell << 8 | place; }
+
 // Rows of int8 levels, each with its scale. Like every struct here it only points into arrays; the
 // bindings keep those alive and have checked their shapes.
 struct Vectors {
@@ -23,20 +29,46 @@ struct Vectors {
     const int8_t* row(int64_t i) const { return codes + i * dim; }
 };
 
+// Things sorted by the one of n groups that each is in.
+struct Grouped {
+    std::vector<uint32_t> order;      // members of a group, ascending, from its offset on
+    std::vector<uint32_t> offsets;    // n + 1
+
+    Grouped() = default;
+    Grouped(const uint32_t* group_of, int64_t n_members, int64_t n_groups);    // codec.cpp
+    std::span<const uint32_t> members(int64_t group) const {
+        const auto at = static_cast<size_t>(group);
+        return {order.data() + offsets[at], order.data() + offsets[at + 1]};
+    }
+};
+
 struct Codec {
     int bits = 0;
+    Vectors groups;
     Vectors cells;
     Vectors leaves;
-    const uint32_t* leaf_cells = nullptr;
-    std::vector<uint32_t> cell_leaves;    // the leaves of each cell, ascending, from its offset on
-    std::vector<int64_t> cell_offsets;
+    const uint32_t* cell_groups = nullptr;
+    Grouped by_group;    // cells
+    Grouped by_cell;     // leaves
     const int8_t* levels = nullptr;
     const float* norms = nullptr;
     const float* factors = nullptr;
     float fairness = 1;
 
     int64_t width() const { return (leaves.dim * bits + 7) / 8; }
-    void group_leaves();    // codec.cpp: cell_leaves and cell_offsets from leaf_cells
+};
+
+// Posting lists, by blocks of passages: a cell leads to its lists, a list to its ordinals.
+struct Lists {
+    std::span<const int64_t> blocks;       // n_blocks + 1: where each block's lists begin
+    std::span<const int64_t> postings;     // n_blocks + 1: where each block's ordinals begin
+    const uint32_t* cells = nullptr;       // (n_blocks, n_cells + 1), from the block's first list on
+    int64_t n_cells = 0;
+    const uint8_t* places = nullptr;       // of each list's leaf in its cell, ascending
+    const uint32_t* offsets = nullptr;     // (n_lists + n_blocks), from the block's first ordinal on
+    const uint16_t* ordinals = nullptr;    // ascending, from the block's first passage on
+
+    int64_t n_blocks() const { return static_cast<int64_t>(blocks.size()) - 1; }
 };
 
 // A fresh segment has `tokens`; a settled one has a codec and what follows it.
@@ -47,14 +79,12 @@ struct Segment {
     Vectors tokens;
 
     const Codec* codec = nullptr;
-    const uint32_t* leaves = nullptr;
+    const uint16_t* cells = nullptr;
+    const uint8_t* places = nullptr;    // of each token's leaf among those of its cell
     const uint8_t* codes = nullptr;
     const uint8_t* norms = nullptr;
     const uint8_t* factors = nullptr;
-    std::span<const int64_t> block_offsets;
-    const uint32_t* list_leaves = nullptr;
-    const int64_t* list_offsets = nullptr;
-    const uint16_t* list_ordinals = nullptr;
+    Lists lists;
 
     int64_t n_passages() const { return static_cast<int64_t>(offsets.size()) - 1; }
     float fairness() const { return codec ? codec->fairness : 1.0f; }
@@ -62,13 +92,26 @@ struct Segment {
 
 using Segments = std::span<const Segment* const>;
 
+// What a query has looked at, and where a token of each cell finds itself there: api.Probe.
 struct Probe {
-    const uint8_t* table = nullptr;      // (n_cells, n_tokens)
+    const uint8_t* table = nullptr;      // (n_rows, width)
+    const uint32_t* entries = nullptr;   // (n_cells,)
     const uint32_t* leaves = nullptr;    // (n_tokens, n_leaves)
     const float* scores = nullptr;
+    int64_t n_rows = 0;
     int64_t n_cells = 0;
     int64_t n_tokens = 0;
     int64_t n_leaves = 0;
+
+    int64_t width() const { return table_width(n_tokens); }
+    static int64_t table_width(int64_t n_tokens) { return (n_tokens + 15) / 16 * 16; }
+};
+
+// How much a probe looks at, for each query token.
+struct Width {
+    int64_t groups = 0;
+    int64_t cells = 0;
+    int64_t leaves = 0;
 };
 
 struct Table {
@@ -85,12 +128,16 @@ struct Table {
                    const float* cuts, uint8_t* codes, uint8_t* norms, uint8_t* factors,
                    int n_threads);
 
-    void (*probe)(const Vectors& query, const Codec& codec, int64_t n_cells, int64_t n_leaves,
-                  uint8_t* table, uint32_t* leaves, float* scores);
+    // How long the table is turns out on the way: `room` makes it, of so many rows.
+    void (*probe)(const Vectors& query, const Codec& codec, const Width& width, void* context,
+                  uint8_t* (*room)(void* context, int64_t n_rows), uint32_t* entries,
+                  uint32_t* leaves, float* scores);
     int64_t (*walk)(const Probe& probe, Segments segments, const uint8_t* allowed, int64_t n,
                     uint32_t* rows, float* gains);    // returns how many it found
     void (*interact)(const Probe& probe, Segments segments, std::span<const uint32_t> rows,
                      int64_t n, uint32_t* best);
+    void (*sift)(const Vectors& query, const Probe& probe, Segments segments,
+                 std::span<const uint32_t> rows, int margin, float* scores, int n_threads);
     void (*score)(const Vectors& query, Segments segments, std::span<const uint32_t> rows,
                   float* scores, int n_threads);
     void (*scan)(const Vectors& query, Segments segments, const uint8_t* allowed, float* scores,

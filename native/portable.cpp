@@ -23,6 +23,25 @@ struct Portable {
         }
     }
 
+    static constexpr int kStripGroup = 1;
+
+    static void across(const Level* strip, int64_t n_groups, const Weight* query, int64_t n_query,
+                       const int32_t* start, int32_t* out) {
+        for (int64_t q = 0; q < n_query; ++q, out += 16) {
+            int32_t sums[16];
+            std::fill_n(sums, 16, start[q]);
+            for (int64_t k = 0; k < n_groups; ++k)
+                for (int l = 0; l < 16; ++l)
+                    sums[l] += int32_t{strip[k * 16 + l]} * int32_t{query[k * n_query + q]};
+            std::copy_n(sums, 16, out);
+        }
+    }
+
+    static void lay(const Level* rows, int64_t stride, int64_t n_groups, Level* strip) {
+        for (int64_t k = 0; k < n_groups; ++k)
+            for (int64_t l = 0; l < 16; ++l) strip[k * 16 + l] = rows[l * stride + k];
+    }
+
     static void widen(const int8_t* levels, int64_t dim, Level* out) {
         for (int64_t k = 0; k < dim; ++k) out[k] = levels[k];
     }

@@ -1,7 +1,7 @@
-// What answers queries: probe, walk, interact, score, scan, similarities, maxsim.
+// What answers queries: probe, walk, interact, sift, score, scan, similarities, maxsim.
 #pragma once
 
-#include "panel.h"
+#include "strip.h"
 
 namespace interlace {
 namespace {
@@ -56,104 +56,187 @@ inline int64_t count_tokens(std::span<const Passage> passages) {
     return n;
 }
 
-// Every leaf id of some passages is below n_leaves, or it is an error of the first bad passage.
-inline void check_leaves(const Segment& segment, std::span<const Passage> passages) {
-    for (const Passage& passage : passages) {
-        uint32_t top = 0;
-        for (int64_t t = passage.begin; t < passage.end; ++t) top = larger(segment.leaves[t], top);
-        if (passage.begin < passage.end && top >= segment.codec->leaves.n)
-            damaged(segment.name, "leaf ids", segment.codec->leaves.n, top);
-    }
+// Cells of some tokens are the codec's, so that they may lead into its tables.
+inline void check_cells(const Segment& segment, const Passage& passage) {
+    uint16_t top = 0;
+    for (int64_t t = passage.begin; t < passage.end; ++t) top = larger(segment.cells[t], top);
+    if (passage.begin < passage.end && top >= segment.codec->cells.n)
+        damaged(segment.name, "cells", segment.codec->cells.n, top);
 }
 
 // --- probe ---------------------------------------------------------------------------------------
 
-template <class Isa, int L>
-void probe_cells(const Panel<Isa, L>& panel, const Codec& codec, int64_t n_query, Best* best,
-                 uint8_t* table) {
-    Tile<Isa> tile(codec.cells.dim);
-    alignas(64) float least[L];    // what a cosine must reach to be among the best of its lane
-    std::fill_n(least, L, kInfinity);
-    std::fill_n(least, panel.n, -kInfinity);
-    const int64_t n_direct = n_query <= L ? codec.cells.n - L : 0;
-    multiply_rows<L>(
-        codec.cells, codec.cells.n, [](int64_t i) { return i; }, panel, tile,
-        [&](int64_t cell, Lanes<L> cosines) {
-            alignas(64) float cosine[L];
-            // Of a query of one panel a row may run over into the next one, which comes after it.
-            uint8_t spilled[L];
-            uint8_t* row = table + cell * n_query;
-            uint8_t* entry = cell < n_direct ? row : spilled;
-            uint32_t promising = 0;
-            for (int p = 0; p < Lanes<L>::kParts; ++p) {
-                const F32 part = cosines.part[p] * load<F32>(panel.scales + p * kWidth);
-                promising |= bits_of(part >= load<F32>(least + p * kWidth)) << (p * kWidth);
-                store(cosine + p * kWidth, part);
-                store(entry + p * kWidth, to_bytes((part + 1.0f) * 127.0f));
+// Columns of sixteen bytes into rows of `width`, which is a multiple of sixteen.
+inline void turn_bytes(const uint8_t* columns, int64_t width, int64_t n_rows, uint8_t* rows) {
+    for (int64_t from = 0; from < width; from += 16, columns += 256) {
+#if defined(__SSE2__)
+        __m128i x[16], y[16];
+        for (int i = 0; i < 16; ++i) x[i] = load<__m128i>(columns + 16 * i);
+        for (int step = 0; step < 4; ++step) {    // each doubles the rows that lie together
+            for (int i = 0; i < 8; ++i) {
+                y[2 * i] = _mm_unpacklo_epi8(x[i], x[i + 8]);
+                y[2 * i + 1] = _mm_unpackhi_epi8(x[i], x[i + 8]);
             }
-            if (cell >= n_direct) std::memcpy(row, spilled, static_cast<size_t>(panel.n));
-            for (; promising; promising &= promising - 1) {
-                const int l = std::countr_zero(promising);
-                best[l].push(cosine[l], static_cast<uint32_t>(cell));
-                least[l] = best[l].least();
-            }
-        });
+            std::copy_n(y, 16, x);
+        }
+        for (int64_t i = 0; i < n_rows; ++i) store(rows + i * width + from, x[i]);
+#else
+        for (int64_t i = 0; i < n_rows; ++i)
+            for (int64_t c = 0; c < 16; ++c) rows[i * width + from + c] = columns[c * 16 + i];
+#endif
+    }
 }
 
-// The best leaves of each lane among those of its best cells. Lanes share cells, so each leaf is
-// multiplied with all of them once.
-template <class Isa, int L>
-void probe_leaves(const Panel<Isa, L>& panel, const Codec& codec, Best* cells, int64_t n_leaves,
-                  uint32_t* leaves, float* scores) {
-    Buffer<uint32_t> lanes_of(codec.cells.n, 0);    // a bit for each lane that chose the cell
-    for (int64_t l = 0; l < panel.n; ++l)
-        for (const Candidate& cell : cells[l].sorted()) lanes_of[cell.id] |= 1u << l;
+// The best of each query token among what it has been shown.
+class BestOfEach {
+public:
+    BestOfEach(int64_t n_query, int64_t n, int64_t n_shown_max)
+        : n_(n_query), best_(new Best[static_cast<size_t>(n_query)]), least_(n_query) {
+        for (int64_t q = 0; q < n_; ++q) best_[q] = Best(n, n_shown_max);
+        std::fill_n(least_.begin(), n_, n > 0 ? -kInfinity : kInfinity);
+    }
+    ~BestOfEach() { delete[] best_; }
+    BestOfEach(const BestOfEach&) = delete;
 
-    Buffer<uint32_t> near(codec.leaves.n), lanes(codec.leaves.n);
-    int64_t n_near = 0;
-    for (int64_t cell = 0; cell < codec.cells.n; ++cell) {
-        if (!lanes_of[cell]) continue;
-        const int64_t* ends = codec.cell_offsets.data() + cell;
-        for (int64_t i = ends[0]; i < ends[1]; ++i) {
-            near[n_near] = codec.cell_leaves.data()[i];
-            lanes[n_near++] = lanes_of[cell];
+    float least(int64_t q) const { return least_[q]; }
+    void push(int64_t q, float score, uint32_t id) {
+        best_[q].push(score, id);
+        least_[q] = best_[q].least();
+    }
+    std::span<const Candidate> sorted(int64_t q) const { return best_[q].sorted(); }
+
+    template <class Visit>
+    void each(Visit visit) const {
+        for (int64_t q = 0; q < n_; ++q)
+            for (const Candidate& candidate : sorted(q)) visit(candidate.id);
+    }
+
+private:
+    int64_t n_;
+    Best* best_;
+    Buffer<float> least_;
+};
+
+// Shows centroids to a query: their cosines go into the table as bytes, the best are remembered.
+template <class Isa>
+class Looker {
+public:
+    explicit Looker(const Weights<Isa>& query)
+        : query_(query), strip_(query), width_(Probe::table_width(query.n)),
+          columns_(width_ * kLanes, uint8_t{0}) {}
+
+    // row(i) of `centroids` is shown under the name id(i).
+    template <class Row, class Id>
+    void look(const Vectors& centroids, int64_t n, Row row, Id id, BestOfEach& best,
+              uint8_t* table) {
+        for (int64_t at = 0; at < n; at += kLanes) {
+            const int8_t* levels[kLanes];
+            alignas(64) float scales[kLanes];
+            for (int64_t lane = 0; lane < kLanes; ++lane) {
+                const int64_t i = row(std::min(at + lane, n - 1));
+                levels[lane] = centroids.row(i);
+                scales[lane] = centroids.scales[i];
+                prefetch(centroids.row(row(std::min(at + lane + 2 * kLanes, n - 1))),
+                         centroids.dim);
+            }
+            strip_.fill(levels);
+            strip_.multiply();
+            const int64_t m = std::min<int64_t>(kLanes, n - at);
+            for (int64_t q = 0; q < query_.n; ++q)
+                for (int p = 0; p < kLaneParts; ++p) {
+                    const F32 cosines = strip_.products(q, p) *
+                                        load<F32>(scales + p * kWidth) * splat(query_.scales[q]);
+                    store(columns_.begin() + q * kLanes + p * kWidth,
+                          to_bytes((cosines + 1.0f) * 127.0f));
+                    alignas(64) float cosine[kWidth];
+                    store(cosine, cosines);
+                    uint32_t promising = bits_of(cosines >= splat(best.least(q)));
+                    for (; promising; promising &= promising - 1) {
+                        const int l = std::countr_zero(promising);
+                        if (p * kWidth + l < m) best.push(q, cosine[l], id(at + p * kWidth + l));
+                    }
+                }
+            turn_bytes(columns_.begin(), width_, m, table + at * width_);
         }
     }
 
-    Best best[L];
-    for (int64_t l = 0; l < panel.n; ++l) best[l] = Best(n_leaves, n_near);
-    Tile<Isa> tile(codec.leaves.dim);
-    multiply_rows<L>(
-        codec.leaves, n_near, [&](int64_t i) { return int64_t{near[i]}; }, panel, tile,
-        [&](int64_t i, const Lanes<L>& products) {
-            alignas(64) float product[L];
-            std::memcpy(product, products.part, sizeof product);
-            for (uint32_t left = lanes[i]; left; left &= left - 1) {
-                const int l = std::countr_zero(left);
-                best[l].push(product[l] * panel.scales[l], near[i]);
-            }
-        });
-    for (int64_t l = 0; l < panel.n; ++l, leaves += n_leaves, scores += n_leaves) {
+private:
+    const Weights<Isa>& query_;
+    Strip<Isa> strip_;
+    int64_t width_;
+    Buffer<uint8_t> columns_;
+};
+
+// Groups, the cells of the best groups, the leaves of the best cells. What one query token chooses
+// is shown to all.
+template <class Isa>
+void probe(const Vectors& query, const Codec& codec, const Width& width, void* context,
+           uint8_t* (*room)(void* context, int64_t n_rows), uint32_t* entries, uint32_t* leaves,
+           float* scores) {
+    const Weights<Isa> weights(query);
+    Looker<Isa> looker(weights);
+    const int64_t table_width = Probe::table_width(query.n);
+    const auto same = [](int64_t i) { return i; };
+    const auto number = [](int64_t i) { return static_cast<uint32_t>(i); };
+
+    const int64_t n_groups = codec.groups.n;
+    Buffer<uint8_t> of_groups(n_groups * table_width);
+    BestOfEach groups(query.n, width.groups, n_groups);
+    looker.look(codec.groups, n_groups, same, number, groups, of_groups.begin());
+    for (int64_t cell = 0; cell < codec.cells.n; ++cell)
+        entries[cell] = codec.cell_groups[cell] << 8;
+
+    Buffer<uint8_t> is_chosen(std::max(n_groups, codec.cells.n), 0);
+    groups.each([&](uint32_t group) { is_chosen[group] = 1; });
+    Buffer<uint32_t> cells(codec.cells.n);
+    int64_t n_cells = 0;
+    for (int64_t group = 0; group < n_groups; ++group) {
+        if (!is_chosen[group]) continue;
+        for (uint32_t cell : codec.by_group.members(group)) {
+            entries[cell] = static_cast<uint32_t>(n_groups + n_cells) << 8;
+            cells[n_cells++] = cell;
+        }
+    }
+    Buffer<uint8_t> of_cells(n_cells * table_width);
+    BestOfEach near(query.n, width.cells, n_cells);
+    looker.look(codec.cells, n_cells, [&](int64_t i) { return int64_t{cells[i]}; },
+                [&](int64_t i) { return cells[i]; }, near, of_cells.begin());
+
+    std::fill_n(is_chosen.begin(), codec.cells.n, 0);
+    near.each([&](uint32_t cell) { is_chosen[cell] = 1; });
+    int64_t n_leaves = 0;
+    for (int64_t i = 0; i < n_cells; ++i)
+        if (is_chosen[cells[i]]) n_leaves += int64_t(codec.by_cell.members(cells[i]).size());
+    Buffer<uint32_t> rows(n_leaves), ids(n_leaves);
+    n_leaves = 0;
+    for (int64_t i = 0; i < n_cells; ++i) {
+        const uint32_t cell = cells[i];
+        if (!is_chosen[cell]) continue;
+        const auto members = codec.by_cell.members(cell);
+        entries[cell] = static_cast<uint32_t>(n_groups + n_cells + n_leaves) << 8 |
+                        static_cast<uint32_t>(members.size() - 1);
+        for (uint32_t place = 0; place < members.size(); ++place) {
+            rows[n_leaves] = members[place];
+            ids[n_leaves++] = leaf_id(cell, place);
+        }
+    }
+    uint8_t* table = room(context, n_groups + n_cells + n_leaves);
+    std::copy_n(of_groups.begin(), of_groups.size(), table);
+    std::copy_n(of_cells.begin(), of_cells.size(), table + of_groups.size());
+    BestOfEach best(query.n, width.leaves, n_leaves);
+    looker.look(codec.leaves, n_leaves, [&](int64_t i) { return int64_t{rows[i]}; },
+                [&](int64_t i) { return ids[i]; }, best,
+                table + of_groups.size() + of_cells.size());
+
+    for (int64_t q = 0; q < query.n; ++q, leaves += width.leaves, scores += width.leaves) {
         int64_t n = 0;
-        for (const Candidate& leaf : best[l].sorted()) {
+        for (const Candidate& leaf : best.sorted(q)) {
             leaves[n] = leaf.id;
             scores[n++] = leaf.score;
         }
-        std::fill(leaves + n, leaves + n_leaves, kNoLeaf);
-        std::fill(scores + n, scores + n_leaves, -kInfinity);
+        std::fill(leaves + n, leaves + width.leaves, kNoLeaf);
+        std::fill(scores + n, scores + width.leaves, -kInfinity);
     }
-}
-
-template <class Isa>
-void probe(const Vectors& query, const Codec& codec, int64_t n_cells, int64_t n_leaves,
-           uint8_t* table, uint32_t* leaves, float* scores) {
-    for_panels<Isa>(query, [&](const auto& panel, int64_t from) {
-        Best best[32];
-        for (int64_t l = 0; l < panel.n; ++l) best[l] = Best(n_cells, codec.cells.n);
-        probe_cells(panel, codec, query.n, best, table + from);
-        probe_leaves(panel, codec, best, n_leaves, leaves + from * n_leaves,
-                     scores + from * n_leaves);
-    });
 }
 
 // --- walk ----------------------------------------------------------------------------------------
@@ -195,75 +278,71 @@ private:
     uint32_t now_ = 0;
 };
 
-inline void walk_list(const Segment& segment, int64_t list, int64_t number, float gain,
-                      Block& block) {
-    const uint16_t* begin = segment.list_ordinals + segment.list_offsets[list];
-    const uint16_t* end = segment.list_ordinals + segment.list_offsets[list + 1];
-    const int64_t n_passages = segment.n_passages() - number * kBlock;
-    if (begin == end) return;
-    if (n_passages < kBlock) {
-        const int64_t top = *std::max_element(begin, end);
-        if (top >= n_passages)
-            damaged(segment.name, "ordinals", segment.n_passages(), top + number * kBlock);
-    }
-    for (; begin != end; ++begin) block.add(*begin, gain);
-}
-
-// Where the lists of the probed leaves stand among those of a block. Leaves are looked for in the
-// order of their ids, each from where the last one was found on.
-class Lists {
+// The ordinals of the probed leaves in one block. Each look-up is four reads that depend on each
+// other and lie anywhere, so all look-ups take a step together, and the memory waits once a step.
+class Found {
 public:
-    explicit Lists(const Probe& probe)
-        : n_leaves_(probe.n_leaves), lists_(probe.n_tokens * n_leaves_, kNone),
-          wanted_(lists_.size()) {
-        for (int64_t place = 0; place < lists_.size(); ++place)
-            if (probe.leaves[place] != kNoLeaf) wanted_[n_wanted_++] = {probe.leaves[place], place};
-        std::sort(wanted_.begin(), wanted_.begin() + n_wanted_);
+    explicit Found(const Probe& probe) : probe_(probe), spans_(probe.n_tokens * probe.n_leaves) {}
+
+    struct Span {
+        const uint16_t* begin;
+        const uint16_t* end;
+    };
+
+    void find(const Segment& segment, int64_t block) {
+        const Lists& lists = segment.lists;
+        const auto at = static_cast<size_t>(block);
+        const uint32_t* cells = lists.cells + block * (lists.n_cells + 1);
+        const uint8_t* places = lists.places + lists.blocks[at];
+        const uint32_t* offsets = lists.offsets + lists.blocks[at] + block;
+        const uint16_t* ordinals = lists.ordinals + lists.postings[at];
+        const int64_t n_lists = lists.blocks[at + 1] - lists.blocks[at];
+        const int64_t n_postings = lists.postings[at + 1] - lists.postings[at];
+
+        each(lists, [&](int64_t i, uint32_t cell, uint32_t) {
+            __builtin_prefetch(cells + cell);
+            spans_[i] = {nullptr, nullptr};
+        });
+        each(lists, [&](int64_t, uint32_t cell, uint32_t) {
+            __builtin_prefetch(places + cells[cell]);
+            __builtin_prefetch(offsets + cells[cell]);
+        });
+        each(lists, [&](int64_t i, uint32_t cell, uint32_t place) {
+            const int64_t first = cells[cell], last = cells[cell + 1];
+            if (first >= last) return;
+            if (last > n_lists) damaged(segment.name, "lists", n_lists + 1, last);
+            // Ascending and all different, so the list of a place is at most so far from the first.
+            int64_t list = std::min(first + int64_t{place}, last - 1);
+            while (list > first && places[list] > place) --list;
+            if (places[list] != place) return;
+            const int64_t begin = offsets[list], end = offsets[list + 1];
+            if (begin > end || end > n_postings)
+                damaged(segment.name, "list offsets", n_postings + 1, std::max(begin, end));
+            spans_[i] = {ordinals + begin, ordinals + end};
+            prefetch(ordinals + begin, std::min<int64_t>(256, 2 * (end - begin)));
+        });
     }
 
-    void find(const uint32_t* lists, const uint32_t* end, int64_t first) {
-        const uint32_t* at = lists;
-        for (int64_t i = 0; i < n_wanted_; ++i) {
-            at = reach(at, end, wanted_[i].leaf);
-            const bool is_there = at != end && *at == wanted_[i].leaf;
-            lists_[wanted_[i].place] = is_there ? first + (at - lists) : kNone;
-        }
-    }
-
-    // The list of the i-th leaf of a token; kNone where the block has none.
-    int64_t of(int64_t token, int64_t i) const { return lists_[token * n_leaves_ + i]; }
-
-    static constexpr int64_t kNone = -1;
+    const Span& of(int64_t token, int64_t i) const { return spans_[token * probe_.n_leaves + i]; }
 
 private:
-    struct Wanted {
-        uint32_t leaf;
-        int64_t place;
+    const Probe& probe_;
+    Buffer<Span> spans_;
 
-        bool operator<(const Wanted& other) const { return leaf < other.leaf; }
-    };
-    int64_t n_leaves_;
-    Buffer<int64_t> lists_;
-    Buffer<Wanted> wanted_;
-    int64_t n_wanted_ = 0;
-
-    // The first of some ascending ids that is not below one, in steps that double.
-    static const uint32_t* reach(const uint32_t* at, const uint32_t* end, uint32_t leaf) {
-        int64_t step = 1;
-        while (step < end - at && at[step] < leaf) {
-            at += step;
-            step *= 2;
+    template <class Visit>
+    void each(const Lists& lists, Visit visit) {
+        for (int64_t i = 0; i < spans_.size(); ++i) {
+            const uint32_t leaf = probe_.leaves[i];
+            if (leaf >> 8 < lists.n_cells) visit(i, leaf >> 8, leaf & 0xff);
+            else spans_[i] = {nullptr, nullptr};
         }
-        return std::lower_bound(at, at + std::min<int64_t>(step + 1, end - at), leaf);
     }
 };
 
-inline void walk_block(const Probe& probe, const Segment& segment, int64_t number, Lists& lists,
+inline void walk_block(const Probe& probe, const Segment& segment, int64_t number, Found& found,
                        Block& block) {
-    const auto at = static_cast<size_t>(number);
-    const int64_t first = segment.block_offsets[at];
-    lists.find(segment.list_leaves + first, segment.list_leaves + segment.block_offsets[at + 1],
-               first);
+    const int64_t n_passages = segment.n_passages() - number * kBlock;
+    found.find(segment, number);
     block.begin();
     for (int64_t token = 0; token < probe.n_tokens; ++token) {
         const uint32_t* leaves = probe.leaves + token * probe.n_leaves;
@@ -271,20 +350,26 @@ inline void walk_block(const Probe& probe, const Segment& segment, int64_t numbe
         int64_t n = probe.n_leaves;
         while (n && leaves[n - 1] == kNoLeaf) --n;
         block.next_token();
-        for (int64_t i = 0; i < n; ++i)
-            if (const int64_t list = lists.of(token, i); list != Lists::kNone)
-                walk_list(segment, list, number, scores[i] - scores[n - 1], block);
+        for (int64_t i = 0; i < n; ++i) {
+            const Found::Span& span = found.of(token, i);
+            if (span.begin == span.end) continue;
+            if (n_passages < kBlock)
+                if (const int64_t top = *std::max_element(span.begin, span.end); top >= n_passages)
+                    damaged(segment.name, "ordinals", segment.n_passages(), top + number * kBlock);
+            const float gain = scores[i] - scores[n - 1];
+            for (const uint16_t* at = span.begin; at != span.end; ++at) block.add(*at, gain);
+        }
     }
 }
 
 inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowed, int64_t n,
                     uint32_t* rows, float* gains) {
     Block block;
-    Lists lists(probe);
+    Found lists(probe);
     Best best(n, count_rows(segments));
     int64_t first = 0;
     for (const Segment* segment : segments) {
-        for (int64_t b = 0; b + 1 < static_cast<int64_t>(segment->block_offsets.size()); ++b) {
+        for (int64_t b = 0; b < segment->lists.n_blocks(); ++b) {
             walk_block(probe, *segment, b, lists, block);
             for (uint16_t ordinal : block.named()) {
                 const int64_t row = first + b * kBlock + ordinal;
@@ -304,59 +389,100 @@ inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowe
 
 // --- interact ------------------------------------------------------------------------------------
 
-constexpr int kBytes = 32;
-constexpr size_t kAhead = 2;    // passages: they lie anywhere, so their leaf ids are asked for early
-typedef uint8_t U8x32 __attribute__((vector_size(kBytes)));
+constexpr size_t kAhead = 2;    // passages: they lie anywhere, so their tokens are asked for early
+typedef uint8_t U8x16 __attribute__((vector_size(16)));
 
-// The probe's table, readable kBytes at a time: the last rows are copied to where the bytes after
-// them are readable too.
-class PaddedTable {
+// Up to P * 16 columns of the probe's table, as the tokens of a passage see them.
+template <int P>
+class Columns {
 public:
-    explicit PaddedTable(const Probe& probe)
-        : table_(probe.table), width_(probe.n_tokens),
-          n_direct_(std::max<int64_t>(0, probe.n_cells - kBytes)),
-          tail_((probe.n_cells - n_direct_) * width_ + kBytes, uint8_t{0}) {
-        std::copy(table_ + n_direct_ * width_, table_ + probe.n_cells * width_, tail_.begin());
+    Columns(const Probe& probe, int64_t from) : probe_(probe), table_(probe.table + from) {
+        for (int64_t l = 0; l < 16 * P; ++l) bar_[l] = from + l < probe.n_tokens ? 0 : 255;
     }
 
-    const uint8_t* row(int64_t cell) const {
-        return cell < n_direct_ ? table_ + cell * width_
-                                : tail_.begin() + (cell - n_direct_) * width_;
+    // The best entry of each column.
+    void look(const Segment& segment, const Passage& passage) {
+        U8x16 best[P] = {};
+        for (int64_t t = passage.begin; t < passage.end; ++t)
+            for (int p = 0; p < P; ++p) best[p] = larger(load<U8x16>(row(segment, t) + 16 * p), best[p]);
+        std::memcpy(best_, best, sizeof best);
+    }
+
+    uint32_t sum() const {    // unused columns are 0
+        uint32_t sum = 0;
+        for (int l = 0; l < 16 * P; ++l) sum += best_[l];
+        return sum;
+    }
+
+    // From now on a token stands out that comes within a margin of some best entry.
+    void raise_bar(int margin) {
+        for (int l = 0; l < 16 * P; ++l)
+            if (bar_[l] != 255) bar_[l] = static_cast<uint8_t>(std::max(0, best_[l] - margin));
+    }
+    bool stands_out(const Segment& segment, int64_t token) const {
+        const uint8_t* entries = row(segment, token);
+        bool does = false;
+        for (int p = 0; p < P; ++p) {
+            const U8x16 x = load<U8x16>(entries + 16 * p), bar = load<U8x16>(bar_ + 16 * p);
+#if defined(__SSE2__)
+            const auto a = reinterpret_cast<__m128i>(x), b = reinterpret_cast<__m128i>(bar);
+            does |= _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(a, b), a)) != 0;
+#else
+            for (int l = 0; l < 16; ++l) does |= x[l] >= bar[l];
+#endif
+        }
+        return does;
     }
 
 private:
+    const Probe& probe_;
     const uint8_t* table_;
-    int64_t width_;
-    int64_t n_direct_;    // kBytes rows of at least one byte follow
-    Buffer<uint8_t> tail_;
+    alignas(16) uint8_t best_[16 * P];
+    alignas(16) uint8_t bar_[16 * P];
+
+    const uint8_t* row(const Segment& segment, int64_t token) const {
+        const uint32_t entry = probe_.entries[segment.cells[token]];
+        const uint32_t place = std::min<uint32_t>(segment.places[token], entry & 0xff);
+        return table_ + int64_t{(entry >> 8) + place} * probe_.width();
+    }
 };
 
-inline uint32_t interact_one(const Passage& passage, const Segment& segment, int64_t n_tokens,
-                             const PaddedTable& table) {
-    uint32_t sum = 0;
-    for (int64_t from = 0; from < n_tokens; from += kBytes) {
-        U8x32 best{};
-        for (int64_t t = passage.begin; t < passage.end; ++t) {
-            const uint32_t cell = segment.codec->leaf_cells[segment.leaves[t]];
-            best = larger(load<U8x32>(table.row(cell) + from), best);
-        }
-        for (int64_t l = 0; l < std::min<int64_t>(kBytes, n_tokens - from); ++l) sum += best[l];
+// Runs visit(columns) over blocks of columns as wide as the query.
+template <class Visit>
+void for_columns(const Probe& probe, Visit visit) {
+    for (int64_t from = 0; from < probe.width();) {
+        const int64_t left = probe.width() - from;
+        const auto run = [&]<int P>(std::integral_constant<int, P>) {
+            Columns<P> columns(probe, from);
+            visit(columns);
+            from += 16 * P;
+        };
+        if (left == 16) run(std::integral_constant<int, 1>{});
+        else if (left == 32) run(std::integral_constant<int, 2>{});
+        else if (left == 48) run(std::integral_constant<int, 3>{});
+        else run(std::integral_constant<int, 4>{});
     }
-    return sum;
+}
+
+inline void prefetch_tokens(const Segment& segment, const Passage& passage) {
+    const int64_t n = passage.end - passage.begin;
+    prefetch(segment.cells + passage.begin, 2 * n);
+    prefetch(segment.places + passage.begin, n);
 }
 
 inline void interact(const Probe& probe, Segments segments, std::span<const uint32_t> rows,
                      int64_t n, uint32_t* best_rows) {
-    const PaddedTable table(probe);
     Buffer<uint32_t> sums(static_cast<int64_t>(rows.size()), 0);
     for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
         if (!segment.codec) return;    // only empty passages: the bindings refuse others
-        for (size_t i = 0; i < passages.size(); ++i) {
-            const Passage& ahead = passages[std::min(i + kAhead, passages.size() - 1)];
-            prefetch(segment.leaves + ahead.begin, 4 * (ahead.end - ahead.begin));
-            check_leaves(segment, passages.subspan(i, 1));
-            sums[passages[i].out] = interact_one(passages[i], segment, probe.n_tokens, table);
-        }
+        for_columns(probe, [&](auto& columns) {
+            for (size_t i = 0; i < passages.size(); ++i) {
+                prefetch_tokens(segment, passages[std::min(i + kAhead, passages.size() - 1)]);
+                check_cells(segment, passages[i]);
+                columns.look(segment, passages[i]);
+                sums[passages[i].out] += columns.sum();
+            }
+        });
     });
     // A sum is an integer below 2**24, so a float holds it.
     Best best(n, sums.size());
@@ -365,190 +491,273 @@ inline void interact(const Probe& probe, Segments segments, std::span<const uint
     for (const Candidate& candidate : best.sorted()) *best_rows++ = candidate.id;
 }
 
-// --- score, scan, similarities -------------------------------------------------------------------
+// --- sift, score, scan, similarities -------------------------------------------------------------
 
-// The products of leaves with the lanes of a panel, each leaf once a call however many tokens share
-// it: a slot a leaf where most leaves occur, else a slot for each that does.
-class Leaves {
+// The products of all leaves of a codec with a query, in the order of their cells.
+template <class Isa>
+class LeafTable {
 public:
-    Leaves(const Segment& segment, std::span<const Passage> passages)
-        : codec_(*segment.codec), n_(codec_.leaves.n) {
-        check_leaves(segment, passages);
-        const int64_t n_tokens = count_tokens(passages);
-        all_ = n_ <= n_tokens / 4;
-        if (all_) return;
-
-        int64_t size = 1;
-        while (size < std::min(n_, 2 * n_tokens)) size *= 2;
-        mask_ = size - 1;
-        keys_ = Buffer<uint32_t>(size, kNoLeaf);
-        slots_ = Buffer<uint32_t>(size);
-        chosen_ = Buffer<uint32_t>(std::min(n_, n_tokens));
-        n_ = 0;
-        for (const Passage& passage : passages)
-            for (int64_t t = passage.begin; t < passage.end; ++t) insert(segment.leaves[t]);
-    }
-
-    template <class Isa, int L>
-    void multiply(const Panel<Isa, L>& panel, int n_threads) {
-        if (products_.size() == 0) products_ = Buffer<float>(n_ * L);
-        parallel_ranges(n_, 4096, n_threads, [&](int64_t begin, int64_t end) {
-            Tile<Isa> tile(panel.dim);
-            multiply_rows<L>(
-                codec_.leaves, end - begin,
-                [&](int64_t i) { return all_ ? begin + i : int64_t{chosen_[begin + i]}; }, panel,
-                tile, [&](int64_t i, const Lanes<L>& products) {
-                    std::memcpy(products_.begin() + (begin + i) * L, products.part,
-                                sizeof products.part);
-                });
+    LeafTable(const Weights<Isa>& query, const Codec& codec, int n_threads)
+        : stride_(round_up(query.n, 4)), products_(codec.leaves.n * stride_) {
+        const auto& order = codec.by_cell.order;
+        parallel_ranges(codec.leaves.n, 4096, n_threads, [&](int64_t begin, int64_t end) {
+            Strip<Isa> strip(query);
+            for (int64_t at = begin; at < end; at += kLanes) {
+                const int8_t* levels[kLanes];
+                alignas(64) float scales[kLanes];
+                for (int64_t lane = 0; lane < kLanes; ++lane) {
+                    const auto leaf = order[static_cast<size_t>(std::min(at + lane, end - 1))];
+                    levels[lane] = codec.leaves.row(leaf);
+                    scales[lane] = codec.leaves.scales[leaf];
+                }
+                strip.fill(levels);
+                strip.multiply();
+                const int64_t m = std::min<int64_t>(kLanes, end - at);
+                for (int64_t q = 0; q < query.n; ++q) {
+                    alignas(64) float products[kLanes];
+                    for (int p = 0; p < kLaneParts; ++p)
+                        store(products + p * kWidth,
+                              strip.products(q, p) * load<F32>(scales + p * kWidth));
+                    for (int64_t lane = 0; lane < m; ++lane)
+                        products_[(at + lane) * stride_ + q] = products[lane];
+                }
+            }
         });
     }
 
-    template <int L>
-    const float* products(uint32_t leaf) const {
-        return products_.begin() + int64_t{all_ ? leaf : slots_[find(leaf)]} * L;
-    }
+    const float* row(int64_t place) const { return products_.begin() + place * stride_; }
 
 private:
-    const Codec& codec_;
-    int64_t n_;
-    bool all_;
-    int64_t mask_ = 0;
-    Buffer<uint32_t> keys_, slots_, chosen_;
+    int64_t stride_;
     Buffer<float> products_;
-
-    // Leaves of one token type are neighbours, so their own low bits spread them well.
-    int64_t find(uint32_t leaf) const {
-        int64_t at = leaf & mask_;
-        while (keys_[at] != leaf && keys_[at] != kNoLeaf) at = (at + 1) & mask_;
-        return at;
-    }
-
-    void insert(uint32_t leaf) {
-        const int64_t at = find(leaf);
-        if (keys_[at] == leaf) return;
-        keys_[at] = leaf;
-        slots_[at] = static_cast<uint32_t>(n_);
-        chosen_[n_++] = leaf;
-    }
 };
 
-// Up to kTile tokens of a segment against a panel.
-template <class Isa, int L>
-class TokenTile {
+// Products of up to kLanes tokens of a segment with a query. Where these lie is told a strip ahead,
+// so that memory has time to bring them.
+template <class Isa>
+class TokenStrip {
 public:
-    TokenTile(const Segment& segment, const Leaves* leaves)
-        : segment_(segment), leaves_(leaves), tile_(segment.dim, segment.codec ? 8 : 0) {
+    TokenStrip(const Weights<Isa>& query, const Segment& segment, const LeafTable<Isa>* table)
+        : query_(query), segment_(segment), table_(table), strip_(query, 8),
+          values_(query.n * kLanes), near_(segment.codec ? query.n * kLanes : 0) {
         if (segment.codec)
             for (int code = 0; code < 16; ++code)
                 lookup_[code] = static_cast<typename Isa::Level>(
                     segment.codec->levels[code & ((1 << segment.codec->bits) - 1)] + Isa::kBias);
     }
 
-    // Puts a token at place i.
-    void put(int64_t i, int64_t token) {
+    // Where a token is, and where its leaf.
+    struct Place {
+        int64_t token;
+        int64_t leaf;
+    };
+
+    Place find(int64_t token) const {
         if (!segment_.codec) {
-            const int8_t* row = segment_.tokens.row(token);
-            prefetch(row + kTile * segment_.dim, segment_.dim);
-            Isa::widen(row, segment_.dim, tile_.row(i));
-            scale_[i] = segment_.tokens.scales[token];
+            prefetch(segment_.tokens.row(token), segment_.dim);
+            return {token, 0};
+        }
+        const Codec& codec = *segment_.codec;
+        const int64_t cell = segment_.cells[token], place = segment_.places[token];
+        if (cell >= codec.cells.n) damaged(segment_.name, "cells", codec.cells.n, cell);
+        const auto members = codec.by_cell.members(cell);
+        const auto n = static_cast<int64_t>(members.size());
+        if (place >= n) damaged(segment_.name, "leaves of a cell", n, place);
+        prefetch(segment_.codes + token * codec.width(), codec.width());
+        if (table_) {
+            const int64_t leaf = codec.by_cell.offsets[static_cast<size_t>(cell)] + place;
+            prefetch(table_->row(leaf), 4 * query_.n);
+            return {token, leaf};
+        }
+        const int64_t leaf = members[static_cast<size_t>(place)];
+        prefetch(codec.leaves.row(leaf), codec.leaves.dim);
+        return {token, leaf};
+    }
+
+    // Without the query's scales.
+    void multiply(const Place* places) {
+        alignas(64) float scales[kLanes], factors[kLanes];
+        if (!segment_.codec) {
+            const int8_t* rows[kLanes];
+            for (int lane = 0; lane < kLanes; ++lane) {
+                rows[lane] = segment_.tokens.row(places[lane].token);
+                scales[lane] = segment_.tokens.scales[places[lane].token];
+            }
+            strip_.fill(rows);
+            strip_.multiply();
+            each([&](int64_t q, int p) {
+                return strip_.products(q, p) * load<F32>(scales + p * kWidth);
+            });
             return;
         }
         const Codec& codec = *segment_.codec;
-        const int64_t width = codec.width();
-        const uint8_t* packed = segment_.codes + token * width;
-        prefetch(packed + kTile * width, width);
-        Isa::expand(packed, width, codec.bits, lookup_, tile_.row(i));
-        scale_[i] = codec.norms[segment_.norms[token]];
-        factor_[i] = codec.factors[segment_.factors[token]];
-        near_[i] = leaves_->template products<L>(segment_.leaves[token]);
-        prefetch(near_[i], L * 4);
+        multiply_leaves(codec, places);
+        const uint8_t* rows[kLanes];
+        for (int lane = 0; lane < kLanes; ++lane) {
+            const int64_t token = places[lane].token;
+            rows[lane] = segment_.codes + token * codec.width();
+            scales[lane] = codec.norms[segment_.norms[token]];
+            factors[lane] = codec.factors[segment_.factors[token]];
+        }
+        strip_.expand(rows, codec.width(), codec.bits, lookup_);
+        strip_.multiply();
+        each([&](int64_t q, int p) {
+            return load<F32>(factors + p * kWidth) *
+                   (load<F32>(near_.begin() + q * kLanes + p * kWidth) +
+                    strip_.products(q, p) * load<F32>(scales + p * kWidth));
+        });
     }
 
-    void multiply(int64_t n, const Panel<Isa, L>& panel) { tile_.multiply(n, panel); }
+    const float* values(int64_t q) const { return values_.begin() + q * kLanes; }
 
-    // The product of the token at place i with each lane, without the query's scales.
-    Lanes<L> product(int64_t i) const {
-        Lanes<L> lanes = tile_.template products<L>(i);
-        if (!segment_.codec) {
-            for (F32& part : lanes.part) part *= splat(scale_[i]);
-        } else {
-            for (int p = 0; p < Lanes<L>::kParts; ++p)
-                lanes.part[p] = splat(factor_[i]) * (load<F32>(near_[i] + p * kWidth) +
-                                                     lanes.part[p] * splat(scale_[i]));
+private:
+    const Weights<Isa>& query_;
+    const Segment& segment_;
+    const LeafTable<Isa>* table_;
+    Strip<Isa> strip_;
+    Buffer<float> values_;
+    Buffer<float> near_;    // products of the tokens' leaves
+    alignas(64) typename Isa::Level lookup_[16];
+
+    template <class Value>
+    void each(Value value) {
+        for (int64_t q = 0; q < query_.n; ++q)
+            for (int p = 0; p < kLaneParts; ++p)
+                store(values_.begin() + q * kLanes + p * kWidth, value(q, p));
+    }
+
+    void multiply_leaves(const Codec& codec, const Place* places) {
+        if (table_) {
+            const float* rows[kLanes];
+            for (int lane = 0; lane < kLanes; ++lane) rows[lane] = table_->row(places[lane].leaf);
+            turn<Isa>(rows, query_.n, near_.begin());
+            return;
         }
-        return lanes;
+        const int8_t* rows[kLanes];
+        alignas(64) float scales[kLanes];
+        for (int lane = 0; lane < kLanes; ++lane) {
+            rows[lane] = codec.leaves.row(places[lane].leaf);
+            scales[lane] = codec.leaves.scales[places[lane].leaf];
+        }
+        strip_.fill(rows);
+        strip_.multiply();
+        for (int64_t q = 0; q < query_.n; ++q)
+            for (int p = 0; p < kLaneParts; ++p)
+                store(near_.begin() + q * kLanes + p * kWidth,
+                      strip_.products(q, p) * load<F32>(scales + p * kWidth));
+    }
+};
+
+// MaxSim of passages whose tokens are pushed one after another. Tokens of several short passages
+// share a strip, and a long passage runs through several.
+template <class Isa>
+class Scorer {
+public:
+    Scorer(const Weights<Isa>& query, const Segment& segment, const LeafTable<Isa>* table,
+           float* scores)
+        : query_(query), tokens_(query, segment, table), scores_(scores),
+          best_(query.n * kLanes, -kInfinity) {}
+
+    void push(int64_t token) {
+        Batch& batch = batches_[now_];
+        batch.places[batch.n++] = tokens_.find(token);
+        if (batch.n == kLanes) next();
+    }
+
+    // What was pushed since the last passage ended is one; its score goes to `out`.
+    void end(int64_t out) {
+        Batch& batch = batches_[now_];
+        batch.pieces[batch.n_pieces++] = {batch.begun, batch.n, out};
+        batch.begun = batch.n;
+        if (batch.n_pieces == kLanes) next();
+    }
+
+    void finish() {
+        next();
+        next();
     }
 
 private:
-    const Segment& segment_;
-    const Leaves* leaves_;
-    Tile<Isa> tile_;
-    alignas(64) typename Isa::Level lookup_[16];
-    float scale_[kTile];
-    float factor_[kTile];
-    const float* near_[kTile];
-};
-
-// Adds each passage's MaxSim with one panel to scores[passage.out]. Tokens of several short
-// passages share a tile, and a long passage runs through several.
-template <class Isa, int L>
-void add_scores(const Segment& segment, const Leaves* leaves, const Panel<Isa, L>& panel,
-                std::span<const Passage> passages, float* scores) {
     struct Piece {
-        int64_t begin, end;    // places in the tile
-        int64_t out;           // where a passage ends that ends here, else -1
+        int begin, end;    // lanes
+        int64_t out;       // where a passage ends that ends here, else -1
     };
-    Piece pieces[kTile];
-    int64_t n_pieces = 0, filled = 0;
-    TokenTile<Isa, L> tile(segment, leaves);
-    Lanes<L> best = Lanes<L>::filled(-kInfinity);
+    struct Batch {
+        int n = 0, begun = 0, n_pieces = 0;
+        typename TokenStrip<Isa>::Place places[kLanes];
+        Piece pieces[kLanes + 1];
+    };
+    const Weights<Isa>& query_;
+    TokenStrip<Isa> tokens_;
+    float* scores_;
+    Buffer<float> best_;
+    Batch batches_[2];
+    int now_ = 0;
 
-    auto finish = [&](int64_t out) {
-        alignas(64) float terms[L];
-        for (int p = 0; p < Lanes<L>::kParts; ++p)
-            store(terms + p * kWidth, best.part[p] * load<F32>(panel.scales + p * kWidth));
-        float total = scores[out];
-        for (int64_t l = 0; l < panel.n; ++l) total += terms[l];
-        scores[out] = total;
-        best = Lanes<L>::filled(-kInfinity);
-    };
-    auto flush = [&] {
-        tile.multiply(filled, panel);
-        for (int64_t piece = 0; piece < n_pieces; ++piece) {
-            Lanes<L> highest = best;
-            for (int64_t i = pieces[piece].begin; i < pieces[piece].end; ++i) {
-                const Lanes<L> product = tile.product(i);
-                for (int p = 0; p < Lanes<L>::kParts; ++p)
-                    highest.part[p] = larger(product.part[p], highest.part[p]);
-            }
-            best = highest;
-            if (pieces[piece].out >= 0) finish(pieces[piece].out);
+    // Begins another batch, and works on the one before this, which memory has brought by now.
+    void next() {
+        Batch& batch = batches_[now_];
+        if (batch.begun < batch.n) batch.pieces[batch.n_pieces++] = {batch.begun, batch.n, -1};
+        now_ ^= 1;
+        work(batches_[now_]);
+    }
+
+    void work(Batch& batch) {
+        if (batch.n) {
+            for (int lane = batch.n; lane < kLanes; ++lane) batch.places[lane] = batch.places[0];
+            tokens_.multiply(batch.places);
         }
-        n_pieces = filled = 0;
-    };
+        for (int i = 0; i < batch.n_pieces; ++i) {
+            const Piece& piece = batch.pieces[i];
+            if (piece.begin < piece.end) raise(piece);
+            if (piece.out >= 0) total(piece.out);
+        }
+        batch.n = batch.begun = batch.n_pieces = 0;
+    }
 
-    for (const Passage& passage : passages) {
-        for (int64_t token = passage.begin; token < passage.end;) {
-            const int64_t n = std::min(passage.end - token, kTile - filled);
-            for (int64_t i = 0; i < n; ++i) tile.put(filled + i, token + i);
-            token += n;
-            pieces[n_pieces++] = {filled, filled + n, token == passage.end ? passage.out : -1};
-            filled += n;
-            if (filled == kTile) flush();
+    void raise(const Piece& piece) {
+        alignas(64) float ceilings[kLanes];    // what a lane counts at most
+        for (int lane = 0; lane < kLanes; ++lane)
+            ceilings[lane] = piece.begin <= lane && lane < piece.end ? kInfinity : -kInfinity;
+        for (int p = 0; p < kLaneParts; ++p) {
+            const F32 ceiling = load<F32>(ceilings + p * kWidth);
+            for (int64_t q = 0; q < query_.n; ++q) {
+                const F32 value = load<F32>(tokens_.values(q) + p * kWidth);
+                float* best = best_.begin() + q * kLanes + p * kWidth;
+                store(best, larger(value < ceiling ? value : ceiling, load<F32>(best)));
+            }
         }
     }
-    if (filled) flush();
-}
+
+    void total(int64_t out) {
+        float total = 0;
+        for (int64_t q = 0; q < query_.n; ++q)
+            total += largest_of(best_.begin() + q * kLanes) * query_.scales[q];
+        scores_[out] = total;
+        std::fill_n(best_.begin(), best_.size(), -kInfinity);
+    }
+
+    static float largest_of(const float* lanes) {
+        F32 best = load<F32>(lanes);
+        for (int p = 1; p < kLaneParts; ++p) best = larger(load<F32>(lanes + p * kWidth), best);
+#if defined(__AVX512F__)
+        return _mm512_reduce_max_ps(reinterpret_cast<__m512>(best));
+#else
+        float top = best[0];
+        for (int l = 1; l < kWidth; ++l) top = larger(best[l], top);
+        return top;
+#endif
+    }
+};
 
 // A task of fewer tokens is done before another thread has started.
 constexpr int64_t kTokensPerTask = 16'384;
 
 // Scores passages of one segment; a task takes neighbours, and each costs what its tokens cost.
-template <class Isa>
-void score_passages(const Vectors& query, const Segment& segment,
-                    std::span<const Passage> passages, float* scores, int n_threads) {
-    for (const Passage& passage : passages) scores[passage.out] = 0;
+// push(scorer, passage) hands over the tokens that count.
+template <class Isa, class Push>
+void score_passages(const Weights<Isa>& query, const Segment& segment, const LeafTable<Isa>* table,
+                    std::span<const Passage> passages, Push push, float* scores, int n_threads) {
     const int64_t n_tokens = count_tokens(passages);
     const int64_t share =
         n_threads > 1 ? std::max(kTokensPerTask, n_tokens / (8 * n_threads)) : n_tokens;
@@ -561,41 +770,78 @@ void score_passages(const Vectors& query, const Segment& segment,
         cuts[++n_tasks] = static_cast<int64_t>(i) + 1;
         due = share;
     }
-
-    auto with = [&](Leaves* leaves) {
-        for_panels<Isa>(query, [&](const auto& panel, int64_t) {
-            if (leaves) leaves->multiply(panel, n_threads);
-            parallel(n_tasks, n_threads, [&](int64_t task) {
-                const auto from = static_cast<size_t>(cuts[task]);
-                const auto n = static_cast<size_t>(cuts[task + 1]) - from;
-                add_scores(segment, leaves, panel, passages.subspan(from, n), scores);
-            });
-        });
-    };
-    if (segment.codec) {
-        Leaves leaves(segment, passages);
-        with(&leaves);
-    } else {
-        with(nullptr);
-    }
-
+    parallel(n_tasks, n_threads, [&](int64_t task) {
+        const auto from = static_cast<size_t>(cuts[task]);
+        const auto n = static_cast<size_t>(cuts[task + 1]) - from;
+        Scorer<Isa> scorer(query, segment, table, scores);
+        push(scorer, passages.subspan(from, n));
+        scorer.finish();
+    });
     for (const Passage& passage : passages)
         scores[passage.out] = passage.begin == passage.end
                                   ? static_cast<float>(-query.n)
                                   : scores[passage.out] * segment.fairness();
 }
 
+// Scores passages by all of their tokens.
+template <class Isa>
+void score_whole(const Weights<Isa>& query, const Segment& segment,
+                 std::span<const Passage> passages, float* scores, int n_threads) {
+    const auto push = [](Scorer<Isa>& scorer, std::span<const Passage> some) {
+        for (const Passage& passage : some) {
+            for (int64_t t = passage.begin; t < passage.end; ++t) scorer.push(t);
+            scorer.end(passage.out);
+        }
+    };
+    // Where tokens are as many as leaves, it is less work to multiply each leaf once.
+    if (segment.codec && segment.codec->leaves.n <= count_tokens(passages)) {
+        const LeafTable<Isa> table(query, *segment.codec, n_threads);
+        score_passages<Isa>(query, segment, &table, passages, push, scores, n_threads);
+    } else {
+        score_passages<Isa>(query, segment, nullptr, passages, push, scores, n_threads);
+    }
+}
+
+template <class Isa>
+void sift(const Vectors& query, const Probe& probe, Segments segments,
+          std::span<const uint32_t> rows, int margin, float* scores, int n_threads) {
+    const Weights<Isa> weights(query);
+    for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
+        if (!segment.codec || probe.width() == 0 || probe.width() > 64) {
+            score_whole<Isa>(weights, segment, passages, scores, n_threads);
+            return;
+        }
+        const auto push = [&](Scorer<Isa>& scorer, std::span<const Passage> some) {
+            for_columns(probe, [&](auto& columns) {
+                for (size_t i = 0; i < some.size(); ++i) {
+                    prefetch_tokens(segment, some[std::min(i + kAhead, some.size() - 1)]);
+                    check_cells(segment, some[i]);
+                    auto bar = columns;
+                    bar.look(segment, some[i]);
+                    bar.raise_bar(margin);
+                    for (int64_t t = some[i].begin; t < some[i].end; ++t)
+                        if (bar.stands_out(segment, t)) scorer.push(t);
+                    scorer.end(some[i].out);
+                }
+            });
+        };
+        score_passages<Isa>(weights, segment, nullptr, passages, push, scores, n_threads);
+    });
+}
+
 template <class Isa>
 void score(const Vectors& query, Segments segments, std::span<const uint32_t> rows, float* scores,
            int n_threads) {
+    const Weights<Isa> weights(query);
     for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
-        score_passages<Isa>(query, segment, passages, scores, n_threads);
+        score_whole<Isa>(weights, segment, passages, scores, n_threads);
     });
 }
 
 template <class Isa>
 void scan(const Vectors& query, Segments segments, const uint8_t* allowed, float* scores,
           int n_threads) {
+    const Weights<Isa> weights(query);
     int64_t first = 0;
     for (const Segment* segment : segments) {
         Buffer<Passage> passages(segment->n_passages());
@@ -609,7 +855,7 @@ void scan(const Vectors& query, Segments segments, const uint8_t* allowed, float
                 scores[first + i] = -kInfinity;
             }
         }
-        score_passages<Isa>(query, *segment, {passages.begin(), n}, scores, n_threads);
+        score_whole<Isa>(weights, *segment, {passages.begin(), n}, scores, n_threads);
         first += segment->n_passages();
     }
 }
@@ -617,31 +863,18 @@ void scan(const Vectors& query, Segments segments, const uint8_t* allowed, float
 template <class Isa>
 void similarities(const Vectors& query, const Segment& segment, int64_t ordinal, float* out) {
     const auto at = static_cast<size_t>(ordinal);
-    const Passage passage{segment.offsets[at], segment.offsets[at + 1], 0};
-    auto with = [&](Leaves* leaves) {
-        for_panels<Isa>(query, [&]<int L>(const Panel<Isa, L>& panel, int64_t from) {
-            if (leaves) leaves->multiply(panel, 1);
-            TokenTile<Isa, L> tile(segment, leaves);
-            for (int64_t token = passage.begin; token < passage.end; token += kTile) {
-                const int64_t n = std::min(kTile, passage.end - token);
-                for (int64_t i = 0; i < n; ++i) tile.put(i, token + i);
-                tile.multiply(n, panel);
-                for (int64_t i = 0; i < n; ++i) {
-                    alignas(64) float values[L];
-                    const Lanes<L> product = tile.product(i);
-                    std::memcpy(values, product.part, sizeof values);
-                    float* row = out + (token - passage.begin + i) * query.n + from;
-                    for (int64_t l = 0; l < panel.n; ++l)
-                        row[l] = values[l] * panel.scales[l] * segment.fairness();
-                }
-            }
-        });
-    };
-    if (segment.codec) {
-        Leaves leaves(segment, {&passage, 1});
-        with(&leaves);
-    } else {
-        with(nullptr);
+    const int64_t begin = segment.offsets[at], end = segment.offsets[at + 1];
+    const Weights<Isa> weights(query);
+    TokenStrip<Isa> tokens(weights, segment, nullptr);
+    for (int64_t token = begin; token < end; token += kLanes) {
+        typename TokenStrip<Isa>::Place places[kLanes];
+        for (int64_t lane = 0; lane < kLanes; ++lane)
+            places[lane] = tokens.find(std::min(token + lane, end - 1));
+        tokens.multiply(places);
+        for (int64_t lane = 0; lane < std::min<int64_t>(kLanes, end - token); ++lane)
+            for (int64_t q = 0; q < query.n; ++q)
+                out[(token - begin + lane) * query.n + q] =
+                    tokens.values(q)[lane] * query.scales[q] * segment.fairness();
     }
 }
 

@@ -49,7 +49,7 @@ def test_decoded_embeddings_are_close_to_what_went_in(name, ids):
 def test_decoded_embeddings_have_unit_length(name):
     tokens, _ = made_tokens()
     generation = trained(name, tokens)
-    decoded = generation.decode(*generation.encode(tokens, kernels=BEST))
+    decoded = generation.decode(generation.encode(tokens, kernels=BEST))
     np.testing.assert_allclose(np.linalg.norm(decoded, axis=1), 1, atol=2e-3)
 
 

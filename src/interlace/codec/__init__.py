@@ -9,13 +9,14 @@ from typing import Final
 
 from interlace.codec.checking import Fault, faults
 from interlace.codec.clustering import Tokens
-from interlace.codec.residual import Generation, rotation_signs
+from interlace.codec.residual import Coded, Generation, rotation_signs
 from interlace.errors import SettingsError
 from interlace.kernels import Kernels
 from interlace.progress import Progress, silent
 
 __all__ = [
     "NAMES",
+    "Coded",
     "Fault",
     "Generation",
     "Tokens",

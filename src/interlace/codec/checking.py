@@ -15,15 +15,16 @@ import numpy.typing as npt
 
 _DTYPES = {
     "cells": "i1", "cell_scales": "<f4", "cell_types": "<i4", "leaves": "i1", "leaf_scales": "<f4",
-    "leaf_cells": "<u4", "routers": "i1", "router_scales": "<f4", "n_tokens": "<i8",
+    "leaf_cells": "<u4", "groups": "i1", "group_scales": "<f4", "cell_groups": "<u4", "routers": "i1", "router_scales": "<f4", "n_tokens": "<i8",
 }  # fmt: skip
 
 _TOGETHER = (
-    ("cells", "cell_scales", "cell_types"),
+    ("cells", "cell_scales", "cell_types", "cell_groups"),
+    ("groups", "group_scales"),
     ("leaves", "leaf_scales", "leaf_cells"),
     ("routers", "router_scales"),
 )
-"""Arrays of one length, of which a chunk has all or, but for the cells, none."""
+"""Arrays of one length, of which a chunk has all or, but for cells and groups, none."""
 
 _Chunk = Mapping[str, npt.NDArray[Any]]
 
@@ -54,12 +55,13 @@ def faults(
         yield Fault(None, "a mean residual from 0", repr(residual))
     if not chunks:
         yield Fault(None, "a chunk", "none")
-    n_cells = 0
+    n_cells = n_groups = 0
     for number, chunk in enumerate(chunks):
         wrong = [Fault(number, *pair) for pair in _shapes(chunk, dim)]
         if not wrong:
             n_old, n_cells = n_cells, n_cells + len(chunk["cell_types"])
-            wrong = [Fault(number, *pair) for pair in _contents(chunk, n_old, n_cells)]
+            n_groups += len(chunk["groups"])
+            wrong = [Fault(number, *pair) for pair in _contents(chunk, n_old, n_cells, n_groups)]
         yield from wrong
         if wrong:
             return  # the next chunk counts on from this one
@@ -83,7 +85,7 @@ def _shapes(chunk: _Chunk, dim: int) -> Iterator[tuple[str, str]]:
         )
     for names in _TOGETHER:
         there = [name for name in names if name in chunk]
-        if not there and names[0] != "cells":
+        if not there and names[0] not in ("cells", "groups"):
             continue
         if len(there) < len(names):
             yield ", ".join(names), ", ".join(there) or "none"
@@ -95,8 +97,10 @@ def _shapes(chunk: _Chunk, dim: int) -> Iterator[tuple[str, str]]:
                 yield f"{name} of shape {shape}", str(chunk[name].shape)
 
 
-def _contents(chunk: _Chunk, n_old: int, n_cells: int) -> Iterator[tuple[str, str]]:
-    for name in ("cell_scales", "leaf_scales", "router_scales"):
+def _contents(
+    chunk: _Chunk, n_old: int, n_cells: int, n_groups: int
+) -> Iterator[tuple[str, str]]:
+    for name in ("group_scales", "cell_scales", "leaf_scales", "router_scales"):
         if name in chunk:
             scales = chunk[name]
             bad = ~((scales >= 0) & (scales <= 1))
@@ -104,6 +108,10 @@ def _contents(chunk: _Chunk, n_old: int, n_cells: int) -> Iterator[tuple[str, st
                 yield f"{name} from 0 to 1", str(scales[bad][0])
     if (chunk["cell_types"][:-1] > chunk["cell_types"][1:]).any():
         yield "ascending cell types", "others"
+    if n_cells > 1 << 16:
+        yield "at most 65536 cells", str(n_cells)
+    if len(chunk["cell_groups"]) and chunk["cell_groups"].max() >= n_groups:
+        yield f"groups below {n_groups}", str(chunk["cell_groups"].max())
     if "leaf_cells" in chunk:
         parents = chunk["leaf_cells"]
         if len(parents) and parents.max() >= n_cells:

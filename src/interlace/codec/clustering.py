@@ -19,7 +19,13 @@ TOKENS_PER_LEAF = 50
 """A leaf more costs 132 bytes; a leaf fewer makes residuals longer and posting lists too."""
 
 CELLS_MIN, CELLS_MAX = 16_384, 65_536
-"""At most as many cells as their table for a query fits a second-level cache."""
+"""At most as many cells as sixteen bits can tell apart."""
+
+LEAVES_A_CELL_MAX = 256
+"""What eight bits can tell apart."""
+
+CELLS_A_GROUP = 32
+"""About the root of the number of cells: a query looks at all groups, and at the cells of some."""
 
 TYPES_MAX = 32_768
 """The rarer token types of a larger vocabulary share ``RARE_GROUPS`` groups."""
@@ -111,11 +117,25 @@ def new_cells(
     return kernels.cluster(rows, offsets, k[k > 0], n_threads=n_threads), np.repeat(found, k)
 
 
+def new_groups(
+    cells: Quantised, kernels: Kernels, n_threads: int
+) -> tuple[Quantised, npt.NDArray[np.uint32]]:
+    """Groups of cells, whatever their types, and the group of each cell."""
+    n = len(cells.scales)
+    k = max(min(n, 1), n // CELLS_A_GROUP)
+    if not n:
+        return cells, np.empty(0, np.uint32)
+    whole = np.array([0, n], np.int64)
+    groups = kernels.cluster(cells.codes, whole, np.array([k], np.int64), n_threads=n_threads)
+    first, last = np.zeros(n, np.int64), np.full(n, k, np.int64)
+    return groups, kernels.assign(cells.codes, first, last, groups, n_threads)
+
+
 def new_leaves(
     codes: npt.NDArray[np.int8],
     own: npt.NDArray[np.int64],
     cells: Quantised,
-    n_old_cells: int,
+    n_leaves: npt.NDArray[np.int64],
     budget: int,
     kernels: Kernels,
     n_threads: int,
@@ -127,14 +147,17 @@ def new_leaves(
     own : (n,) int64
         The cell of each token.
     cells : Quantised
-        All cells. From ``n_old_cells`` on they have no leaf yet, and get at least one: a cell of
-        few tokens is its own leaf.
+        All cells.
+    n_leaves : (n_cells,) int64
+        How many leaves each has. Those without get at least one: a cell of few tokens is its own
+        leaf.
     """
     n_cells = len(cells.scales)
     members = np.bincount(own, minlength=n_cells)
     k = np.rint(members * (budget / len(codes))).astype(np.int64)
     k = np.minimum(k, members // TOKENS_PER_CENTROID_MIN)
-    is_new = np.arange(n_cells) >= n_old_cells
+    k = np.minimum(k, LEAVES_A_CELL_MAX - n_leaves)
+    is_new = n_leaves == 0
     k[is_new & (k == 1)] = 0
     rows = codes[np.argsort(own, kind="stable")[np.repeat(k > 0, members)]]
     offsets = np.append(0, np.cumsum(members[k > 0])).astype(np.int64)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from interlace.chance import draws
 from interlace.codec import clustering
 from interlace.codec.clustering import Tokens
-from interlace.kernels import CodecArrays, Handle, Kernels, Quantised, Residuals, unpack
+from interlace.kernels import CodecArrays, Handle, Kernels, Quantised, unpack
 from interlace.progress import Progress, silent
 
 _POSITIVE_LEVELS = {
@@ -83,6 +83,24 @@ def _both_signs(bits: int) -> npt.NDArray[np.float64]:
     return np.concatenate([-positive[::-1], positive])
 
 
+class Coded(NamedTuple):
+    """What stands for some tokens.
+
+    Attributes
+    ----------
+    cells : (n,) uint16
+    places : (n,) uint8, of each token's leaf among those of its cell
+    codes : (n, width) uint8
+    norms, factors : (n,) uint8
+    """
+
+    cells: npt.NDArray[np.uint16]
+    places: npt.NDArray[np.uint8]
+    codes: npt.NDArray[np.uint8]
+    norms: npt.NDArray[np.uint8]
+    factors: npt.NDArray[np.uint8]
+
+
 @dataclass(frozen=True, eq=False)
 class Generation:
     """A trained codec. Its chunks of cells and leaves are only ever appended to.
@@ -96,7 +114,8 @@ class Generation:
         The arrays of each chunk: ``n_tokens``, what the generation held with it; ``cells``,
         ``cell_scales``, ``cell_types`` and, unless each of these cells is its own leaf,
         ``leaves``, ``leaf_scales``, ``leaf_cells``: the cell of each leaf, counted through all
-        chunks. The first chunk of a codec for embeddings without token ids has ``routers`` and
+        chunks; ``groups``, ``group_scales``, ``cell_groups``: the group of each of these cells,
+        counted through all chunks too. The first chunk of a codec for embeddings without token ids has ``routers`` and
         ``router_scales``, which stand for types.
     """
 
@@ -186,8 +205,8 @@ class Generation:
         n_threads: int,
     ) -> npt.NDArray[np.int64]:
         """Positions of the tokens that lie farthest from their leaves, or whose type has none."""
-        _, residuals = self.encode(tokens, kernels=kernels, n_threads=n_threads)
-        far = residuals.norms.astype(np.int64)
+        coded = self.encode(tokens, kernels=kernels, n_threads=n_threads)
+        far = coded.norms.astype(np.int64)
         far[~np.isin(types, self._types_known)] = 256
         n = min(len(far), max(wanted * _MISFITS_A_LEAF, int((far == 256).sum())))
         return np.sort(np.argsort(-far, kind="stable")[:n])
@@ -218,8 +237,12 @@ class Generation:
             kernels=kernels,
             n_threads=n_threads,
         )
+        groups, cell_groups = clustering.new_groups(cells, kernels, n_threads)
         chunk: dict[str, npt.NDArray[Any]] = {
             "n_tokens": np.array([n_tokens], np.int64),
+            "groups": groups.codes,
+            "group_scales": groups.scales,
+            "cell_groups": len(self._joined("group_scales")) + cell_groups,
             "cells": cells.codes,
             "cell_scales": cells.scales,
             "cell_types": cell_types,
@@ -231,7 +254,7 @@ class Generation:
             tokens.codes,
             draft._cells(tokens.codes, types, kernels, n_threads),
             Quantised(draft.arrays.cells, draft.arrays.cell_scales),
-            n_cells,
+            np.diff(draft._leaf_offsets) * (np.arange(len(draft.arrays.cell_scales)) < n_cells),
             wanted,
             kernels,
             n_threads,
@@ -244,7 +267,7 @@ class Generation:
 
     def encode(
         self, tokens: Tokens, *, kernels: Kernels, n_threads: int = 1
-    ) -> tuple[npt.NDArray[np.uint32], Residuals]:
+    ) -> Coded:
         """Leaves and residual codes of some tokens, in their order.
 
         A token of a type that has no cells yet takes the best of all cells.
@@ -270,7 +293,7 @@ class Generation:
             cuts(self.arrays.bits),
             n_threads,
         )
-        return leaves, residuals
+        return Coded(cell.astype(np.uint16), (place - first).astype(np.uint8), *residuals)
 
     def _cells(
         self,
@@ -291,15 +314,23 @@ class Generation:
         cells[order] = self._cell_order[kernels.assign(rows, first, last, self._by_type, n_threads)]
         return cells
 
-    def decode(
-        self, leaves: npt.NDArray[np.uint32], residuals: Residuals
-    ) -> npt.NDArray[np.float32]:
-        """The embeddings that codes stand for, ``(n, dim)`` float32, still rotated."""
+    def decode(self, coded: Coded) -> npt.NDArray[np.float32]:
+        """The embeddings that codes stand for, ``(n, dim)`` float32, still rotated.
+
+        Raises
+        ------
+        IndexError
+            When a cell, or a leaf of one, is not there.
+        """
         arrays = self.arrays
-        codes = unpack(residuals.codes, arrays.bits, arrays.leaves.shape[1])
+        first = self._leaf_offsets[coded.cells]
+        if (coded.places >= self._leaf_offsets[coded.cells.astype(np.int64) + 1] - first).any():
+            raise IndexError("leaf beyond those of its cell")
+        leaves = self._leaf_order[first + coded.places]
+        codes = unpack(coded.codes, arrays.bits, arrays.leaves.shape[1])
         near = arrays.leaves[leaves] * arrays.leaf_scales[leaves, None]
-        near += arrays.levels[codes] * arrays.norms[residuals.norms, None]
-        near *= arrays.factors[residuals.factors, None]
+        near += arrays.levels[codes] * arrays.norms[coded.norms, None]
+        near *= arrays.factors[coded.factors, None]
         decoded: npt.NDArray[np.float32] = near
         return decoded
 
@@ -320,8 +351,11 @@ class Generation:
         steps = np.arange(256, dtype=np.float32)
         return CodecArrays(
             bits=bits,
+            groups=self._joined("groups"),
+            group_scales=self._joined("group_scales"),
             cells=self._joined("cells"),
             cell_scales=self._joined("cell_scales"),
+            cell_groups=self._joined("cell_groups").astype(np.uint32),
             leaves=self._joined("leaves"),
             leaf_scales=self._joined("leaf_scales"),
             leaf_cells=self._joined("leaf_cells"),
@@ -412,8 +446,8 @@ class Generation:
         ids = tokens.token_ids
         part = Tokens(tokens.codes[:n], tokens.scales[:n], None if ids is None else ids[:n])
         exact = part.codes * part.scales[:, None]
-        leaves, residuals = self.encode(part, kernels=kernels, n_threads=n_threads)
-        coded = self.decode(leaves, residuals)
+        codes = self.encode(part, kernels=kernels, n_threads=n_threads)
+        coded = self.decode(codes)
         cosine = math.fsum(np.multiply(exact, coded, dtype=np.float64).ravel().tolist()) / n
         offsets = np.append(np.arange(0, n, _WINDOW), n).astype(np.int64)
         n_windows = len(offsets) - 1
@@ -428,7 +462,7 @@ class Generation:
         return {
             "fairness": float(np.float32(math.fsum(true) / math.fsum(found))),
             "mean_cosine": cosine,
-            "residual": _mean_length(residuals.norms),
+            "residual": _mean_length(codes.norms),
         }
 
 

@@ -30,6 +30,9 @@ I64: TypeAlias = npt.NDArray[np.int64]
 #: accumulators of a block fit a core's second-level cache.
 BLOCK = 65_536
 
+#: The cells of a codec, and the leaves of a cell, at most.
+CELLS_MAX, PLACES_MAX = 65_536, 256
+
 #: Ends the list of probed leaves of a query token that has fewer than were asked for.
 NO_LEAF = np.uint32(0xFFFFFFFF)
 
@@ -71,7 +74,9 @@ class CodecArrays(NamedTuple):
     Attributes
     ----------
     bits : 1, 2 or 4
+    groups : (n_groups, dim) int8, ``group_scales`` (n_groups,) float32
     cells : (n_cells, dim) int8, ``cell_scales`` (n_cells,) float32
+    cell_groups : (n_cells,) uint32, the group of each cell
     leaves : (n_leaves, dim) int8, ``leaf_scales`` (n_leaves,) float32
     leaf_cells : (n_leaves,) uint32, the cell of each leaf
     levels : (2**bits,) int8, what a residual code stands for
@@ -81,8 +86,11 @@ class CodecArrays(NamedTuple):
     """
 
     bits: int
+    groups: I8
+    group_scales: F32
     cells: I8
     cell_scales: F32
+    cell_groups: U32
     leaves: I8
     leaf_scales: F32
     leaf_cells: U32
@@ -93,42 +101,56 @@ class CodecArrays(NamedTuple):
 
 
 class SettledArrays(NamedTuple):
-    """A compressed segment.
+    """A compressed segment. A leaf is told by its cell and its *place*: which of the cell's it is.
 
     Attributes
     ----------
     offsets : (n_passages + 1,) int64
-    leaves : (n_tokens,) uint32
+    cells : (n_tokens,) uint16, ``places`` (n_tokens,) uint8
     codes : (n_tokens, ceil(dim * bits / 8)) uint8, packed by ``encode``
     norms, factors : (n_tokens,) uint8, indices into the codec's tables
-    block_offsets : (n_blocks + 1,) int64, where each block's lists begin
-    list_leaves : (n_lists,) uint32, ascending within a block
-    list_offsets : (n_lists + 1,) int64, where each list's ordinals begin
+    block_lists : (n_blocks + 1,) int64, where each block's lists begin
+    block_postings : (n_blocks + 1,) int64, where each block's ordinals begin
+    list_cells : (n_blocks, n + 1) uint32, where each cell's lists begin, from the block's first on;
+        cells from ``n`` on have none
+    list_places : (n_lists,) uint8, ascending within a cell
+    list_offsets : (n_lists + n_blocks,) uint32, where each list's ordinals begin, from the block's
+        first on; a block's last entry is where they end
     list_ordinals : (n_postings,) uint16, ascending, counted from the block's first passage
     """
 
     offsets: I64
-    leaves: U32
+    cells: U16
+    places: U8
     codes: U8
     norms: U8
     factors: U8
-    block_offsets: I64
-    list_leaves: U32
-    list_offsets: I64
+    block_lists: I64
+    block_postings: I64
+    list_cells: U32
+    list_places: U8
+    list_offsets: U32
     list_ordinals: U16
 
 
 class Probe(NamedTuple):
-    """What a query sees of a codec.
+    """What a query has seen of a codec: closely what is near to it, the rest from afar.
 
     Attributes
     ----------
-    table : (n_cells, q_tokens) uint8, each cell's cosine as ``rint((cosine + 1) * 127)``
-    leaves : (q_tokens, n) uint32, the best leaves of each query token, best first
+    table : (n, q_tokens rounded up to 16) uint8
+        Cosines as ``rint((cosine + 1) * 127)``: of all groups, of the cells of near groups, of the
+        leaves of near cells. Columns beyond the query are 0.
+    entries : (n_cells,) uint32
+        Where a token of each cell finds itself in the table: ``row << 8 | last``. It is in row
+        ``row + min(place, last)``: its leaf's, or its cell's or its group's, where last is 0.
+    leaves : (q_tokens, n) uint32
+        The best leaves of each query token, best first, as ``cell << 8 | place``.
     scores : (q_tokens, n) float32, their cosines
     """
 
     table: U8
+    entries: U32
     leaves: U32
     scores: F32
 
@@ -187,8 +209,10 @@ class Kernels(Protocol):
         """Code what remains of each token after its leaf."""
 
     # --- searching ---------------------------------------------------------------------------
-    def probe(self, query: Quantised, codec: Handle, n_cells: int, n_leaves: int) -> Probe:
-        """Score the cells for a query, and choose each query token's best leaves."""
+    def probe(
+        self, query: Quantised, codec: Handle, n_groups: int, n_cells: int, n_leaves: int
+    ) -> Probe:
+        """Look at the codec from group to cell to leaf; choose each query token's best leaves."""
 
     def walk(
         self, probe: Probe, segments: Sequence[Handle], allowed: U8 | None, n: int
@@ -196,7 +220,18 @@ class Kernels(Protocol):
         """Walk the probed leaves' posting lists; the n best rows, best first, and their scores."""
 
     def interact(self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int) -> U32:
-        """MaxSim of cells alone for some rows; the n best rows, best first."""
+        """MaxSim of what the probe has seen for some rows; the n best rows, best first."""
+
+    def sift(
+        self,
+        query: Quantised,
+        probe: Probe,
+        segments: Sequence[Handle],
+        rows: U32,
+        margin: int,
+        n_threads: int = 1,
+    ) -> F32:
+        """MaxSim of the stored codes of those tokens that may matter, for some rows."""
 
     def score(
         self, query: Quantised, segments: Sequence[Handle], rows: U32, n_threads: int = 1

@@ -78,8 +78,10 @@ class Native:
         return Residuals(*self._table.encode(*tokens, leaves, codec, cuts, n_threads))
 
     # --- searching ---------------------------------------------------------------------------
-    def probe(self, query: Quantised, codec: Handle, n_cells: int, n_leaves: int) -> Probe:
-        return Probe(*self._table.probe(*query, codec, n_cells, n_leaves))
+    def probe(
+        self, query: Quantised, codec: Handle, n_groups: int, n_cells: int, n_leaves: int
+    ) -> Probe:
+        return Probe(*self._table.probe(*query, codec, n_groups, n_cells, n_leaves))
 
     def walk(
         self, probe: Probe, segments: Sequence[Handle], allowed: U8 | None, n: int
@@ -90,6 +92,18 @@ class Native:
     def interact(self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int) -> U32:
         best: U32 = self._table.interact(*probe, segments, rows, n)
         return best
+
+    def sift(
+        self,
+        query: Quantised,
+        probe: Probe,
+        segments: Sequence[Handle],
+        rows: U32,
+        margin: int,
+        n_threads: int = 1,
+    ) -> F32:
+        scores: F32 = self._table.sift(*query, *probe, segments, rows, margin, n_threads)
+        return scores
 
     def score(
         self, query: Quantised, segments: Sequence[Handle], rows: U32, n_threads: int = 1

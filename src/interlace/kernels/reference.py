@@ -7,7 +7,7 @@ may choose. Read top to bottom: preparing vectors, building a codec, searching.
 
 Source: the rotation follows the structured rotations of RaBitQ (arXiv 2405.12497); clustering by
 token type is TACHIOM's (2604.28142); probe, walk, interact and score are PLAID's stages
-(2205.09707) on integers.
+(2205.09707) on integers, probing on three levels.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ import numpy as np
 
 from interlace.kernels.api import (
     BLOCK,
+    CELLS_MAX,
     F32,
     I8,
     I32,
     I64,
     NO_LEAF,
+    PLACES_MAX,
     U8,
     U32,
     CodecArrays,
@@ -42,6 +44,9 @@ LANES = 16
 """Lanes of a long float32 sum: lane l adds elements l, l + 16, …; lanes then fold in halves."""
 
 _TOKENS_AT_ONCE = 32_768
+
+_SIFTED_MAX = 64
+"""Query tokens for which tokens are sifted; a longer query finds nearly all of them worth a look."""
 
 _quiet = np.errstate(over="ignore", invalid="ignore")
 """Damaged scales may be anything. Whoever reads the scores notices."""
@@ -275,16 +280,35 @@ class Fresh:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Grouped:
+    """Things sorted by the one of n groups that each is in: group g has ``order[offsets[g] : …]``."""
+
+    order: I64
+    offsets: I64
+
+    @classmethod
+    def by(cls, group_of: U32, n_groups: int) -> Grouped:
+        """Members of a group keep their order."""
+        counts = np.bincount(group_of, minlength=n_groups)
+        offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
+        return cls(np.argsort(group_of, kind="stable"), offsets)
+
+    def members(self, group: int) -> I64:
+        """What is in a group."""
+        return self.order[self.offsets[group] : self.offsets[group + 1]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Codec:
     """A loaded codec; the arrays' meaning is told in ``api.CodecArrays``."""
 
     bits: int
+    groups: Quantised
     cells: Quantised
-    leaves: I8
-    leaf_scales: F32
-    leaf_cells: U32
-    cell_leaves: I64
-    cell_offsets: I64
+    cell_groups: U32
+    leaves: Quantised
+    by_group: Grouped
+    by_cell: Grouped
     levels: I8
     norms: F32
     factors: F32
@@ -309,25 +333,41 @@ class Settled:
         """What brings scores to the height of fresh ones."""
         return self.codec.fairness
 
-    def leaves(self, start: int, end: int) -> U32:
-        """Leaf ids of some tokens, none of which leads out of the codec."""
-        leaves = self.arrays.leaves[start:end]
-        n_leaves = len(self.codec.leaf_scales)
-        if len(leaves) and leaves.max() >= n_leaves:
-            raise damaged(self.name, f"leaf ids below {n_leaves}", str(leaves.max()))
-        return leaves
+    def cells(self, start: int, end: int) -> I64:
+        """Cells of some tokens, all of them the codec's."""
+        cells = self.arrays.cells[start:end].astype(np.int64)
+        n_cells = len(self.codec.cells.scales)
+        if len(cells) and cells.max() >= n_cells:
+            raise damaged(self.name, f"cells below {n_cells}", str(cells.max()))
+        return cells
 
     def similarities(self, query: Quantised, start: int, end: int) -> F32:
         """``(tokens, q_tokens)`` products, without the query's scales."""
-        leaf, inverse = np.unique(self.leaves(start, end), return_inverse=True)
-        codec = self.codec
-        near = dots(codec.leaves[leaf], query.codes).astype(np.float32)
-        near *= codec.leaf_scales[leaf, None]
-        codes = unpack(self.arrays.codes[start:end], codec.bits, query.codes.shape[1])
+        return self.similarities_of(query, np.arange(start, end))
+
+    def similarities_of(self, query: Quantised, tokens: I64) -> F32:
+        """``similarities`` of some tokens."""
+        codec, arrays = self.codec, self.arrays
+        near = dots(codec.leaves.codes[self._leaves(tokens)], query.codes).astype(np.float32)
+        near *= codec.leaves.scales[self._leaves(tokens), None]
+        codes = unpack(arrays.codes[tokens], codec.bits, query.codes.shape[1])
         rest = dots(codec.levels[codes], query.codes).astype(np.float32)
-        rest *= codec.norms[self.arrays.norms[start:end], None]
-        total: F32 = (near[inverse] + rest) * codec.factors[self.arrays.factors[start:end], None]
+        rest *= codec.norms[arrays.norms[tokens], None]
+        total: F32 = (near + rest) * codec.factors[arrays.factors[tokens], None]
         return total
+
+    def _leaves(self, tokens: I64) -> I64:
+        """Numbers of the leaves of some tokens."""
+        offsets = self.codec.by_cell.offsets
+        cells = np.array([self.cells(token, token + 1)[0] for token in tokens], np.int64)
+        places = self.arrays.places[tokens].astype(np.int64)
+        n = offsets[cells + 1] - offsets[cells]
+        bad = np.flatnonzero(places >= n)
+        if len(bad):
+            raise damaged(
+                self.name, f"leaves of a cell below {n[bad[0]]}", str(places[bad[0]])
+            )
+        return self.codec.by_cell.order[offsets[cells] + places]
 
 
 Segment = Fresh | Settled
@@ -342,17 +382,25 @@ def load_fresh(arrays: FreshArrays, name: str) -> Fresh:
 def load_codec(arrays: CodecArrays, name: str) -> Codec:
     """Take a codec."""
     n_cells = len(arrays.cell_scales)
-    if len(arrays.leaf_cells) and arrays.leaf_cells.max() >= n_cells:
-        raise damaged(name, f"cells below {n_cells}", str(arrays.leaf_cells.max()))
-    n_leaves = np.bincount(arrays.leaf_cells, minlength=n_cells)
+    assert n_cells <= CELLS_MAX
+    for what, group_of, n in (
+        ("groups", arrays.cell_groups, len(arrays.group_scales)),
+        ("cells", arrays.leaf_cells, n_cells),
+    ):
+        if len(group_of) and group_of.max() >= n:
+            raise damaged(name, f"{what} below {n}", str(group_of.max()))
+    by_cell = Grouped.by(arrays.leaf_cells, n_cells)
+    n_leaves = np.diff(by_cell.offsets).max(initial=0)
+    if n_leaves > PLACES_MAX:
+        raise damaged(name, f"leaves of a cell below {PLACES_MAX + 1}", str(n_leaves))
     return Codec(
         arrays.bits,
+        Quantised(arrays.groups, arrays.group_scales),
         Quantised(arrays.cells, arrays.cell_scales),
-        arrays.leaves,
-        arrays.leaf_scales,
-        arrays.leaf_cells,
-        np.argsort(arrays.leaf_cells, kind="stable"),
-        np.append(0, np.cumsum(n_leaves)).astype(np.int64),
+        arrays.cell_groups,
+        Quantised(arrays.leaves, arrays.leaf_scales),
+        Grouped.by(arrays.cell_groups, len(arrays.group_scales)),
+        by_cell,
         arrays.levels,
         arrays.norms,
         arrays.factors,
@@ -362,9 +410,9 @@ def load_codec(arrays: CodecArrays, name: str) -> Codec:
 
 def load_settled(arrays: SettledArrays, codec: Codec, name: str) -> Settled:
     """Take a settled segment and the codec its codes refer to."""
-    _check_offsets(arrays.offsets, len(arrays.leaves), name)
-    _check_offsets(arrays.block_offsets, len(arrays.list_leaves), name)
-    _check_offsets(arrays.list_offsets, len(arrays.list_ordinals), name)
+    _check_offsets(arrays.offsets, len(arrays.cells), name)
+    _check_offsets(arrays.block_lists, len(arrays.list_places), name)
+    _check_offsets(arrays.block_postings, len(arrays.list_ordinals), name)
     return Settled(arrays, codec, name)
 
 
@@ -385,41 +433,65 @@ def _check_offsets(offsets: I64, n: int, name: str) -> None:
 
 
 # --- searching -----------------------------------------------------------------------------------
-def probe(query: Quantised, codec: Codec, n_cells: int, n_leaves: int) -> Probe:
-    """Score the cells for a query, and choose each query token's best leaves.
+def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves: int) -> Probe:
+    """Look at the codec from group to cell to leaf; choose each query token's best leaves.
 
-    Each query token takes its ``n_cells`` best cells and among their leaves the ``n_leaves`` best;
-    equal cosines go to the lower id. Unused places hold ``NO_LEAF`` and -inf.
+    All groups are seen. Each query token takes its ``n_groups`` best, and all their cells are seen;
+    of these it takes the ``n_cells`` best, and all their leaves are seen; of these it takes the
+    ``n_leaves`` best. What one query token takes is seen by all. Equal cosines go to the lower id.
+    The table has the groups in order, the cells by group, the leaves by cell in that order. Unused
+    places hold ``NO_LEAF`` and -inf.
     """
-    cosines = _cosines(query, codec.cells)
-    table = np.rint((cosines + np.float32(1)) * np.float32(127)).astype(np.uint8)
-    leaves = np.full((len(query.scales), n_leaves), NO_LEAF, np.uint32)
-    scores = np.full(leaves.shape, -np.inf, np.float32)
-    for token in range(len(query.scales)):
-        best = _best(cosines[:, token], n_cells)
-        starts, ends = codec.cell_offsets[best], codec.cell_offsets[best + 1]
-        near = np.concatenate(
-            [codec.cell_leaves[a:b] for a, b in zip(starts, ends, strict=True)] or [best]
-        )
-        near.sort()
-        one = Quantised(query.codes[token : token + 1], query.scales[token : token + 1])
-        cosine = _cosines(one, Quantised(codec.leaves[near], codec.leaf_scales[near]))[:, 0]
-        chosen = _best(cosine, n_leaves)
-        leaves[token, : len(chosen)] = near[chosen]
-        scores[token, : len(chosen)] = cosine[chosen]
-    return Probe(table, leaves, scores)
+    n_query = len(query.scales)
+    far = _cosines(query, codec.groups)
+    groups = np.unique([_best(column, n_groups) for column in far.T]).astype(np.int64)
+    entries = codec.cell_groups.astype(np.uint32) << np.uint32(8)
+
+    cells = _members(codec.by_group, groups)
+    entries[cells] = (len(far) + np.arange(len(cells), dtype=np.uint32)) << np.uint32(8)
+    near = _cosines(query, codec.cells, cells)
+    chosen = np.unique([cells[_best(column, n_cells, cells)] for column in near.T])
+    cells = cells[np.isin(cells, chosen)]
+
+    leaves = _members(codec.by_cell, cells)
+    n = np.diff(codec.by_cell.offsets)[cells]
+    first = np.append(0, np.cumsum(n))[:-1]
+    row = (len(far) + len(near) + first).astype(np.uint32)
+    entries[cells] = row << np.uint32(8) | (n - 1).astype(np.uint32)
+    ids = (np.repeat(cells, n) << 8) + np.arange(len(leaves)) - np.repeat(first, n)
+    nearest = _cosines(query, codec.leaves, leaves)
+
+    best = np.full((n_query, n_leaves), NO_LEAF, np.uint32)
+    scores = np.full(best.shape, -np.inf, np.float32)
+    for token in range(n_query):
+        at = _best(nearest[:, token], n_leaves, ids)
+        best[token, : len(at)] = ids[at]
+        scores[token, : len(at)] = nearest[at, token]
+    table = np.zeros((len(far) + len(near) + len(nearest), -(-n_query // 16) * 16), np.uint8)
+    cosines = np.concatenate([far, near, nearest])
+    table[:, :n_query] = np.rint((cosines + np.float32(1)) * np.float32(127)).astype(np.uint8)
+    return Probe(table, entries, best, scores)
 
 
-def _cosines(query: Quantised, centroids: Quantised) -> F32:
+def _members(grouped: Grouped, groups: I64) -> I64:
+    """The members of some groups, one group after another."""
+    empty = np.empty(0, np.int64)
+    return np.concatenate([empty, *(grouped.members(group) for group in groups)])
+
+
+def _cosines(query: Quantised, centroids: Quantised, rows: I64 | None = None) -> F32:
     """``(n_centroids, q_tokens)``: product, times the centroid's scale, times the query's."""
-    products = dots(centroids.codes, query.codes).astype(np.float32)
-    cosines: F32 = products * centroids.scales[:, None] * query.scales
+    codes, scales = centroids if rows is None else (centroid[rows] for centroid in centroids)
+    products = dots(codes, query.codes).astype(np.float32)
+    cosines: F32 = products * scales[:, None] * query.scales
     return cosines
 
 
-def _best(scores: np.ndarray, n: int) -> I64:
-    """Positions of the n largest, largest first, equal ones in ascending position."""
-    return np.argsort(-scores, kind="stable")[:n]
+def _best(scores: np.ndarray, n: int, ids: np.ndarray | None = None) -> I64:
+    """Positions of the n largest, largest first, equal ones by ascending id or position."""
+    if ids is None:
+        return np.argsort(-scores, kind="stable")[:n]
+    return np.lexsort((ids, -scores))[:n]
 
 
 def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) -> tuple[U32, F32]:
@@ -447,28 +519,48 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
 
 
 def _walk_segment(probe: Probe, segment: Settled, gain: F32, named: np.ndarray) -> None:
-    arrays = segment.arrays
-    for block in range(len(arrays.block_offsets) - 1):
-        start, end = int(arrays.block_offsets[block]), int(arrays.block_offsets[block + 1])
-        present = arrays.list_leaves[start:end]
+    for block in range(len(segment.arrays.block_lists) - 1):
         for leaves, scores in zip(probe.leaves, probe.scores, strict=True):
             probed = leaves != NO_LEAF
             if not probed.any():
                 continue
             floor = scores[probed][-1]
             done = np.zeros(len(gain), bool)
-            for leaf, score in zip(leaves[probed], scores[probed], strict=True):
-                at = start + int(np.searchsorted(present, leaf))
-                if at == end or arrays.list_leaves[at] != leaf:
-                    continue
-                span = slice(int(arrays.list_offsets[at]), int(arrays.list_offsets[at + 1]))
-                ordinals = arrays.list_ordinals[span].astype(np.int64) + block * BLOCK
+            for leaf, score in zip(leaves[probed].tolist(), scores[probed], strict=True):
+                ordinals = _posting_list(segment, block, leaf >> 8, leaf & 255) + block * BLOCK
                 if len(ordinals) and ordinals.max() >= len(gain):
                     raise damaged(segment.name, f"ordinals below {len(gain)}", str(ordinals.max()))
                 new = ordinals[~done[ordinals]]
                 gain[new] += score - floor
                 done[new] = True
             named |= done
+
+
+def _posting_list(segment: Settled, block: int, cell: int, place: int) -> I64:
+    """The ordinals of a leaf in a block, from the block's first passage on."""
+    arrays = segment.arrays
+    none = np.empty(0, np.int64)
+    if cell >= arrays.list_cells.shape[1] - 1:
+        return none
+    start, n_lists = int(arrays.block_lists[block]), int(np.diff(arrays.block_lists)[block])
+    first, last = arrays.list_cells[block, cell : cell + 2].tolist()
+    if first >= last:
+        return none
+    if last > n_lists:
+        raise damaged(segment.name, f"lists below {n_lists + 1}", str(last))
+    at = min(first + place, last - 1)
+    while at > first and arrays.list_places[start + at] > place:
+        at -= 1
+    if arrays.list_places[start + at] != place:
+        return none
+    begin, end = arrays.list_offsets[start + block + at : start + block + at + 2].tolist()
+    n_postings = int(np.diff(arrays.block_postings)[block])
+    if begin > end or end > n_postings:
+        raise damaged(
+            segment.name, f"list offsets below {n_postings + 1}", str(max(begin, end))
+        )
+    whole = int(arrays.block_postings[block])
+    return arrays.list_ordinals[whole + begin : whole + end].astype(np.int64)
 
 
 def allowed_rows(allowed: U8 | None, n_rows: int) -> np.ndarray:
@@ -479,19 +571,63 @@ def allowed_rows(allowed: U8 | None, n_rows: int) -> np.ndarray:
 
 
 def interact(probe: Probe, segments: Sequence[Segment], rows: U32, n: int) -> U32:
-    """MaxSim of cells alone for some rows of settled segments; the n best rows, best first.
+    """MaxSim of what the probe has seen for some rows of settled segments; the n best, best first.
 
-    Sums the table's integers: for each query token the largest entry among the passage's cells (0
-    when it has no token). Ties go to the lower row.
+    Sums the table's integers: for each query token the largest entry among the passage's tokens (0
+    when it has none). Ties go to the lower row.
     """
     sums = np.zeros(len(rows), np.uint32)
     for i, segment, ordinal in _locate(segments, rows):
-        start, end = int(segment.offsets[ordinal]), int(segment.offsets[ordinal + 1])
-        if start < end:
-            assert isinstance(segment, Settled)
-            cells = segment.codec.leaf_cells[segment.leaves(start, end)]
-            sums[i] = probe.table[cells].max(axis=0).sum(dtype=np.uint32)
+        seen = _seen(probe, segment, ordinal)
+        sums[i] = seen.max(axis=0, initial=0).sum(dtype=np.uint32)
     return rows[np.lexsort((rows, -sums.astype(np.int64)))[:n]]
+
+
+def _seen(probe: Probe, segment: Segment, ordinal: int) -> U8:
+    """The table's row of each token of a passage."""
+    start, end = int(segment.offsets[ordinal]), int(segment.offsets[ordinal + 1])
+    if start == end:
+        return probe.table[:0]
+    assert isinstance(segment, Settled)
+    entries = probe.entries[segment.cells(start, end)]
+    places = np.minimum(segment.arrays.places[start:end], entries & np.uint32(255))
+    return probe.table[(entries >> np.uint32(8)) + places]
+
+
+@_quiet
+def sift(
+    query: Quantised,
+    probe: Probe,
+    segments: Sequence[Segment],
+    rows: U32,
+    margin: int,
+    n_threads: int = 1,
+) -> F32:
+    """MaxSim of the stored codes of those tokens that may matter, for some rows.
+
+    A token matters when, for some query token, its entry in the probe's table is within ``margin``
+    of the best in the passage. In fresh segments, and for queries of more than 64 tokens, all do.
+    """
+    scores = score(query, segments, rows, n_threads)
+    if len(query.scales) > _SIFTED_MAX:
+        return scores
+    for i, segment, ordinal in _locate(segments, rows):
+        if isinstance(segment, Fresh) or segment.offsets[ordinal] == segment.offsets[ordinal + 1]:
+            continue
+        seen = _seen(probe, segment, ordinal)[:, : len(query.scales)].astype(np.int64)
+        stands_out = (seen >= seen.max(axis=0) - margin).any(axis=1)
+        tokens = np.flatnonzero(stands_out) + int(segment.offsets[ordinal])
+        best = segment.similarities_of(query, tokens).max(axis=0) * query.scales
+        scores[i] = _total(best, segment)
+    return scores
+
+
+def _total(best: F32, segment: Segment) -> np.float32:
+    """The sum of what the query tokens found, in their order, times the codec's fairness."""
+    total = np.float32(0)
+    for value in best:
+        total = np.float32(total + value)
+    return np.float32(total * segment.fairness)
 
 
 @_quiet
@@ -513,11 +649,7 @@ def _score_one(query: Quantised, segment: Segment, ordinal: int) -> np.float32:
     start, end = int(segment.offsets[ordinal]), int(segment.offsets[ordinal + 1])
     if start == end:
         return np.float32(-len(query.scales))
-    best = segment.similarities(query, start, end).max(axis=0) * query.scales
-    total = np.float32(0)
-    for value in best:
-        total = np.float32(total + value)
-    return np.float32(total * segment.fairness)
+    return _total(segment.similarities(query, start, end).max(axis=0) * query.scales, segment)
 
 
 def scan(

@@ -2,8 +2,8 @@
 
 Fresh segments are scanned. Settled ones pass four stages, each on fewer passages with finer
 vectors (PLAID, arXiv 2205.09707): *probe* finds each query token's best leaves, *walk* reads their
-posting lists, *interact* compares what they name by cells, *score* by the stored codes. Then one
-list, folded to documents. Where a filter leaves little, its rows skip the stages that would only
+posting lists, *interact* compares what they name by centroids, *sift* by the stored codes of the
+tokens that matter. Then one list, folded to documents, and *score* by all of their tokens. Where a filter leaves little, its rows skip the stages that would only
 choose among others: benchmarks/filters.py.
 """
 
@@ -35,18 +35,23 @@ class Effort:
 
     Attributes
     ----------
-    cells, leaves : int
+    groups, cells, leaves : int
         Probed for each query token.
     candidates : int
         Passages that the walk hands on.
     scored : int
         Passages that are scored on their codes.
+    margin : float
+        A token is scored when its centroid's cosine with a query token is within so much of the
+        passage's best.
     """
 
+    groups: int
     cells: int
     leaves: int
     candidates: int
     scored: int
+    margin: float = 0.12
 
     def at_least(self, k: int) -> Effort:
         """Enough for ``k`` hits: some documents have several passages among the best."""
@@ -55,7 +60,9 @@ class Effort:
 
     def wider(self) -> Effort:
         """Four times as much."""
-        return Effort(
+        return replace(
+            self,
+            groups=self.groups * 4,
             cells=self.cells * 4,
             leaves=self.leaves * 4,
             candidates=self.candidates * 4,
@@ -64,9 +71,9 @@ class Effort:
 
 
 EFFORTS: Final[Mapping[str, Effort | None]] = {
-    "fast": Effort(cells=8, leaves=16, candidates=500, scored=64),
-    "balanced": Effort(cells=24, leaves=48, candidates=2_000, scored=256),
-    "thorough": Effort(cells=96, leaves=192, candidates=8_000, scored=1_024),
+    "fast": Effort(groups=8, cells=8, leaves=16, candidates=500, scored=64),
+    "balanced": Effort(groups=16, cells=24, leaves=48, candidates=2_000, scored=256),
+    "thorough": Effort(groups=64, cells=96, leaves=192, candidates=8_000, scored=1_024),
     "exhaustive": None,
 }
 """The one knob for people. ``exhaustive`` scores every passage."""
@@ -173,7 +180,9 @@ def search(
             n_documents = _count_documents(snapshot, allowed)
             k = min(k, n_documents)
         if len(best) == k:
-            return Found(rows[best], scores[best], len(rows) == n_allowed, watch.profile)
+            found, exact = _scored(snapshot, query, rows[best], n_threads, watch)
+            is_all = len(rows) == n_allowed and not n_candidates
+            return Found(found, exact, is_all, watch.profile)
         # Lists that name fewer than were asked for hold little of what is allowed, and more lists
         # would hardly hold more.
         walks = walks and n_candidates == plan.candidates
@@ -281,7 +290,7 @@ def _staged(
     *,
     walks: bool,
 ) -> tuple[Rows, Scores, int]:
-    """Scan the fresh; probe, walk, interact and score the settled; how many were candidates.
+    """Scan the fresh; probe, walk, interact and sift the settled; how many were candidates.
 
     Where few rows are allowed, all of them are candidates instead of those that a walk finds.
     """
@@ -293,7 +302,7 @@ def _staged(
     watch("scan", fresh_rows, reads_tokens=True)
     if snapshot.codec is None:
         return fresh_rows, scores[fresh_rows], 0
-    probe = kernels.probe(query, snapshot.codec, plan.cells, plan.leaves)
+    probe = kernels.probe(query, snapshot.codec, plan.groups, plan.cells, plan.leaves)
     watch("probe", n=probe.leaves.size)
     if walks:
         rows, _ = kernels.walk(probe, segments, allowed, plan.candidates)
@@ -304,11 +313,23 @@ def _staged(
     watch("walk", rows)
     rows = kernels.interact(probe, segments, rows, plan.scored)
     watch("interact", rows)
-    settled = kernels.score(query, segments, rows, n_threads)
+    margin = round(plan.margin * 127)
+    settled = kernels.sift(query, probe, segments, rows, margin, n_threads)
     _check(snapshot, query, rows, settled)
-    watch("score", rows, reads_tokens=True)
+    watch("sift", rows)
     rows = np.concatenate([fresh_rows, rows])
     return rows, np.concatenate([scores[fresh_rows], settled]), n_candidates
+
+
+def _scored(
+    snapshot: Snapshot, query: Quantised, rows: Rows, n_threads: int, watch: _Watch
+) -> tuple[Rows, Scores]:
+    """Hits by all of their tokens, best first."""
+    scores = snapshot.kernels.score(query, snapshot.segments, rows, n_threads)
+    _check(snapshot, query, rows, scores)
+    order = np.lexsort((snapshot.passage_of_row[rows], -scores))
+    watch("score", rows, reads_tokens=True)
+    return rows[order], scores[order]
 
 
 def _everything(

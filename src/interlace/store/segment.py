@@ -34,13 +34,16 @@ _ROWS = {"passages": "<i8", "documents": "<i8", "offsets": "<i8"}
 FRESH_ARRAYS = {**_ROWS, "codes": "i1", "scales": "<f4"}
 SETTLED_ARRAYS = {
     **_ROWS,
-    "leaves": "<u4",
+    "cells": "<u2",
+    "places": "u1",
     "codes": "u1",
     "norms": "u1",
     "factors": "u1",
-    "block_offsets": "<i8",
-    "list_leaves": "<u4",
-    "list_offsets": "<i8",
+    "block_lists": "<i8",
+    "block_postings": "<i8",
+    "list_cells": "<u4",
+    "list_places": "u1",
+    "list_offsets": "<u4",
     "list_ordinals": "<u2",
 }
 
@@ -54,7 +57,7 @@ class Part(NamedTuple):
     lengths : (n,) int64, tokens of each passage
     tokens : mapping of name to (n_tokens, …) array
         Fresh: ``codes``, ``scales`` and, when some passage has them, ``token_ids``, -1 elsewhere.
-        Settled: ``leaves``, ``codes``, ``norms``, ``factors``.
+        Settled: ``cells``, ``places``, ``codes``, ``norms``, ``factors``.
     """
 
     passages: Numbers
@@ -127,7 +130,7 @@ class Segment:
 
 TOKEN_ARRAYS = {
     FRESH: ("codes", "scales", "token_ids"),
-    SETTLED: ("leaves", "codes", "norms", "factors"),
+    SETTLED: ("cells", "places", "codes", "norms", "factors"),
 }
 
 
@@ -158,13 +161,21 @@ def open_segment(folder: Path, row: SegmentRow, width: int, dim: int) -> Segment
     _check_format(path, manifest)
     expected = FRESH_ARRAYS if row.kind == FRESH else SETTLED_ARRAYS
     n_passages, n_tokens = row.n_passages, row.n_tokens
+    n_blocks = -(-n_passages // BLOCK)
+    n_cells = max(1, arrays["list_cells"].shape[-1]) if "list_cells" in arrays else 1
+    n_lists = len(arrays.get("list_places", ()))
     shapes: dict[str, tuple[int, ...]] = {
         "passages": (n_passages,),
         "documents": (n_passages,),
         "offsets": (n_passages + 1,),
-        "block_offsets": (-(-n_passages // BLOCK) + 1,),
+        "block_lists": (n_blocks + 1,),
+        "block_postings": (n_blocks + 1,),
+        "list_cells": (n_blocks, n_cells),
+        "list_offsets": (n_lists + n_blocks,),
         "codes": (n_tokens, dim if row.kind == FRESH else width),
-        **dict.fromkeys(("scales", "leaves", "norms", "factors", "token_ids"), (n_tokens,)),
+        **dict.fromkeys(
+            ("scales", "cells", "places", "norms", "factors", "token_ids"), (n_tokens,)
+        ),
     }
     for name, dtype in {**expected, "token_ids": "<i4"}.items():
         array = arrays.get(name)

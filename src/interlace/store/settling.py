@@ -208,10 +208,10 @@ class Coder:
                 n_threads=self._folder.n_threads,
             )
             self._write_chunks()
-        leaves, residuals = self._generation.encode(
+        coded = self._generation.encode(
             tokens, kernels=self._folder.kernels, n_threads=self._folder.n_threads
         )
-        return {"leaves": leaves, **residuals._asdict()}
+        return coded._asdict()
 
     def _write_chunks(self) -> None:
         assert self._generation is not None

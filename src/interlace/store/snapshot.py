@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from interlace.codec import Generation
+from interlace.codec import Coded, Generation
 from interlace.errors import CollectionError, Corrupt
 from interlace.files import Lock
-from interlace.kernels import Handle, Kernels, Residuals, unrotate
+from interlace.kernels import Handle, Kernels, unrotate
 from interlace.store.buffering import Prepared, quantised
 from interlace.store.catalog import Catalog
 from interlace.store.filtering import Cache, Filtering, Universe, documents_where, ids_where
@@ -329,11 +329,10 @@ class Snapshot:
                 rotated = tokens["codes"] * tokens["scales"][:, None]
             else:
                 assert self._decoder is not None
-                n_leaves, leaves = len(self._decoder.arrays.leaf_scales), tokens["leaves"]
-                if len(leaves) and leaves.max() >= n_leaves:
-                    raise self.damage(row, f"leaf ids below {n_leaves}", str(leaves.max()))
-                codes = Residuals(tokens["codes"], tokens["norms"], tokens["factors"])
-                rotated = self._decoder.decode(tokens["leaves"], codes)
+                try:
+                    rotated = self._decoder.decode(Coded(**tokens))
+                except IndexError as error:
+                    raise self.damage(row, "leaves of the codec", str(error)) from error
             embeddings: npt.NDArray[np.float32] = unrotate(rotated.astype(np.float32), self.signs)
         if not np.isfinite(embeddings).all():
             raise self.damage(row, "embeddings", "NaN or infinity")

@@ -108,12 +108,12 @@ class Reading:
 
     def _files(self, progress: Progress) -> Iterator[Finding]:
         generation = self._catalog.generation(self._number)
-        n_leaves = None
+        n_places = None
         if generation is not None:
             faults = list(self._codec(generation))
             yield from faults
             if not faults:
-                n_leaves = _n_leaves(self._folder, generation)
+                n_places = _n_places(self._folder, generation)
         alive, owners = self._catalog.live_passages(self._number)
         rows = self._catalog.segments(self._number)
         held = np.empty(0, np.int64)
@@ -125,7 +125,7 @@ class Reading:
             if isinstance(segment, Finding):
                 found = [segment]
             elif segment is not None:
-                sentences = [*_inside(segment, n_leaves), *_owners(segment, alive, owners)]
+                sentences = [*_inside(segment, n_places), *_owners(segment, alive, owners)]
                 if row.kind == SETTLED and row.generation != (generation and generation.name):
                     sentences.append(f"the codec {row.generation} is not there")
                 if len(np.intersect1d(segment.passages, held, assume_unique=True)):
@@ -180,19 +180,20 @@ def _sentence(error: InterlaceError) -> str:
     return str(error).removesuffix(VERIFY).removesuffix(REPAIR).rstrip(".") + "."
 
 
-def _n_leaves(folder: Folder, generation: GenerationRow) -> int:
-    chunks = open_chunks(folder.path, generation, folder.bits, folder.settings.dim)
-    return sum(len(chunk.get("leaf_scales", chunk["cell_scales"])) for chunk in chunks)
+def _n_places(folder: Folder, generation: GenerationRow) -> Numbers:
+    """How many leaves each cell has."""
+    arrays = folder.codec(generation)[0].arrays
+    return np.bincount(arrays.leaf_cells, minlength=len(arrays.cell_scales))
 
 
-def _inside(segment: Segment, n_leaves: int | None) -> Iterator[str]:
+def _inside(segment: Segment, n_places: Numbers | None) -> Iterator[str]:
     """What is wrong with a segment whose bytes are as they were written."""
     arrays = segment.arrays
     ends = {"offsets": segment.row.n_tokens}
     if segment.row.kind == SETTLED:
         ends |= {
-            "block_offsets": len(arrays["list_leaves"]),
-            "list_offsets": len(arrays["list_ordinals"]),
+            "block_lists": len(arrays["list_places"]),
+            "block_postings": len(arrays["list_ordinals"]),
         }
     for name, end in ends.items():
         offsets = arrays[name]
@@ -210,9 +211,13 @@ def _inside(segment: Segment, n_leaves: int | None) -> Iterator[str]:
         if "token_ids" in arrays and arrays["token_ids"].min(initial=0) < -1:
             yield "a token id is below -1"
         return
-    if n_leaves is not None and len(arrays["leaves"]) and arrays["leaves"].max() >= n_leaves:
-        yield f"leaves go to {arrays['leaves'].max()}, of {n_leaves}"
-    for block in range(len(arrays["block_offsets"]) - 1):
+    cells, places = arrays["cells"], arrays["places"]
+    if n_places is not None and len(cells):
+        if cells.max() >= len(n_places):
+            yield f"cells go to {cells.max()}, of {len(n_places)}"
+        elif (places >= n_places[cells]).any():
+            yield "leaves go beyond those of their cells"
+    for block in range(len(arrays["block_lists"]) - 1):
         if not _same_lists(segment, block):
             yield f"the posting lists of block {block} are not those of its leaves"
 
@@ -221,14 +226,16 @@ def _same_lists(segment: Segment, block: int) -> bool:
     """Whether a block's lists name each passage for each leaf that it has a token in, once."""
     arrays = segment.arrays
     offsets = segment.offsets[block * BLOCK : (block + 1) * BLOCK + 1]
-    lists = postings.build(offsets - offsets[0], arrays["leaves"][offsets[0] : offsets[-1]])
-    first, last = (int(end) for end in arrays["block_offsets"][block : block + 2])
-    ends = arrays["list_offsets"][first : last + 1]
-    return (
-        np.array_equal(arrays["list_leaves"][first:last], lists["list_leaves"])
-        and np.array_equal(ends - ends[0], lists["list_offsets"])
-        and np.array_equal(arrays["list_ordinals"][ends[0] : ends[-1]], lists["list_ordinals"])
+    first, last = (int(end) for end in arrays["block_lists"][block : block + 2])
+    begin, end = (int(end) for end in arrays["block_postings"][block : block + 2])
+    stored = postings.Block(
+        arrays["list_cells"][block : block + 1],
+        arrays["list_places"][first:last],
+        arrays["list_offsets"][first + block : last + block + 1],
+        arrays["list_ordinals"][begin:end],
     )
+    made = postings.block(offsets, arrays, stored.list_cells.shape[1] - 1)
+    return all(np.array_equal(*pair) for pair in zip(stored, made, strict=True))
 
 
 def _owners(segment: Segment, alive: Numbers, owners: Numbers) -> Iterator[str]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from interlace import files
 from interlace.files import Array, Shape
-from interlace.kernels import BLOCK
 from interlace.store import postings
 from interlace.store.parts import Parts
 from interlace.store.rows import FORMAT, SegmentRow
@@ -48,7 +47,7 @@ def write_settled(folder: Path, parts: Parts, generation: str, width: int) -> Se
 
     That is about 24 bytes for each token of 65,536 passages, for its lists.
 
-    The leaves are passed over twice: first to learn how long the posting lists are, which the
+    The tokens are passed over twice: first to learn how long the posting lists are, which the
     header tells, then to write.
 
     Parameters
@@ -59,43 +58,48 @@ def write_settled(folder: Path, parts: Parts, generation: str, width: int) -> Se
     width : int
         Bytes of a token's residual codes.
     """
-    n_passages, n_tokens, n_lists, n_postings = len(parts), parts.n_tokens, 0, 0
+    n_passages, n_tokens = len(parts), parts.n_tokens
+    n_blocks = n_cells = n_lists = n_postings = 0
     for part in parts.by_block():
-        lists = postings.build(part.offsets, part.tokens["leaves"])
-        n_lists += len(lists["list_leaves"])
-        n_postings += len(lists["list_ordinals"])
+        lists = postings.block(part.offsets, part.tokens, 0)
+        n_blocks += 1
+        n_cells = max(n_cells, int(part.tokens["cells"].max(initial=0)) + 1)
+        n_lists += len(lists.list_places)
+        n_postings += len(lists.list_ordinals)
     lengths = {
         **dict.fromkeys(("passages", "documents"), n_passages),
         "offsets": n_passages + 1,
         **dict.fromkeys(TOKEN_ARRAYS[SETTLED], n_tokens),
-        "block_offsets": -(-n_passages // BLOCK) + 1,
-        "list_leaves": n_lists,
-        "list_offsets": n_lists + 1,
+        **dict.fromkeys(("block_lists", "block_postings"), n_blocks + 1),
+        "list_cells": n_blocks,
+        "list_places": n_lists,
+        "list_offsets": n_lists + n_blocks,
         "list_ordinals": n_postings,
     }
+    widths = {"codes": (width,), "list_cells": (n_cells + 1,)}
     shapes = {
-        name: Shape(dtype, (lengths[name], width) if name == "codes" else (lengths[name],))
+        name: Shape(dtype, (lengths[name], *widths.get(name, ())))
         for name, dtype in SETTLED_ARRAYS.items()
     }
     name = uuid.uuid4().hex
     row = SegmentRow(name, SETTLED, generation, n_passages, n_tokens, files.Written(0, 0))
     path = folder / SEGMENTS / row.file_name
     with files.ArrayWriter(path, shapes, _manifest(row)) as writer:
-        for offsets in ("offsets", "block_offsets", "list_offsets"):
+        for offsets in ("offsets", "block_lists", "block_postings"):
             writer.append(offsets, np.zeros(1, np.int64))
         n_tokens = n_lists = n_postings = 0
         for part in parts.by_block():
-            lists = postings.build(part.offsets, part.tokens["leaves"])
+            lists = postings.block(part.offsets, part.tokens, n_cells)
             writer.append("passages", part.passages)
             writer.append("documents", part.documents)
             writer.append("offsets", part.offsets[1:] + n_tokens)
-            writer.append("block_offsets", lists["block_offsets"][1:] + n_lists)
-            writer.append("list_leaves", lists["list_leaves"])
-            writer.append("list_offsets", lists["list_offsets"][1:] + n_postings)
-            writer.append("list_ordinals", lists["list_ordinals"])
+            for list_array, rows in lists._asdict().items():
+                writer.append(list_array, rows)
             n_tokens += part.n_tokens
-            n_lists += len(lists["list_leaves"])
-            n_postings += len(lists["list_ordinals"])
+            n_lists += len(lists.list_places)
+            n_postings += len(lists.list_ordinals)
+            writer.append("block_lists", np.array([n_lists], np.int64))
+            writer.append("block_postings", np.array([n_postings], np.int64))
         for first, last in parts.spans(_TOKENS_AT_ONCE):
             for token_array, rows in parts.part(first, last).tokens.items():
                 writer.append(token_array, rows)

@@ -56,7 +56,7 @@ def test_levels_lie_between_their_cuts():
 def test_one_token_trains_and_comes_back():
     tokens = typed_tokens(1, 1)
     generation = train(tokens, "residual1")
-    decoded = generation.decode(*generation.encode(tokens, kernels=TABLE))
+    decoded = generation.decode(generation.encode(tokens, kernels=TABLE))
     np.testing.assert_allclose(decoded, tokens.codes * tokens.scales[:, None], atol=0.02)
 
 
@@ -104,7 +104,7 @@ def test_growth_appends_and_keeps_old_codes_valid():
     assert grown.chunks[0] is generation.chunks[0]
     np.testing.assert_array_equal(grown.decode(leaves, residuals), before)
     old, new = (
-        (g.decode(*g.encode(later, kernels=TABLE)) * later.codes * later.scales[:, None]).sum(1)
+        (g.decode(g.encode(later, kernels=TABLE)) * later.codes * later.scales[:, None]).sum(1)
         for g in (generation, grown)
     )
     assert new.mean() > old.mean()
@@ -120,7 +120,7 @@ def test_tokens_without_ids_fit_a_codec_made_with_ids():
     tokens = typed_tokens(4_000, 30)
     generation = train(tokens)
     untyped = tokens._replace(token_ids=None)
-    decoded = generation.decode(*generation.encode(untyped, kernels=TABLE))
+    decoded = generation.decode(generation.encode(untyped, kernels=TABLE))
     cosine = (decoded * tokens.codes * tokens.scales[:, None]).sum(axis=1)
     assert cosine.mean() > 0.99
 
@@ -133,7 +133,7 @@ def test_rare_types_of_a_large_vocabulary_share_groups(monkeypatch):
     types = np.unique(generation.chunks[0]["cell_types"])
     assert len(types) <= 50
     assert types[0] >= -8
-    decoded = generation.decode(*generation.encode(tokens, kernels=TABLE))
+    decoded = generation.decode(generation.encode(tokens, kernels=TABLE))
     assert (decoded * tokens.codes * tokens.scales[:, None]).sum(axis=1).mean() > 0.98
 
 
@@ -148,7 +148,7 @@ def test_strongly_anisotropic_embeddings_keep_their_order():
     exact = narrow.codes * narrow.scales[:, None]
     assert (exact[:50] @ exact[50:100].T).mean() > 0.88
     generation = train(narrow)
-    coded = generation.decode(*generation.encode(narrow, kernels=TABLE))
+    coded = generation.decode(generation.encode(narrow, kernels=TABLE))
     best, found = (exact[:100] @ exact.T).argsort(1), (exact[:100] @ coded.T).argsort(1)
     shared = [len(set(a[-50:]) & set(b[-50:])) / 50 for a, b in zip(best, found, strict=True)]
     assert np.mean(shared) > 0.85
@@ -185,7 +185,7 @@ def test_a_grown_codec_codes_better_than_the_one_it_grew_from(monkeypatch):
     tokens = typed_tokens(2_000, 60, seed=99, spread=1.0)
 
     def cosine(generation):
-        decoded = generation.decode(*generation.encode(tokens, kernels=TABLE))
+        decoded = generation.decode(generation.encode(tokens, kernels=TABLE))
         return (decoded * tokens.codes * tokens.scales[:, None]).sum(axis=1).mean()
 
     assert cosine(grown) > cosine(first)
