@@ -213,6 +213,7 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
         const uint32_t cell = cells[i];
         if (!is_chosen[cell]) continue;
         const auto members = codec.by_cell.members(cell);
+        if (members.empty()) continue;
         entries[cell] = static_cast<uint32_t>(n_groups + n_cells + n_leaves) << 8 |
                         static_cast<uint32_t>(members.size() - 1);
         for (uint32_t place = 0; place < members.size(); ++place) {

@@ -74,13 +74,17 @@ def some_offsets(rng: np.random.Generator, lengths: list[int]) -> np.ndarray:
 
 
 def some_codec(rng: np.random.Generator, dim: int, bits: int, n_cells: int) -> CodecArrays:
-    n_leaves = int(rng.integers(1, 4 * n_cells + 1))
+    n_groups, n_leaves = n_cells // 7 + 1, int(rng.integers(1, 4 * n_cells + 1))
+    groups = unit(levels(rng, n_groups, dim))
     cells = unit(levels(rng, n_cells, dim))
     leaves = unit(levels(rng, n_leaves, dim))
     return CodecArrays(
         bits=bits,
+        groups=groups.codes,
+        group_scales=groups.scales,
         cells=cells.codes,
         cell_scales=cells.scales,
+        cell_groups=rng.integers(0, n_groups, n_cells).astype(np.uint32),
         leaves=leaves.codes,
         leaf_scales=leaves.scales,
         leaf_cells=rng.integers(0, n_cells, n_leaves).astype(np.uint32),
@@ -91,24 +95,29 @@ def some_codec(rng: np.random.Generator, dim: int, bits: int, n_cells: int) -> C
     )
 
 
-def posting_lists(offsets: np.ndarray, leaves: np.ndarray) -> tuple[np.ndarray, ...]:
+def posting_lists(
+    offsets: np.ndarray, cells: np.ndarray, places: np.ndarray, n_cells: int
+) -> tuple[np.ndarray, ...]:
     owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    n_blocks = -(-(len(offsets) - 1) // BLOCK)
-    block_offsets, list_leaves, list_sizes, ordinals = [0], [], [], []
-    for block in range(n_blocks):
+    block_lists, block_postings = [0], [0]
+    list_cells, list_places, list_offsets, ordinals = [], [], [], []
+    for block in range(-(-(len(offsets) - 1) // BLOCK)):
         inside = owner // BLOCK == block
-        pairs = np.unique(
-            np.stack([leaves[inside], (owner[inside] % BLOCK)], axis=1).astype(np.int64), axis=0
-        )
-        found, sizes = np.unique(pairs[:, 0], return_counts=True)
-        list_leaves.extend(found)
-        list_sizes.extend(sizes)
-        ordinals.extend(pairs[:, 1])
-        block_offsets.append(len(list_leaves))
+        keys = cells[inside].astype(int), places[inside].astype(int), owner[inside] % BLOCK
+        triples = np.unique(np.stack(keys, axis=1).astype(np.int64), axis=0)
+        lists, starts = np.unique(triples[:, :2], axis=0, return_index=True)
+        list_cells.append([int((lists[:, 0] < cell).sum()) for cell in range(n_cells + 1)])
+        list_places.extend(lists[:, 1])
+        list_offsets.extend([*starts, len(triples)])
+        ordinals.extend(triples[:, 2])
+        block_lists.append(len(list_places))
+        block_postings.append(len(ordinals))
     return (
-        np.array(block_offsets, np.int64),
-        np.array(list_leaves, np.uint32),
-        np.concatenate([[0], np.cumsum(list_sizes)]).astype(np.int64),
+        np.array(block_lists, np.int64),
+        np.array(block_postings, np.int64),
+        np.array(list_cells, np.uint32).reshape(-1, n_cells + 1),
+        np.array(list_places, np.uint8),
+        np.array(list_offsets, np.uint32),
         np.array(ordinals, np.uint16),
     )
 
@@ -125,13 +134,17 @@ def some_settled(
     n, dim = int(sum(lengths)), codec.leaves.shape[1]
     offsets = some_offsets(rng, lengths)
     n_leaves = min(len(codec.leaves), kinds or len(codec.leaves))
-    leaves = rng.integers(0, n_leaves, n).astype(np.uint32)
+    leaves = rng.integers(0, n_leaves, n)
+    cells = codec.leaf_cells[leaves].astype(np.uint16)
+    rank = [int((codec.leaf_cells[:leaf] == codec.leaf_cells[leaf]).sum()) for leaf in leaves]
+    places = np.array(rank, np.uint8)
     width = kernels.packed_width(dim, codec.bits)
     codes = rng.integers(0, 256, (n, width), dtype=np.uint8)
     norms, factors = rng.integers(0, 256, (2, n), dtype=np.uint8)
     if kinds:
         codes[:], norms[:], factors[:] = 17, 3, 5
-    return SettledArrays(offsets, leaves, codes, norms, factors, *posting_lists(offsets, leaves))
+    lists = posting_lists(offsets, cells, places, int(rng.integers(1, 4)) + int(cells.max(initial=0)))
+    return SettledArrays(offsets, cells, places, codes, norms, factors, *lists)
 
 
 @dataclass(frozen=True)
@@ -286,17 +299,23 @@ def test_encode(seed: int, dim: int, n: int, bits: int, closeness: int, n_thread
 
 
 # --- searching -----------------------------------------------------------------------------------
-def probed(collection: Collection, n_cells: int, n_leaves: int) -> Probe:
-    return TWIN.probe(collection.query, collection.load(TWIN)[0], n_cells, n_leaves)
+def probed(collection: Collection, n_groups: int, n_cells: int, n_leaves: int) -> Probe:
+    codec, _ = collection.load(TWIN)
+    return TWIN.probe(collection.query, codec, n_groups, n_cells, n_leaves)
 
 
 @fast
-@given(collection=collections(), n_cells=st.integers(0, 100), n_leaves=st.integers(0, 20))
-def test_probe(collection: Collection, n_cells: int, n_leaves: int) -> None:
-    expected = probed(collection, n_cells, n_leaves)
+@given(
+    collection=collections(),
+    n_groups=st.sampled_from([0, 1, 2, 99]),
+    n_cells=st.integers(0, 100),
+    n_leaves=st.integers(0, 20),
+)
+def test_probe(collection: Collection, n_groups: int, n_cells: int, n_leaves: int) -> None:
+    expected = probed(collection, n_groups, n_cells, n_leaves)
     for table in OTHERS:
         codec, _ = collection.load(table)
-        same(table.probe(collection.query, codec, n_cells, n_leaves), expected)
+        same(table.probe(collection.query, codec, n_groups, n_cells, n_leaves), expected)
 
 
 @fast
@@ -307,7 +326,7 @@ def test_probe(collection: Collection, n_cells: int, n_leaves: int) -> None:
     n=st.sampled_from([0, 1, 3, 1000]),
 )
 def test_walk(collection: Collection, n_cells: int, n_leaves: int, n: int) -> None:
-    probe = probed(collection, n_cells, n_leaves)
+    probe = probed(collection, 5, n_cells, n_leaves)
     _, segments = collection.load(TWIN)
     expected = TWIN.walk(probe, segments, collection.allowed, n)
     for table in OTHERS:
@@ -318,13 +337,34 @@ def test_walk(collection: Collection, n_cells: int, n_leaves: int, n: int) -> No
 @fast
 @given(collection=collections(settled_only=True), seed=seeds, n=st.sampled_from([0, 1, 5, 1000]))
 def test_interact(collection: Collection, seed: int, n: int) -> None:
-    probe = probed(collection, 8, 8)
+    probe = probed(collection, 2, 8, 8)
     rng = np.random.default_rng(seed)
     rows = rng.permutation(collection.n_rows)[: rng.integers(0, collection.n_rows + 1)]
     rows = rows.astype(np.uint32)
     expected = TWIN.interact(probe, collection.load(TWIN)[1], rows, n)
     for table in OTHERS:
         same(table.interact(probe, collection.load(table)[1], rows, n), expected)
+
+
+@fast
+@given(
+    collection=collections(),
+    seed=seeds,
+    margin=st.sampled_from([0, 3, 20, 255, 1000]),
+    n_threads=threads,
+)
+def test_sift(collection: Collection, seed: int, margin: int, n_threads: int) -> None:
+    probe = probed(collection, 2, 8, 8)
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(collection.n_rows)[: rng.integers(0, 40)].astype(np.uint32)
+    _, twins = collection.load(TWIN)
+    expected = TWIN.sift(collection.query, probe, twins, rows, margin)
+    if margin > 254:  # no token is out of reach
+        same(expected, TWIN.score(collection.query, twins, rows))
+    for table in OTHERS:
+        _, segments = collection.load(table)
+        found = table.sift(collection.query, probe, segments, rows, margin, n_threads)
+        same(found, expected)
 
 
 @fast
@@ -384,7 +424,7 @@ def test_more_passages_than_a_block_holds() -> None:
     settled = some_settled(rng, codec, lengths, 0)
     bitmap = rng.integers(0, 256, -(-2 * n // 8), dtype=np.uint8)
     whole = Collection(codec, [settled, settled], unit(levels(rng, 5, 16)), bitmap)
-    probe = probed(whole, 20, 8)
+    probe = probed(whole, 9, 20, 8)
     rows = rng.integers(0, 2 * n, 2_000).astype(np.uint32)
     _, twins = whole.load(TWIN)
     expected = TWIN.walk(probe, twins, bitmap, 3_000)
@@ -393,6 +433,8 @@ def test_more_passages_than_a_block_holds() -> None:
         _, segments = whole.load(table)
         same(table.walk(probe, segments, bitmap, 3_000), expected)
         same(table.interact(probe, segments, rows, 100), TWIN.interact(probe, twins, rows, 100))
+        sifted = table.sift(whole.query, probe, segments, rows, 9)
+        same(sifted, TWIN.sift(whole.query, probe, twins, rows, 9))
         same(table.score(whole.query, segments, rows), TWIN.score(whole.query, twins, rows))
 
 
@@ -430,7 +472,7 @@ def complaint(table: Kernels, act: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["offsets", "block_offsets", "list_offsets"])
+@pytest.mark.parametrize("field", ["offsets", "block_lists", "block_postings"])
 @pytest.mark.parametrize("kind", ["empty", "falls", "beyond", "short", "negative", "starts late"])
 def test_damaged_offsets_are_refused_when_loaded(sound: Collection, field: str, kind: str) -> None:
     (segment,) = sound.segments
@@ -447,8 +489,8 @@ def test_damaged_offsets_are_refused_when_loaded(sound: Collection, field: str, 
         bad[0] = -1
     else:
         bad[0] = 1
-    if field == "list_offsets" and kind in ("empty", "falls"):
-        pytest.skip("a wrong number of lists is an error of shape")
+    if field != "offsets" and kind in ("empty", "falls"):
+        pytest.skip("a wrong number of blocks is an error of shape")
     broken = damaged(sound, **{field: bad})
     messages = {complaint(table, broken.load) for table in [TWIN, *OTHERS]}
     assert len(messages) == 1
@@ -456,17 +498,16 @@ def test_damaged_offsets_are_refused_when_loaded(sound: Collection, field: str, 
         assert f"found {bad[2]} after {bad[1]}, at index 2" in messages.pop()
 
 
-@pytest.mark.parametrize("call", ["score", "scan", "similarities", "interact"])
-def test_a_leaf_that_is_not_there(sound: Collection, call: str) -> None:
+@pytest.mark.parametrize("what", ["cells", "places"])
+@pytest.mark.parametrize("call", ["sift", "score", "scan", "similarities", "interact"])
+def test_a_leaf_that_is_not_there(sound: Collection, call: str, what: str) -> None:
     (segment,) = sound.segments
     assert isinstance(segment, SettledArrays)
-    leaves = segment.leaves.copy()
-    leaves[4] = len(sound.codec.leaves)
-    leaves[6] = 2**32 - 1
-    leaves[12] = 2**31
-    broken = damaged(sound, leaves=leaves)
+    wrong = getattr(segment, what).copy()
+    wrong[[4, 6, 12]] = 255 if what == "places" else [len(sound.codec.cells), 65_535, 32_768]
+    broken = damaged(sound, **{what: wrong})
     rows = np.array([1, 2, 3], np.uint32)
-    probe = probed(sound, 8, 8)
+    probe = probed(sound, 2, 8, 8)
 
     def act(table: Kernels) -> object:
         _, segments = broken.load(table)
@@ -476,15 +517,20 @@ def test_a_leaf_that_is_not_there(sound: Collection, call: str) -> None:
             return table.scan(sound.query, segments, None)
         if call == "similarities":
             return table.similarities(sound.query, segments, 2)
+        if call == "sift":
+            return table.sift(sound.query, probe, segments, rows, 255)
         return table.interact(probe, segments, rows, 3)
 
+    if call == "interact" and what == "places":  # which it need not look at closely
+        assert len({tuple(act(table)) for table in [TWIN, *OTHERS]}) == 1
+        return
     assert len({complaint(table, act) for table in [TWIN, *OTHERS]}) == 1
 
 
 def test_an_ordinal_that_is_not_there(sound: Collection) -> None:
     (segment,) = sound.segments
     assert isinstance(segment, SettledArrays)
-    probe = probed(sound, 100, 100)
+    probe = probed(sound, 100, 100, 100)
     ordinals = segment.list_ordinals.copy()
     ordinals[-1] = len(segment.offsets) - 1
     broken = damaged(sound, list_ordinals=ordinals)
@@ -505,12 +551,13 @@ def test_flipped_bytes_never_crash(sound: Collection, seed: int, field: str) -> 
     raw = flipped.reshape(-1).view(np.uint8)
     raw[rng.integers(0, len(raw), 4)] = rng.integers(0, 256, 4)
     broken = damaged(sound, **{field: flipped})
-    probe = probed(sound, 8, 8)
+    probe = probed(sound, 2, 8, 8)
     for table in OTHERS:
         try:
             _, segments = broken.load(table)
             rows, _ = table.walk(probe, segments, None, 10)
             table.interact(probe, segments, rows, 10)
+            table.sift(sound.query, probe, segments, rows, 9)
             table.scan(sound.query, segments, None)
         except Corrupt:
             pass
@@ -526,14 +573,14 @@ def test_a_codec_with_wrong_numbers_never_crashes(sound: Collection) -> None:
         broken = replace(sound, codec=codec)
         for table in OTHERS:
             handle, segments = broken.load(table)
-            probe = table.probe(sound.query, handle, 8, 8)
+            probe = table.probe(sound.query, handle, 2, 8, 8)
             table.walk(probe, segments, None, 10)
             table.scan(sound.query, segments, None)
 
 
 # --- misuse --------------------------------------------------------------------------------------
 def test_rows_out_of_range(sound: Collection) -> None:
-    probe = probed(sound, 8, 8)
+    probe = probed(sound, 2, 8, 8)
     rows = np.array([0, 4], np.uint32)
     for table in [TWIN, *OTHERS]:
         _, segments = sound.load(table)
@@ -565,7 +612,7 @@ def test_wrong_types_and_shapes(sound: Collection) -> None:
 
 def test_the_floor_of_unprobed_places(sound: Collection) -> None:
     """A query token without any probed leaf adds nothing."""
-    probe = probed(sound, 8, 8)
+    probe = probed(sound, 2, 8, 8)
     leaves, scores = probe.leaves.copy(), probe.scores.copy()
     leaves[1], scores[1] = NO_LEAF, -np.inf
     leaves[2, 3:], scores[2, 3:] = NO_LEAF, -np.inf

@@ -322,17 +322,27 @@ class Generation:
         IndexError
             When a cell, or a leaf of one, is not there.
         """
-        arrays = self.arrays
-        first = self._leaf_offsets[coded.cells]
-        if (coded.places >= self._leaf_offsets[coded.cells.astype(np.int64) + 1] - first).any():
-            raise IndexError("leaf beyond those of its cell")
-        leaves = self._leaf_order[first + coded.places]
+        arrays, leaves = self.arrays, self.leaves(coded)
         codes = unpack(coded.codes, arrays.bits, arrays.leaves.shape[1])
         near = arrays.leaves[leaves] * arrays.leaf_scales[leaves, None]
         near += arrays.levels[codes] * arrays.norms[coded.norms, None]
         near *= arrays.factors[coded.factors, None]
         decoded: npt.NDArray[np.float32] = near
         return decoded
+
+    def leaves(self, coded: Coded) -> npt.NDArray[np.int64]:
+        """Which of ``arrays.leaves`` each token has, ``(n,)`` int64.
+
+        Raises
+        ------
+        IndexError
+            When a cell, or a leaf of one, is not there.
+        """
+        cells = coded.cells.astype(np.int64)
+        found: npt.NDArray[np.int64] = self._leaf_offsets[cells] + coded.places
+        if (found >= self._leaf_offsets[cells + 1]).any():
+            raise IndexError("a leaf beyond those of its cell")
+        return self._leaf_order[found]
 
     def drift(self, norms: npt.NDArray[np.uint8]) -> float | None:
         """How long these residuals are, on average, beside those of the training.

@@ -216,7 +216,7 @@ def encode(
     for at in range(0, n, _TOKENS_AT_ONCE):
         part = slice(at, at + _TOKENS_AT_ONCE)
         leaf = leaves[part]
-        centre = codec.leaves[leaf].astype(np.float32) * codec.leaf_scales[leaf][:, None]
+        centre = codec.leaves.codes[leaf].astype(np.float32) * codec.leaves.scales[leaf][:, None]
         rest = tokens.codes[part].astype(np.float32) * tokens.scales[part][:, None] - centre
         norm = np.sqrt(_lane_sum(rest * rest))
         stretch = np.zeros_like(norm)
@@ -451,10 +451,10 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
     entries[cells] = (len(far) + np.arange(len(cells), dtype=np.uint32)) << np.uint32(8)
     near = _cosines(query, codec.cells, cells)
     chosen = np.unique([cells[_best(column, n_cells, cells)] for column in near.T])
-    cells = cells[np.isin(cells, chosen)]
+    n_places = np.diff(codec.by_cell.offsets)
+    cells = cells[np.isin(cells, chosen) & (n_places[cells] > 0)]
 
-    leaves = _members(codec.by_cell, cells)
-    n = np.diff(codec.by_cell.offsets)[cells]
+    leaves, n = _members(codec.by_cell, cells), n_places[cells]
     first = np.append(0, np.cumsum(n))[:-1]
     row = (len(far) + len(near) + first).astype(np.uint32)
     entries[cells] = row << np.uint32(8) | (n - 1).astype(np.uint32)
@@ -608,15 +608,15 @@ def sift(
     A token matters when, for some query token, its entry in the probe's table is within ``margin``
     of the best in the passage. In fresh segments, and for queries of more than 64 tokens, all do.
     """
-    scores = score(query, segments, rows, n_threads)
-    if len(query.scales) > _SIFTED_MAX:
-        return scores
+    scores = np.empty(len(rows), np.float32)
+    n_query = len(query.scales)
     for i, segment, ordinal in _locate(segments, rows):
-        if isinstance(segment, Fresh) or segment.offsets[ordinal] == segment.offsets[ordinal + 1]:
+        start, end = int(segment.offsets[ordinal]), int(segment.offsets[ordinal + 1])
+        if isinstance(segment, Fresh) or start == end or not 0 < n_query <= _SIFTED_MAX:
+            scores[i] = _score_one(query, segment, ordinal)
             continue
-        seen = _seen(probe, segment, ordinal)[:, : len(query.scales)].astype(np.int64)
-        stands_out = (seen >= seen.max(axis=0) - margin).any(axis=1)
-        tokens = np.flatnonzero(stands_out) + int(segment.offsets[ordinal])
+        seen = _seen(probe, segment, ordinal)[:, :n_query].astype(np.int64)
+        tokens = start + np.flatnonzero((seen >= seen.max(axis=0) - margin).any(axis=1))
         best = segment.similarities_of(query, tokens).max(axis=0) * query.scales
         scores[i] = _total(best, segment)
     return scores

@@ -72,7 +72,7 @@ def test_identical_tokens_have_no_residual():
 def test_a_token_never_leaves_its_type():
     tokens = typed_tokens(3000, 20, spread=3.0)
     generation = train(tokens)
-    leaves, _ = generation.encode(tokens, kernels=TABLE)
+    leaves = generation.leaves(generation.encode(tokens, kernels=TABLE))
     cells = generation.arrays.leaf_cells[leaves]
     np.testing.assert_array_equal(generation.chunks[0]["cell_types"][cells], tokens.token_ids)
 
@@ -85,7 +85,7 @@ def test_two_levels_split_large_cells_only(monkeypatch):
     generation = train(tokens)
     arrays = generation.arrays
     assert len(arrays.cell_scales) <= 60 < len(arrays.leaf_scales)
-    leaves, _ = generation.encode(tokens, kernels=TABLE)
+    leaves = generation.leaves(generation.encode(tokens, kernels=TABLE))
     assert leaves.max() < len(arrays.leaf_scales)
     own = (arrays.leaves[leaves] * arrays.leaf_scales[leaves, None] * tokens.codes).sum(axis=1)
     first = np.searchsorted(arrays.leaf_cells, arrays.leaf_cells[leaves])
@@ -96,13 +96,13 @@ def test_two_levels_split_large_cells_only(monkeypatch):
 def test_growth_appends_and_keeps_old_codes_valid():
     tokens = typed_tokens(8_000, 30)
     generation = train(tokens)
-    leaves, residuals = generation.encode(tokens, kernels=TABLE)
-    before = generation.decode(leaves, residuals)
+    coded = generation.encode(tokens, kernels=TABLE)
+    before = generation.decode(coded)
     later = typed_tokens(8_000, 60, seed=1)
     grown = generation.grow(later, n_tokens=16_000, kernels=TABLE)
     assert len(grown.chunks) == 2
     assert grown.chunks[0] is generation.chunks[0]
-    np.testing.assert_array_equal(grown.decode(leaves, residuals), before)
+    np.testing.assert_array_equal(grown.decode(coded), before)
     old, new = (
         (g.decode(g.encode(later, kernels=TABLE)) * later.codes * later.scales[:, None]).sum(1)
         for g in (generation, grown)
@@ -173,7 +173,7 @@ def test_leaves_follow_the_tokens_when_cells_have_run_out(monkeypatch):
     assert arrays.leaf_cells.max() < len(arrays.cell_scales)
     assert len(np.unique(arrays.leaf_cells)) == len(arrays.cell_scales)  # no cell without a leaf
     tokens = typed_tokens(2_000, 60, seed=99, spread=1.0)
-    leaves, _ = generation.encode(tokens, kernels=TABLE)
+    leaves = generation.leaves(generation.encode(tokens, kernels=TABLE))
     known = np.isin(tokens.token_ids, generation._types_known)
     types = generation._joined("cell_types")[arrays.leaf_cells[leaves]]
     np.testing.assert_array_equal(types[known], tokens.token_ids[known])
@@ -200,8 +200,10 @@ def test_a_probe_finds_leaves_that_were_added_to_old_cells(monkeypatch):
     leaf = len(generation.arrays.leaf_scales) - len(last)
     codes = generation.arrays.leaves[leaf : leaf + 1]
     query = kernels.Quantised(codes, generation.arrays.leaf_scales[leaf : leaf + 1])
-    found = TABLE.probe(query, handle, 200, 4)
-    assert found.leaves[0, 0] == leaf
+    cell = int(generation.arrays.leaf_cells[leaf])
+    place = int((generation.arrays.leaf_cells[:leaf] == cell).sum())
+    found = TABLE.probe(query, handle, 200, 200, 4)
+    assert found.leaves[0, 0] == cell << 8 | place
 
 
 def test_a_type_that_comes_later_gets_a_cell_however_many_leaves_there_are():
@@ -224,8 +226,8 @@ def test_later_leaves_go_to_the_tokens_that_lie_far_from_theirs():
     generation = train(codec.Tokens(made.codes[:8_000], made.scales[:8_000], ids[:8_000]))
     later = codec.Tokens(made.codes[8_000:], made.scales[8_000:], ids[8_000:])
     grown = generation.grow(later, n_tokens=16_000, kernels=TABLE)
-    gained = generation.encode(later, kernels=TABLE)[1].norms.astype(float)
-    gained -= grown.encode(later, kernels=TABLE)[1].norms
+    gained = generation.encode(later, kernels=TABLE).norms.astype(float)
+    gained -= grown.encode(later, kernels=TABLE).norms
     assert gained[4_000:].mean() > 4 * gained[:4_000].mean()
 
 

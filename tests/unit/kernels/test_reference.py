@@ -101,11 +101,16 @@ def test_rows_run_through_several_segments(table: Kernels) -> None:
 
 
 def small_world(table: Kernels) -> tuple[Any, Any]:
-    """Two cells of two leaves; passage 0 has leaves 0 and 3, passage 1 leaf 1, passage 2 leaf 2."""
+    """Two cells of two leaves; passage 0 has the outer ones, 1 and 2 have an inner one each.
+
+    Each cell is a group of its own.
+    """
     codec = table.load_codec(
         CodecArrays(
             4,
+            *quantised([[127, 10], [10, 127]]),
             *quantised([[127, 0], [0, 127]]),
+            np.array([0, 1], np.uint32),
             *quantised([[127, 0], [120, 40], [40, 120], [0, 127]]),
             np.array([0, 0, 1, 1], np.uint32),
             np.linspace(-120, 120, 16).astype(np.int8),
@@ -117,13 +122,16 @@ def small_world(table: Kernels) -> tuple[Any, Any]:
     )
     settled = SettledArrays(
         offsets=np.array([0, 2, 3, 4]),
-        leaves=np.array([0, 3, 1, 2], np.uint32),
+        cells=np.array([0, 1, 0, 1], np.uint16),
+        places=np.array([0, 1, 1, 0], np.uint8),
         codes=np.zeros((4, 1), np.uint8),
         norms=np.zeros(4, np.uint8),
         factors=np.zeros(4, np.uint8),
-        block_offsets=np.array([0, 4]),
-        list_leaves=np.arange(4, dtype=np.uint32),
-        list_offsets=np.arange(5),
+        block_lists=np.array([0, 4]),
+        block_postings=np.array([0, 4]),
+        list_cells=np.array([[0, 2, 4]], np.uint32),
+        list_places=np.array([0, 1, 0, 1], np.uint8),
+        list_offsets=np.arange(5, dtype=np.uint32),
         list_ordinals=np.array([0, 1, 2, 0], np.uint16),
     )
     return codec, table.load_settled(settled, codec, "settled")
@@ -132,9 +140,13 @@ def small_world(table: Kernels) -> tuple[Any, Any]:
 def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
     codec, segment = small_world(table)
     query = quantised([[127, 0], [0, 127]])
-    probe = table.probe(query, codec, 1, 2)
-    assert probe.table.tolist() == [[254, 127], [127, 254]]
-    assert probe.leaves.tolist() == [[0, 1], [3, 2]]
+    probe = table.probe(query, codec, 1, 1, 2)
+    groups, cells = [[254, 137], [137, 254]], [[254, 127], [127, 254]]
+    leaves = [[254, 127], [247, 167], [167, 247], [127, 254]]
+    assert probe.table[:, :2].tolist() == [*groups, *cells, *leaves]
+    assert not probe.table[:, 2:].any()
+    assert probe.entries.tolist() == [4 << 8 | 1, 6 << 8 | 1]  # from where each cell's leaves are
+    assert probe.leaves.tolist() == [[0, 1], [1 << 8 | 1, 1 << 8]]
 
     # The last leaf probed is the floor, so each first leaf gains its lead over the second.
     rows, gains = table.walk(probe, [segment], None, 10)
@@ -147,6 +159,17 @@ def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
     # Passages 1 and 2 tie, and the lower row comes first.
     best = table.interact(probe, [segment], np.array([2, 1, 0], np.uint32), 2)
     assert best.tolist() == [0, 1]
+
+    # Each token of passage 0 stands out for one query token.
+    sifted = table.sift(query, probe, [segment], np.array([0, 2], np.uint32), 0)
+    np.testing.assert_array_equal(sifted, table.score(query, [segment], np.array([0, 2], np.uint32)))
+
+
+def test_a_query_sees_from_afar_what_is_far(table: Kernels) -> None:
+    codec, segment = small_world(table)
+    probe = table.probe(quantised([[127, 0]]), codec, 1, 1, 2)
+    assert probe.table[:, 0].tolist() == [254, 137, 254, 254, 247]
+    assert probe.entries.tolist() == [3 << 8 | 1, 1 << 8]
 
 
 def test_memory_mapped_arrays_are_taken_as_they_are(table: Kernels, tmp_path: Path) -> None:
