@@ -2,7 +2,7 @@
 // Runs under the sanitizers without Python:
 //
 //     check            every function, every table, sizes that break things
-//     check bench      millions of tokens a second, 32 query tokens x 128 dims
+//     check bench [name [n]]    millions of tokens a second, n (32) query tokens x 128 dims
 //
 // Outputs lie between canaries. The seed is fixed: a failure can be run again, and the digest of
 // all outputs is the same on every machine and with every compiler.
@@ -328,12 +328,13 @@ int check() {
     return 0;
 }
 
-int bench() {
+int bench(const char* name, int64_t n_query) {
     for (int bits : {4, 2, 1}) {
-        const World world(128, 32, bits, 1000, 320, 1250);
+        const World world(128, n_query, bits, 1000, 320, 1250);
         std::printf("\n%d bits, million tokens/s", bits);
         for (const Table* table : tables()) std::printf("%12s", table->name);
         for (const Call& call : calls(world, 1)) {
+            if (!std::strstr(call.name, name)) continue;
             std::printf("\n%24s", call.name);
             for (const Table* table : tables()) {
                 double best = 1e9;
@@ -355,5 +356,6 @@ int bench() {
 }    // namespace interlace
 
 int main(int argc, char** argv) {
-    return argc > 1 && !std::strcmp(argv[1], "bench") ? interlace::bench() : interlace::check();
+    if (argc < 2 || std::strcmp(argv[1], "bench")) return interlace::check();
+    return interlace::bench(argc > 2 ? argv[2] : "", argc > 3 ? std::atoi(argv[3]) : 32);
 }

@@ -12,6 +12,8 @@ namespace interlace {
 constexpr int64_t kBlock = 65'536;            // passages of a block of posting lists
 constexpr uint32_t kNoLeaf = 0xFFFF'FFFFu;    // an unused place among the probed leaves
 
+constexpr int64_t kWalked = 511;              // query tokens that walk posting lists
+constexpr float kSteps = 8192;                // in which a walk counts what a cosine gains
 constexpr int64_t kCells = 65'536;            // of a codec, at most
 constexpr int64_t kPlaces = 256;              // leaves of a cell, at most
 

@@ -242,42 +242,43 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
 
 // --- walk ----------------------------------------------------------------------------------------
 
-// The passages of one block, as the probed lists name them. A passage's mark tells when it was last
-// named, counting through blocks and query tokens, so that nothing has to be cleared.
+// The passages of one block, as the probed lists name them: each a word, of what it has gained and
+// of the query token that named it last, so that a block fits a second-level cache.
 class Block {
 public:
     void begin() {
-        before_ = now_;
+        std::fill_n(passages_.begin(), kBlock, 0u);
         n_named_ = 0;
     }
-    void next_token() { ++now_; }
 
     // Without branches, because nothing predicts which passage comes next.
-    void add(uint16_t ordinal, float gain) {
-        Passed& passed = passages_[ordinal];
-        const bool is_new = passed.mark <= before_;
+    void add(uint16_t ordinal, uint32_t token, uint32_t gain) {
+        const uint32_t passed = passages_[ordinal];
         named_[n_named_] = ordinal;
-        n_named_ += is_new;
-        passed.gain = (is_new ? 0 : passed.gain) + (passed.mark == now_ ? 0 : gain);
-        passed.mark = now_;
+        n_named_ += passed == 0;
+        const bool is_named = (passed & kTokenMask) == token;
+        passages_[ordinal] = (passed & ~kTokenMask) + (is_named ? 0 : gain << kTokenBits) + token;
     }
 
     std::span<const uint16_t> named() const {
         return {named_.begin(), static_cast<size_t>(n_named_)};
     }
-    float gain(uint16_t ordinal) const { return passages_[ordinal].gain; }
+    uint32_t gain(uint16_t ordinal) const { return passages_[ordinal] >> kTokenBits; }
 
 private:
-    struct Passed {
-        float gain;
-        uint32_t mark;
-    };
-    Buffer<Passed> passages_{kBlock, {0, 0}};
+    static constexpr int kTokenBits = 9;
+    static constexpr uint32_t kTokenMask = (1u << kTokenBits) - 1;
+    static_assert(kWalked == int64_t{kTokenMask});
+    Buffer<uint32_t> passages_{kBlock};
     Buffer<uint16_t> named_{kBlock + 1};
     int64_t n_named_ = 0;
-    uint32_t before_ = 0;
-    uint32_t now_ = 0;
 };
+
+// What a leaf is worth to a passage, in whole steps. All query tokens together stay below 2**23.
+inline uint32_t steps(float score, float floor) {
+    const float lead = (score - floor) * kSteps;
+    return lead > 0 ? static_cast<uint32_t>(round_even(lead < 2 * kSteps ? lead : 2 * kSteps)) : 0;
+}
 
 // The ordinals of the probed leaves in one block. Each look-up is four reads that depend on each
 // other and lie anywhere, so all look-ups take a step together, and the memory waits once a step.
@@ -345,20 +346,20 @@ inline void walk_block(const Probe& probe, const Segment& segment, int64_t numbe
     const int64_t n_passages = segment.n_passages() - number * kBlock;
     found.find(segment, number);
     block.begin();
-    for (int64_t token = 0; token < probe.n_tokens; ++token) {
+    for (int64_t token = 0; token < std::min(probe.n_tokens, kWalked); ++token) {
         const uint32_t* leaves = probe.leaves + token * probe.n_leaves;
         const float* scores = probe.scores + token * probe.n_leaves;
         int64_t n = probe.n_leaves;
         while (n && leaves[n - 1] == kNoLeaf) --n;
-        block.next_token();
         for (int64_t i = 0; i < n; ++i) {
             const Found::Span& span = found.of(token, i);
             if (span.begin == span.end) continue;
             if (n_passages < kBlock)
                 if (const int64_t top = *std::max_element(span.begin, span.end); top >= n_passages)
                     damaged(segment.name, "ordinals", segment.n_passages(), top + number * kBlock);
-            const float gain = scores[i] - scores[n - 1];
-            for (const uint16_t* at = span.begin; at != span.end; ++at) block.add(*at, gain);
+            const uint32_t gain = steps(scores[i], scores[n - 1]);
+            for (const uint16_t* at = span.begin; at != span.end; ++at)
+                block.add(*at, static_cast<uint32_t>(token) + 1, gain);
         }
     }
 }
@@ -375,7 +376,7 @@ inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowe
             for (uint16_t ordinal : block.named()) {
                 const int64_t row = first + b * kBlock + ordinal;
                 if (is_allowed(allowed, row))
-                    best.push(block.gain(ordinal), static_cast<uint32_t>(row));
+                    best.push(static_cast<float>(block.gain(ordinal)), static_cast<uint32_t>(row));
             }
         }
         first += segment->n_passages();
@@ -383,7 +384,7 @@ inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowe
     int64_t found = 0;
     for (const Candidate& candidate : best.sorted()) {
         rows[found] = candidate.id;
-        gains[found++] = candidate.score;
+        gains[found++] = candidate.score / kSteps;
     }
     return found;
 }
@@ -533,119 +534,146 @@ private:
     Buffer<float> products_;
 };
 
-// Products of up to kLanes tokens of a segment with a query. Where these lie is told a strip ahead,
-// so that memory has time to bring them.
+constexpr int64_t kFurther = 4 * kLanes;
+
+// kLanes tokens of a segment, and where the leaves of each are.
+struct Tokens {
+    int64_t token[kLanes];
+    int64_t leaf[kLanes];    // in the table if there is one, else among the codec's leaves
+};
+
+// Products of kLanes tokens of a segment with a query.
 template <class Isa>
 class TokenStrip {
 public:
     TokenStrip(const Weights<Isa>& query, const Segment& segment, const LeafTable<Isa>* table)
         : query_(query), segment_(segment), table_(table), strip_(query, 8),
-          values_(query.n * kLanes), near_(segment.codec ? query.n * kLanes : 0) {
+          near_(segment.codec ? query.n * kLanes : 0) {
         if (segment.codec)
             for (int code = 0; code < 16; ++code)
                 lookup_[code] = static_cast<typename Isa::Level>(
                     segment.codec->levels[code & ((1 << segment.codec->bits) - 1)] + Isa::kBias);
     }
 
-    // Where a token is, and where its leaf.
-    struct Place {
-        int64_t token;
-        int64_t leaf;
-    };
-
-    Place find(int64_t token) const {
+    // Finds the tokens' leaves, and asks for all that will be read of them.
+    void find(Tokens& tokens) const {
+        // Of neighbours, those are asked for that will follow.
+        const bool are_neighbours = tokens.token[kLanes - 1] == tokens.token[0] + kLanes - 1;
+        const int64_t ahead = are_neighbours ? kFurther : 0;
         if (!segment_.codec) {
-            prefetch(segment_.tokens.row(token), segment_.dim);
-            return {token, 0};
-        }
-        const Codec& codec = *segment_.codec;
-        const int64_t cell = segment_.cells[token], place = segment_.places[token];
-        if (cell >= codec.cells.n) damaged(segment_.name, "cells", codec.cells.n, cell);
-        const auto members = codec.by_cell.members(cell);
-        const auto n = static_cast<int64_t>(members.size());
-        if (place >= n) damaged(segment_.name, "leaves of a cell", n, place);
-        prefetch(segment_.codes + token * codec.width(), codec.width());
-        if (table_) {
-            const int64_t leaf = codec.by_cell.offsets[static_cast<size_t>(cell)] + place;
-            prefetch(table_->row(leaf), 4 * query_.n);
-            return {token, leaf};
-        }
-        const int64_t leaf = members[static_cast<size_t>(place)];
-        prefetch(codec.leaves.row(leaf), codec.leaves.dim);
-        return {token, leaf};
-    }
-
-    // Without the query's scales.
-    void multiply(const Place* places) {
-        alignas(64) float scales[kLanes], factors[kLanes];
-        if (!segment_.codec) {
-            const int8_t* rows[kLanes];
-            for (int lane = 0; lane < kLanes; ++lane) {
-                rows[lane] = segment_.tokens.row(places[lane].token);
-                scales[lane] = segment_.tokens.scales[places[lane].token];
-            }
-            strip_.fill(rows);
-            strip_.multiply();
-            each([&](int64_t q, int p) {
-                return strip_.products(q, p) * load<F32>(scales + p * kWidth);
-            });
+            for (int64_t token : tokens.token)
+                prefetch(segment_.tokens.codes + (token + ahead) * segment_.dim, segment_.dim);
             return;
         }
         const Codec& codec = *segment_.codec;
-        multiply_leaves(codec, places);
-        const uint8_t* rows[kLanes];
+        const uint32_t* offsets = codec.by_cell.offsets.data();
+        const uint16_t* cells = segment_.cells;
+        const uint8_t* places = segment_.places;
+        const auto n_cells = static_cast<uint32_t>(codec.cells.n);
+        bool is_sound = true;
         for (int lane = 0; lane < kLanes; ++lane) {
-            const int64_t token = places[lane].token;
-            rows[lane] = segment_.codes + token * codec.width();
-            scales[lane] = codec.norms[segment_.norms[token]];
-            factors[lane] = codec.factors[segment_.factors[token]];
+            const uint32_t cell = cells[tokens.token[lane]];
+            const uint32_t inside = cell < n_cells ? cell : 0;
+            const uint32_t leaf = offsets[inside] + places[tokens.token[lane]];
+            is_sound &= cell == inside && leaf < offsets[inside + 1];
+            tokens.leaf[lane] = leaf;
         }
-        strip_.expand(rows, codec.width(), codec.bits, lookup_);
-        strip_.multiply();
-        each([&](int64_t q, int p) {
-            return load<F32>(factors + p * kWidth) *
-                   (load<F32>(near_.begin() + q * kLanes + p * kWidth) +
-                    strip_.products(q, p) * load<F32>(scales + p * kWidth));
-        });
+        if (!is_sound) complain(tokens);
+        const int64_t width = codec.width();
+        for (int64_t token : tokens.token)
+            prefetch(segment_.codes + (token + ahead) * width, width);
+        if (table_) {
+            for (int64_t leaf : tokens.leaf) prefetch(table_->row(leaf), 4 * query_.n);
+        } else {
+            const uint32_t* order = codec.by_cell.order.data();
+            for (int64_t& leaf : tokens.leaf) {
+                leaf = order[leaf];
+                prefetch(codec.leaves.row(leaf), codec.leaves.dim);
+            }
+        }
     }
 
-    const float* values(int64_t q) const { return values_.begin() + q * kLanes; }
+    void multiply(const Tokens& tokens) {
+        if (!segment_.codec) {
+            const int8_t* rows[kLanes];
+            for (int lane = 0; lane < kLanes; ++lane) {
+                rows[lane] = segment_.tokens.row(tokens.token[lane]);
+                scales_[lane] = segment_.tokens.scales[tokens.token[lane]];
+            }
+            strip_.fill(rows);
+            strip_.multiply();
+            return;
+        }
+        const Codec& codec = *segment_.codec;
+        multiply_leaves(codec, tokens);
+        const uint8_t* rows[kLanes];
+        const int64_t width = codec.width();
+        for (int lane = 0; lane < kLanes; ++lane) {
+            const int64_t token = tokens.token[lane];
+            rows[lane] = segment_.codes + token * width;
+            scales_[lane] = codec.norms[segment_.norms[token]];
+            factors_[lane] = codec.factors[segment_.factors[token]];
+        }
+        strip_.expand(rows, width, codec.bits, lookup_);
+        strip_.multiply();
+    }
+
+    // Runs visit(q, part, products) over all query tokens and lanes; without the query's scales.
+    template <class Visit>
+    void each(Visit visit) const {
+        for (int p = 0; p < kLaneParts; ++p) {
+            const F32 scale = load<F32>(scales_ + p * kWidth);
+            if (!segment_.codec) {
+                for (int64_t q = 0; q < query_.n; ++q) visit(q, p, strip_.products(q, p) * scale);
+                continue;
+            }
+            const F32 factor = load<F32>(factors_ + p * kWidth);
+            const float* near = near_.begin() + p * kWidth;
+            for (int64_t q = 0; q < query_.n; ++q, near += kLanes)
+                visit(q, p, factor * (load<F32>(near) + strip_.products(q, p) * scale));
+        }
+    }
 
 private:
     const Weights<Isa>& query_;
     const Segment& segment_;
     const LeafTable<Isa>* table_;
     Strip<Isa> strip_;
-    Buffer<float> values_;
     Buffer<float> near_;    // products of the tokens' leaves
+    alignas(64) float scales_[kLanes];
+    alignas(64) float factors_[kLanes];
     alignas(64) typename Isa::Level lookup_[16];
 
-    template <class Value>
-    void each(Value value) {
-        for (int64_t q = 0; q < query_.n; ++q)
-            for (int p = 0; p < kLaneParts; ++p)
-                store(values_.begin() + q * kLanes + p * kWidth, value(q, p));
-    }
-
-    void multiply_leaves(const Codec& codec, const Place* places) {
+    void multiply_leaves(const Codec& codec, const Tokens& tokens) {
         if (table_) {
             const float* rows[kLanes];
-            for (int lane = 0; lane < kLanes; ++lane) rows[lane] = table_->row(places[lane].leaf);
+            for (int lane = 0; lane < kLanes; ++lane) rows[lane] = table_->row(tokens.leaf[lane]);
             turn<Isa>(rows, query_.n, near_.begin());
             return;
         }
         const int8_t* rows[kLanes];
         alignas(64) float scales[kLanes];
         for (int lane = 0; lane < kLanes; ++lane) {
-            rows[lane] = codec.leaves.row(places[lane].leaf);
-            scales[lane] = codec.leaves.scales[places[lane].leaf];
+            rows[lane] = codec.leaves.row(tokens.leaf[lane]);
+            scales[lane] = codec.leaves.scales[tokens.leaf[lane]];
         }
         strip_.fill(rows);
         strip_.multiply();
-        for (int64_t q = 0; q < query_.n; ++q)
-            for (int p = 0; p < kLaneParts; ++p)
-                store(near_.begin() + q * kLanes + p * kWidth,
-                      strip_.products(q, p) * load<F32>(scales + p * kWidth));
+        for (int p = 0; p < kLaneParts; ++p) {
+            const F32 scale = load<F32>(scales + p * kWidth);
+            for (int64_t q = 0; q < query_.n; ++q)
+                store(near_.begin() + q * kLanes + p * kWidth, strip_.products(q, p) * scale);
+        }
+    }
+
+    void complain(const Tokens& tokens) const {
+        const Codec& codec = *segment_.codec;
+        for (int64_t token : tokens.token) {
+            const int64_t cell = segment_.cells[token], place = segment_.places[token];
+            if (cell >= codec.cells.n) damaged(segment_.name, "cells", codec.cells.n, cell);
+            const auto n = static_cast<int64_t>(codec.by_cell.members(cell).size());
+            if (place >= n) damaged(segment_.name, "leaves of a cell", n, place);
+        }
     }
 };
 
@@ -656,13 +684,24 @@ class Scorer {
 public:
     Scorer(const Weights<Isa>& query, const Segment& segment, const LeafTable<Isa>* table,
            float* scores)
-        : query_(query), tokens_(query, segment, table), scores_(scores),
-          best_(query.n * kLanes, -kInfinity) {}
+        : query_(query), strip_(query, segment, table), scores_(scores),
+          best_(query.n * kLanes, -kInfinity), values_(query.n * kLanes) {}
 
     void push(int64_t token) {
         Batch& batch = batches_[now_];
-        batch.places[batch.n++] = tokens_.find(token);
+        batch.tokens.token[batch.n++] = token;
         if (batch.n == kLanes) next();
+    }
+
+    void push(int64_t begin, int64_t end) {
+        while (begin < end) {
+            Batch& batch = batches_[now_];
+            const int n = static_cast<int>(std::min<int64_t>(kLanes - batch.n, end - begin));
+            for (int i = 0; i < n; ++i) batch.tokens.token[batch.n + i] = begin + i;
+            batch.n += n;
+            begin += n;
+            if (batch.n == kLanes) next();
+        }
     }
 
     // What was pushed since the last passage ended is one; its score goes to `out`.
@@ -685,32 +724,44 @@ private:
     };
     struct Batch {
         int n = 0, begun = 0, n_pieces = 0;
-        typename TokenStrip<Isa>::Place places[kLanes];
+        Tokens tokens;
         Piece pieces[kLanes + 1];
     };
     const Weights<Isa>& query_;
-    TokenStrip<Isa> tokens_;
+    TokenStrip<Isa> strip_;
     float* scores_;
     Buffer<float> best_;
+    Buffer<float> values_;
     Batch batches_[2];
     int now_ = 0;
 
-    // Begins another batch, and works on the one before this, which memory has brought by now.
+    // Asks for what a batch needs, and works on the one before, which memory has brought by now.
     void next() {
         Batch& batch = batches_[now_];
         if (batch.begun < batch.n) batch.pieces[batch.n_pieces++] = {batch.begun, batch.n, -1};
+        if (batch.n) {
+            for (int lane = batch.n; lane < kLanes; ++lane)
+                batch.tokens.token[lane] = batch.tokens.token[0];
+            strip_.find(batch.tokens);
+        }
         now_ ^= 1;
         work(batches_[now_]);
     }
 
     void work(Batch& batch) {
+        const bool is_whole = batch.n_pieces && batch.pieces[0].begin < batch.pieces[0].end &&
+                              batch.pieces[0].end == kLanes;    // all lanes are one passage's
         if (batch.n) {
-            for (int lane = batch.n; lane < kLanes; ++lane) batch.places[lane] = batch.places[0];
-            tokens_.multiply(batch.places);
+            strip_.multiply(batch.tokens);
+            strip_.each([&](int64_t q, int p, F32 values) {
+                float* best = best_.begin() + q * kLanes + p * kWidth;
+                if (is_whole) store(best, larger(values, load<F32>(best)));
+                else store(values_.begin() + q * kLanes + p * kWidth, values);
+            });
         }
         for (int i = 0; i < batch.n_pieces; ++i) {
             const Piece& piece = batch.pieces[i];
-            if (piece.begin < piece.end) raise(piece);
+            if (!is_whole && piece.begin < piece.end) raise(piece);
             if (piece.out >= 0) total(piece.out);
         }
         batch.n = batch.begun = batch.n_pieces = 0;
@@ -723,7 +774,7 @@ private:
         for (int p = 0; p < kLaneParts; ++p) {
             const F32 ceiling = load<F32>(ceilings + p * kWidth);
             for (int64_t q = 0; q < query_.n; ++q) {
-                const F32 value = load<F32>(tokens_.values(q) + p * kWidth);
+                const F32 value = load<F32>(values_.begin() + q * kLanes + p * kWidth);
                 float* best = best_.begin() + q * kLanes + p * kWidth;
                 store(best, larger(value < ceiling ? value : ceiling, load<F32>(best)));
             }
@@ -790,7 +841,7 @@ void score_whole(const Weights<Isa>& query, const Segment& segment,
                  std::span<const Passage> passages, float* scores, int n_threads) {
     const auto push = [](Scorer<Isa>& scorer, std::span<const Passage> some) {
         for (const Passage& passage : some) {
-            for (int64_t t = passage.begin; t < passage.end; ++t) scorer.push(t);
+            scorer.push(passage.begin, passage.end);
             scorer.end(passage.out);
         }
     };
@@ -866,16 +917,19 @@ void similarities(const Vectors& query, const Segment& segment, int64_t ordinal,
     const auto at = static_cast<size_t>(ordinal);
     const int64_t begin = segment.offsets[at], end = segment.offsets[at + 1];
     const Weights<Isa> weights(query);
-    TokenStrip<Isa> tokens(weights, segment, nullptr);
-    for (int64_t token = begin; token < end; token += kLanes) {
-        typename TokenStrip<Isa>::Place places[kLanes];
+    TokenStrip<Isa> strip(weights, segment, nullptr);
+    for (int64_t first = begin; first < end; first += kLanes) {
+        Tokens tokens;
         for (int64_t lane = 0; lane < kLanes; ++lane)
-            places[lane] = tokens.find(std::min(token + lane, end - 1));
-        tokens.multiply(places);
-        for (int64_t lane = 0; lane < std::min<int64_t>(kLanes, end - token); ++lane)
-            for (int64_t q = 0; q < query.n; ++q)
-                out[(token - begin + lane) * query.n + q] =
-                    tokens.values(q)[lane] * query.scales[q] * segment.fairness();
+            tokens.token[lane] = std::min(first + lane, end - 1);
+        strip.find(tokens);
+        strip.multiply(tokens);
+        const int64_t n = std::min<int64_t>(kLanes, end - first);
+        strip.each([&](int64_t q, int p, F32 products) {
+            for (int l = 0; l < kWidth && p * kWidth + l < n; ++l)
+                out[(first - begin + p * kWidth + l) * query.n + q] =
+                    products[l] * query.scales[q] * segment.fairness();
+        });
     }
 }
 

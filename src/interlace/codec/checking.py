@@ -106,8 +106,8 @@ def _contents(
             bad = ~((scales >= 0) & (scales <= 1))
             if bad.any():
                 yield f"{name} from 0 to 1", str(scales[bad][0])
-    if (chunk["cell_types"][:-1] > chunk["cell_types"][1:]).any():
-        yield "ascending cell types", "others"
+    if (chunk["cell_groups"][:-1] > chunk["cell_groups"][1:]).any():
+        yield "ascending groups of cells", "others"
     if n_cells > 1 << 16:
         yield "at most 65536 cells", str(n_cells)
     if len(chunk["cell_groups"]) and chunk["cell_groups"].max() >= n_groups:

@@ -238,6 +238,10 @@ class Generation:
             n_threads=n_threads,
         )
         groups, cell_groups = clustering.new_groups(cells, kernels, n_threads)
+        # Neighbours lie together, and with them their leaves: a query needs those of few groups.
+        order = np.argsort(cell_groups, kind="stable")
+        cells = Quantised(cells.codes[order], cells.scales[order])
+        cell_types, cell_groups = cell_types[order], cell_groups[order]
         chunk: dict[str, npt.NDArray[Any]] = {
             "n_tokens": np.array([n_tokens], np.int64),
             "groups": groups.codes,
@@ -404,7 +408,7 @@ class Generation:
 
     @cached_property
     def _cell_order(self) -> npt.NDArray[np.int64]:
-        """The cells sorted by type: chunks come in order of time, types are scattered over them."""
+        """The cells sorted by type: they come in order of time and group."""
         return np.argsort(self._joined("cell_types"), kind="stable")
 
     @cached_property
@@ -419,19 +423,16 @@ class Generation:
 
     @cached_property
     def _by_cell(self) -> Quantised:
-        arrays = self.arrays
-        return self._sorted(Quantised(arrays.leaves, arrays.leaf_scales), self._leaf_order)
+        """The leaves sorted by cell; those of a single chunk are, and stay mapped from disk."""
+        leaves, order = Quantised(self.arrays.leaves, self.arrays.leaf_scales), self._leaf_order
+        if len(self.chunks) == 1:
+            return leaves
+        return Quantised(leaves.codes[order], leaves.scales[order])
 
     @cached_property
     def _by_type(self) -> Quantised:
-        arrays = self.arrays
-        return self._sorted(Quantised(arrays.cells, arrays.cell_scales), self._cell_order)
-
-    def _sorted(self, centroids: Quantised, order: npt.NDArray[np.int64]) -> Quantised:
-        """Centroids in an order; those of a single chunk are in it, and stay mapped from disk."""
-        if len(self.chunks) == 1:
-            return centroids
-        return Quantised(centroids.codes[order], centroids.scales[order])
+        order = self._cell_order
+        return Quantised(self.arrays.cells[order], self.arrays.cell_scales[order])
 
     @cached_property
     def _types_known(self) -> npt.NDArray[np.int32]:

@@ -30,6 +30,9 @@ I64: TypeAlias = npt.NDArray[np.int64]
 #: accumulators of a block fit a core's second-level cache.
 BLOCK = 65_536
 
+#: So many query tokens walk posting lists, and count cosines in steps of so many to one.
+WALKED_MAX, WALK_STEPS = 511, 8_192
+
 #: The cells of a codec, and the leaves of a cell, at most.
 CELLS_MAX, PLACES_MAX = 65_536, 256
 

@@ -29,6 +29,8 @@ from interlace.kernels.api import (
     PLACES_MAX,
     U8,
     U32,
+    WALK_STEPS,
+    WALKED_MAX,
     CodecArrays,
     FreshArrays,
     Probe,
@@ -498,9 +500,10 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
     """Walk the probed leaves' posting lists; the n best rows, best first, and their scores.
 
     A passage gets, for each query token, the score of its best probed leaf, and where it is in
-    none of the probed lists, that of the last one probed. What is summed here, in the order of the
-    query tokens, is the gain over that floor: equal order, and most passages need no work. Only
-    passages that some probed list names are returned; ties go to the lower row.
+    none of the probed lists, that of the last one probed. What is summed here is the gain over that
+    floor, in whole steps: equal order, and most passages need no work. Only passages that some
+    probed list names are returned; ties go to the lower row. Of a longer query the first
+    ``WALKED_MAX`` tokens count.
     """
     gains: list[F32] = []
     seen: list[np.ndarray] = []
@@ -511,7 +514,7 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
             _walk_segment(probe, segment, gain, named)
         gains.append(gain)
         seen.append(named)
-    gain = np.concatenate([*gains, np.empty(0, np.float32)])
+    gain = np.concatenate([*gains, np.empty(0, np.float32)]) / np.float32(WALK_STEPS)
     named = np.concatenate([*seen, np.empty(0, bool)])
     rows = np.flatnonzero(named & allowed_rows(allowed, len(gain)))
     rows = rows[_best(gain[rows], n)]
@@ -520,7 +523,7 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
 
 def _walk_segment(probe: Probe, segment: Settled, gain: F32, named: np.ndarray) -> None:
     for block in range(len(segment.arrays.block_lists) - 1):
-        for leaves, scores in zip(probe.leaves, probe.scores, strict=True):
+        for leaves, scores in list(zip(probe.leaves, probe.scores, strict=True))[:WALKED_MAX]:
             probed = leaves != NO_LEAF
             if not probed.any():
                 continue
@@ -531,7 +534,8 @@ def _walk_segment(probe: Probe, segment: Settled, gain: F32, named: np.ndarray) 
                 if len(ordinals) and ordinals.max() >= len(gain):
                     raise damaged(segment.name, f"ordinals below {len(gain)}", str(ordinals.max()))
                 new = ordinals[~done[ordinals]]
-                gain[new] += score - floor
+                lead = (score - floor) * np.float32(WALK_STEPS)
+                gain[new] += np.rint(np.clip(lead, 0, 2 * WALK_STEPS))
                 done[new] = True
             named |= done
 
