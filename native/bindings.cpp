@@ -369,7 +369,7 @@ nb::tuple walk(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> entri
     return nb::make_tuple(rows.array(), gains.array());
 }
 
-nb::object interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> entries,
+nb::tuple interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> entries,
                     In<uint32_t, 2> leaves, In<float, 2> scores, const Handles& handles,
                     In<uint32_t, 1> rows, int64_t n) {
     const auto segments = views(handles);
@@ -385,31 +385,12 @@ nb::object interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> 
                 "interact needs rows of settled segments");
         first = last;
     }
-    Out<uint32_t> best{{std::min(n, length(rows))}};
+    Out<uint32_t> best{{std::min(n, length(rows))}}, sums{{std::min(n, length(rows))}};
     {
         nb::gil_scoped_release release;
-        table.interact(probe, segments, span(rows), n, best.data());
+        table.interact(probe, segments, span(rows), n, best.data(), sums.data());
     }
-    return best.array();
-}
-
-nb::object sift(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
-                In<uint8_t, 2> cosines, In<uint32_t, 1> entries, In<uint32_t, 2> leaves,
-                In<float, 2> best, const Handles& handles, In<uint32_t, 1> rows, int margin,
-                int n_threads) {
-    const Vectors query = vectors(codes, scales);
-    const auto segments = views(handles);
-    const Probe probe = probe_view(cosines, entries, leaves, best);
-    require(probe.n_tokens == query.n, "the probe is of another query");
-    require(margin >= 0, "margin must not be negative");
-    check_dims(query, segments);
-    check_probe(probe, segments);
-    Out<float> found{{length(rows)}};
-    {
-        nb::gil_scoped_release release;
-        table.sift(query, probe, segments, span(rows), margin, found.data(), n_threads);
-    }
-    return found.array();
+    return nb::make_tuple(best.array(), sums.array());
 }
 
 nb::object score(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
@@ -538,7 +519,6 @@ NB_MODULE(_native, m) {
     define(table, "probe", probe);
     define(table, "walk", walk);
     define(table, "interact", interact);
-    define(table, "sift", sift);
     define(table, "score", score);
     define(table, "scan", scan);
     define(table, "similarities", similarities);

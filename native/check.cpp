@@ -259,13 +259,9 @@ std::vector<Call> calls(const World& w, int n_threads) {
         }},
         {"interact", n, [=, &w, rows = some_rows(30)](const Table& table, Output& out) {
             const Probe probe = probed(table, out);
-            table.interact(probe, w.segments, rows, 10,
-                           out.room<uint32_t>(std::min<int64_t>(10, int64_t(rows.size()))));
-        }},
-        {"sift", n, [=, &w, rows = some_rows(60)](const Table& table, Output& out) {
-            const Probe probe = probed(table, out);
-            table.sift(w.query.view, probe, w.segments, rows, 9,
-                       out.room<float>(int64_t(rows.size())), n_threads);
+            const auto best = std::min<int64_t>(10, int64_t(rows.size()));
+            auto* found = out.room<uint32_t>(best);
+            table.interact(probe, w.segments, rows, 10, found, out.room<uint32_t>(best));
         }},
         {"score", n, [=, &w, rows = some_rows(60)](const Table& table, Output& out) {
             table.score(w.query.view, w.segments, rows, out.room<float>(int64_t(rows.size())),

@@ -137,9 +137,7 @@ struct Table {
     int64_t (*walk)(const Probe& probe, Segments segments, const uint8_t* allowed, int64_t n,
                     uint32_t* rows, float* gains);    // returns how many it found
     void (*interact)(const Probe& probe, Segments segments, std::span<const uint32_t> rows,
-                     int64_t n, uint32_t* best);
-    void (*sift)(const Vectors& query, const Probe& probe, Segments segments,
-                 std::span<const uint32_t> rows, int margin, float* scores, int n_threads);
+                     int64_t n, uint32_t* best, uint32_t* sums);
     void (*score)(const Vectors& query, Segments segments, std::span<const uint32_t> rows,
                   float* scores, int n_threads);
     void (*scan)(const Vectors& query, Segments segments, const uint8_t* allowed, float* scores,

@@ -1,4 +1,4 @@
-// What answers queries: probe, walk, interact, sift, score, scan, similarities, maxsim.
+// What answers queries: probe, walk, interact, score, scan, similarities, maxsim.
 #pragma once
 
 #include "strip.h"
@@ -398,9 +398,7 @@ typedef uint8_t U8x16 __attribute__((vector_size(16)));
 template <int P>
 class Columns {
 public:
-    Columns(const Probe& probe, int64_t from) : probe_(probe), table_(probe.table + from) {
-        for (int64_t l = 0; l < 16 * P; ++l) bar_[l] = from + l < probe.n_tokens ? 0 : 255;
-    }
+    Columns(const Probe& probe, int64_t from) : probe_(probe), table_(probe.table + from) {}
 
     // The best entry of each column.
     void look(const Segment& segment, const Passage& passage) {
@@ -416,31 +414,10 @@ public:
         return sum;
     }
 
-    // From now on a token stands out that comes within a margin of some best entry.
-    void raise_bar(int margin) {
-        for (int l = 0; l < 16 * P; ++l)
-            if (bar_[l] != 255) bar_[l] = static_cast<uint8_t>(std::max(0, best_[l] - margin));
-    }
-    bool stands_out(const Segment& segment, int64_t token) const {
-        const uint8_t* entries = row(segment, token);
-        bool does = false;
-        for (int p = 0; p < P; ++p) {
-            const U8x16 x = load<U8x16>(entries + 16 * p), bar = load<U8x16>(bar_ + 16 * p);
-#if defined(__SSE2__)
-            const auto a = reinterpret_cast<__m128i>(x), b = reinterpret_cast<__m128i>(bar);
-            does |= _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(a, b), a)) != 0;
-#else
-            for (int l = 0; l < 16; ++l) does |= x[l] >= bar[l];
-#endif
-        }
-        return does;
-    }
-
 private:
     const Probe& probe_;
     const uint8_t* table_;
     alignas(16) uint8_t best_[16 * P];
-    alignas(16) uint8_t bar_[16 * P];
 
     const uint8_t* row(const Segment& segment, int64_t token) const {
         const uint32_t entry = probe_.entries[segment.cells[token]];
@@ -473,7 +450,7 @@ inline void prefetch_tokens(const Segment& segment, const Passage& passage) {
 }
 
 inline void interact(const Probe& probe, Segments segments, std::span<const uint32_t> rows,
-                     int64_t n, uint32_t* best_rows) {
+                     int64_t n, uint32_t* best_rows, uint32_t* best_sums) {
     Buffer<uint32_t> sums(static_cast<int64_t>(rows.size()), 0);
     for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
         if (!segment.codec) return;    // only empty passages: the bindings refuse others
@@ -490,10 +467,13 @@ inline void interact(const Probe& probe, Segments segments, std::span<const uint
     Best best(n, sums.size());
     for (int64_t i = 0; i < sums.size(); ++i)
         best.push(static_cast<float>(sums[i]), rows[static_cast<size_t>(i)]);
-    for (const Candidate& candidate : best.sorted()) *best_rows++ = candidate.id;
+    for (const Candidate& candidate : best.sorted()) {
+        *best_rows++ = candidate.id;
+        *best_sums++ = static_cast<uint32_t>(candidate.score);
+    }
 }
 
-// --- sift, score, scan, similarities -------------------------------------------------------------
+// --- score, scan, similarities ------------------------------------------------------------------
 
 // The products of all leaves of a codec with a query, in the order of their cells.
 template <class Isa>
@@ -687,12 +667,6 @@ public:
         : query_(query), strip_(query, segment, table), scores_(scores),
           best_(query.n * kLanes, -kInfinity), values_(query.n * kLanes) {}
 
-    void push(int64_t token) {
-        Batch& batch = batches_[now_];
-        batch.tokens.token[batch.n++] = token;
-        if (batch.n == kLanes) next();
-    }
-
     void push(int64_t begin, int64_t end) {
         while (begin < end) {
             Batch& batch = batches_[now_];
@@ -806,10 +780,9 @@ private:
 constexpr int64_t kTokensPerTask = 16'384;
 
 // Scores passages of one segment; a task takes neighbours, and each costs what its tokens cost.
-// push(scorer, passage) hands over the tokens that count.
-template <class Isa, class Push>
-void score_passages(const Weights<Isa>& query, const Segment& segment, const LeafTable<Isa>* table,
-                    std::span<const Passage> passages, Push push, float* scores, int n_threads) {
+template <class Isa>
+void score_passages(const Weights<Isa>& query, const Segment& segment,
+                    std::span<const Passage> passages, float* scores, int n_threads) {
     const int64_t n_tokens = count_tokens(passages);
     const int64_t share =
         n_threads > 1 ? std::max(kTokensPerTask, n_tokens / (8 * n_threads)) : n_tokens;
@@ -822,63 +795,31 @@ void score_passages(const Weights<Isa>& query, const Segment& segment, const Lea
         cuts[++n_tasks] = static_cast<int64_t>(i) + 1;
         due = share;
     }
-    parallel(n_tasks, n_threads, [&](int64_t task) {
-        const auto from = static_cast<size_t>(cuts[task]);
-        const auto n = static_cast<size_t>(cuts[task + 1]) - from;
-        Scorer<Isa> scorer(query, segment, table, scores);
-        push(scorer, passages.subspan(from, n));
-        scorer.finish();
-    });
+
+    const auto with = [&](const LeafTable<Isa>* table) {
+        parallel(n_tasks, n_threads, [&](int64_t task) {
+            const auto from = static_cast<size_t>(cuts[task]);
+            const auto n = static_cast<size_t>(cuts[task + 1]) - from;
+            Scorer<Isa> scorer(query, segment, table, scores);
+            for (const Passage& passage : passages.subspan(from, n)) {
+                scorer.push(passage.begin, passage.end);
+                scorer.end(passage.out);
+            }
+            scorer.finish();
+        });
+    };
+    // Where tokens are as many as leaves, it is less work to multiply each leaf once.
+    if (segment.codec && segment.codec->leaves.n <= n_tokens) {
+        const LeafTable<Isa> table(query, *segment.codec, n_threads);
+        with(&table);
+    } else {
+        with(nullptr);
+    }
+
     for (const Passage& passage : passages)
         scores[passage.out] = passage.begin == passage.end
                                   ? static_cast<float>(-query.n)
                                   : scores[passage.out] * segment.fairness();
-}
-
-// Scores passages by all of their tokens.
-template <class Isa>
-void score_whole(const Weights<Isa>& query, const Segment& segment,
-                 std::span<const Passage> passages, float* scores, int n_threads) {
-    const auto push = [](Scorer<Isa>& scorer, std::span<const Passage> some) {
-        for (const Passage& passage : some) {
-            scorer.push(passage.begin, passage.end);
-            scorer.end(passage.out);
-        }
-    };
-    // Where tokens are as many as leaves, it is less work to multiply each leaf once.
-    if (segment.codec && segment.codec->leaves.n <= count_tokens(passages)) {
-        const LeafTable<Isa> table(query, *segment.codec, n_threads);
-        score_passages<Isa>(query, segment, &table, passages, push, scores, n_threads);
-    } else {
-        score_passages<Isa>(query, segment, nullptr, passages, push, scores, n_threads);
-    }
-}
-
-template <class Isa>
-void sift(const Vectors& query, const Probe& probe, Segments segments,
-          std::span<const uint32_t> rows, int margin, float* scores, int n_threads) {
-    const Weights<Isa> weights(query);
-    for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
-        if (!segment.codec || probe.width() == 0 || probe.width() > 64) {
-            score_whole<Isa>(weights, segment, passages, scores, n_threads);
-            return;
-        }
-        const auto push = [&](Scorer<Isa>& scorer, std::span<const Passage> some) {
-            for_columns(probe, [&](auto& columns) {
-                for (size_t i = 0; i < some.size(); ++i) {
-                    prefetch_tokens(segment, some[std::min(i + kAhead, some.size() - 1)]);
-                    check_cells(segment, some[i]);
-                    auto bar = columns;
-                    bar.look(segment, some[i]);
-                    bar.raise_bar(margin);
-                    for (int64_t t = some[i].begin; t < some[i].end; ++t)
-                        if (bar.stands_out(segment, t)) scorer.push(t);
-                    scorer.end(some[i].out);
-                }
-            });
-        };
-        score_passages<Isa>(weights, segment, nullptr, passages, push, scores, n_threads);
-    });
 }
 
 template <class Isa>
@@ -886,7 +827,7 @@ void score(const Vectors& query, Segments segments, std::span<const uint32_t> ro
            int n_threads) {
     const Weights<Isa> weights(query);
     for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
-        score_whole<Isa>(weights, segment, passages, scores, n_threads);
+        score_passages<Isa>(weights, segment, passages, scores, n_threads);
     });
 }
 
@@ -907,7 +848,7 @@ void scan(const Vectors& query, Segments segments, const uint8_t* allowed, float
                 scores[first + i] = -kInfinity;
             }
         }
-        score_whole<Isa>(weights, *segment, {passages.begin(), n}, scores, n_threads);
+        score_passages<Isa>(weights, *segment, {passages.begin(), n}, scores, n_threads);
         first += segment->n_passages();
     }
 }

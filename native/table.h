@@ -18,7 +18,6 @@ constexpr Table make_table(const char* name) {
         .probe = probe<Isa>,
         .walk = walk,
         .interact = interact,
-        .sift = sift<Isa>,
         .score = score<Isa>,
         .scan = scan<Isa>,
         .similarities = similarities<Isa>,

@@ -222,19 +222,10 @@ class Kernels(Protocol):
     ) -> tuple[U32, F32]:
         """Walk the probed leaves' posting lists; the n best rows, best first, and their scores."""
 
-    def interact(self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int) -> U32:
-        """MaxSim of what the probe has seen for some rows; the n best rows, best first."""
-
-    def sift(
-        self,
-        query: Quantised,
-        probe: Probe,
-        segments: Sequence[Handle],
-        rows: U32,
-        margin: int,
-        n_threads: int = 1,
-    ) -> F32:
-        """MaxSim of the stored codes of those tokens that may matter, for some rows."""
+    def interact(
+        self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int
+    ) -> tuple[U32, U32]:
+        """MaxSim of what the probe has seen for some rows; the n best, best first, and their sums."""
 
     def score(
         self, query: Quantised, segments: Sequence[Handle], rows: U32, n_threads: int = 1

@@ -89,21 +89,11 @@ class Native:
         rows, gains = self._table.walk(*probe, segments, allowed, n)
         return rows, gains
 
-    def interact(self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int) -> U32:
-        best: U32 = self._table.interact(*probe, segments, rows, n)
-        return best
-
-    def sift(
-        self,
-        query: Quantised,
-        probe: Probe,
-        segments: Sequence[Handle],
-        rows: U32,
-        margin: int,
-        n_threads: int = 1,
-    ) -> F32:
-        scores: F32 = self._table.sift(*query, *probe, segments, rows, margin, n_threads)
-        return scores
+    def interact(
+        self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int
+    ) -> tuple[U32, U32]:
+        best, sums = self._table.interact(*probe, segments, rows, n)
+        return best, sums
 
     def score(
         self, query: Quantised, segments: Sequence[Handle], rows: U32, n_threads: int = 1

@@ -47,9 +47,6 @@ LANES = 16
 
 _TOKENS_AT_ONCE = 32_768
 
-_SIFTED_MAX = 64
-"""Query tokens for which tokens are sifted; a longer query finds nearly all of them worth a look."""
-
 _quiet = np.errstate(over="ignore", invalid="ignore")
 """Damaged scales may be anything. Whoever reads the scores notices."""
 
@@ -345,30 +342,28 @@ class Settled:
 
     def similarities(self, query: Quantised, start: int, end: int) -> F32:
         """``(tokens, q_tokens)`` products, without the query's scales."""
-        return self.similarities_of(query, np.arange(start, end))
-
-    def similarities_of(self, query: Quantised, tokens: I64) -> F32:
-        """``similarities`` of some tokens."""
-        codec, arrays = self.codec, self.arrays
-        near = dots(codec.leaves.codes[self._leaves(tokens)], query.codes).astype(np.float32)
-        near *= codec.leaves.scales[self._leaves(tokens), None]
-        codes = unpack(arrays.codes[tokens], codec.bits, query.codes.shape[1])
+        codec, arrays, leaves = self.codec, self.arrays, self._leaves(start, end)
+        near = dots(codec.leaves.codes[leaves], query.codes).astype(np.float32)
+        near *= codec.leaves.scales[leaves, None]
+        codes = unpack(arrays.codes[start:end], codec.bits, query.codes.shape[1])
         rest = dots(codec.levels[codes], query.codes).astype(np.float32)
-        rest *= codec.norms[arrays.norms[tokens], None]
-        total: F32 = (near + rest) * codec.factors[arrays.factors[tokens], None]
+        rest *= codec.norms[arrays.norms[start:end], None]
+        total: F32 = (near + rest) * codec.factors[arrays.factors[start:end], None]
         return total
 
-    def _leaves(self, tokens: I64) -> I64:
+    def _leaves(self, start: int, end: int) -> I64:
         """Numbers of the leaves of some tokens."""
-        offsets = self.codec.by_cell.offsets
-        cells = np.array([self.cells(token, token + 1)[0] for token in tokens], np.int64)
-        places = self.arrays.places[tokens].astype(np.int64)
-        n = offsets[cells + 1] - offsets[cells]
-        bad = np.flatnonzero(places >= n)
+        offsets, n_cells = self.codec.by_cell.offsets, len(self.codec.cells.scales)
+        cells = self.arrays.cells[start:end].astype(np.int64)
+        places = self.arrays.places[start:end].astype(np.int64)
+        known = np.where(cells < n_cells, cells, 0)
+        n = offsets[known + 1] - offsets[known]
+        bad = np.flatnonzero((cells >= n_cells) | (places >= n))
+        if len(bad) and cells[bad[0]] >= n_cells:
+            raise damaged(self.name, f"cells below {n_cells}", str(cells[bad[0]]))
         if len(bad):
-            raise damaged(
-                self.name, f"leaves of a cell below {n[bad[0]]}", str(places[bad[0]])
-            )
+            at = bad[0]
+            raise damaged(self.name, f"leaves of a cell below {n[at]}", str(places[at]))
         return self.codec.by_cell.order[offsets[cells] + places]
 
 
@@ -574,17 +569,20 @@ def allowed_rows(allowed: U8 | None, n_rows: int) -> np.ndarray:
     return np.unpackbits(allowed, count=n_rows, bitorder="little").astype(bool)
 
 
-def interact(probe: Probe, segments: Sequence[Segment], rows: U32, n: int) -> U32:
+def interact(
+    probe: Probe, segments: Sequence[Segment], rows: U32, n: int
+) -> tuple[U32, U32]:
     """MaxSim of what the probe has seen for some rows of settled segments; the n best, best first.
 
-    Sums the table's integers: for each query token the largest entry among the passage's tokens (0
+    Their sums are of the table's integers: for each query token the largest entry among the passage's tokens (0
     when it has none). Ties go to the lower row.
     """
     sums = np.zeros(len(rows), np.uint32)
     for i, segment, ordinal in _locate(segments, rows):
         seen = _seen(probe, segment, ordinal)
         sums[i] = seen.max(axis=0, initial=0).sum(dtype=np.uint32)
-    return rows[np.lexsort((rows, -sums.astype(np.int64)))[:n]]
+    best = np.lexsort((rows, -sums.astype(np.int64)))[:n]
+    return rows[best], sums[best]
 
 
 def _seen(probe: Probe, segment: Segment, ordinal: int) -> U8:
@@ -596,42 +594,6 @@ def _seen(probe: Probe, segment: Segment, ordinal: int) -> U8:
     entries = probe.entries[segment.cells(start, end)]
     places = np.minimum(segment.arrays.places[start:end], entries & np.uint32(255))
     return probe.table[(entries >> np.uint32(8)) + places]
-
-
-@_quiet
-def sift(
-    query: Quantised,
-    probe: Probe,
-    segments: Sequence[Segment],
-    rows: U32,
-    margin: int,
-    n_threads: int = 1,
-) -> F32:
-    """MaxSim of the stored codes of those tokens that may matter, for some rows.
-
-    A token matters when, for some query token, its entry in the probe's table is within ``margin``
-    of the best in the passage. In fresh segments, and for queries of more than 64 tokens, all do.
-    """
-    scores = np.empty(len(rows), np.float32)
-    n_query = len(query.scales)
-    for i, segment, ordinal in _locate(segments, rows):
-        start, end = int(segment.offsets[ordinal]), int(segment.offsets[ordinal + 1])
-        if isinstance(segment, Fresh) or start == end or not 0 < n_query <= _SIFTED_MAX:
-            scores[i] = _score_one(query, segment, ordinal)
-            continue
-        seen = _seen(probe, segment, ordinal)[:, :n_query].astype(np.int64)
-        tokens = start + np.flatnonzero((seen >= seen.max(axis=0) - margin).any(axis=1))
-        best = segment.similarities_of(query, tokens).max(axis=0) * query.scales
-        scores[i] = _total(best, segment)
-    return scores
-
-
-def _total(best: F32, segment: Segment) -> np.float32:
-    """The sum of what the query tokens found, in their order, times the codec's fairness."""
-    total = np.float32(0)
-    for value in best:
-        total = np.float32(total + value)
-    return np.float32(total * segment.fairness)
 
 
 @_quiet
@@ -653,7 +615,11 @@ def _score_one(query: Quantised, segment: Segment, ordinal: int) -> np.float32:
     start, end = int(segment.offsets[ordinal]), int(segment.offsets[ordinal + 1])
     if start == end:
         return np.float32(-len(query.scales))
-    return _total(segment.similarities(query, start, end).max(axis=0) * query.scales, segment)
+    best = segment.similarities(query, start, end).max(axis=0) * query.scales
+    total = np.float32(0)
+    for value in best:
+        total = np.float32(total + value)
+    return np.float32(total * segment.fairness)
 
 
 def scan(

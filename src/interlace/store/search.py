@@ -2,8 +2,8 @@
 
 Fresh segments are scanned. Settled ones pass four stages, each on fewer passages with finer
 vectors (PLAID, arXiv 2205.09707): *probe* finds each query token's best leaves, *walk* reads their
-posting lists, *interact* compares what they name by centroids, *sift* by the stored codes of the
-tokens that matter. Then one list, folded to documents, and *score* by all of their tokens. Where a filter leaves little, its rows skip the stages that would only
+posting lists, *interact* compares what they name by centroids, *score* by the stored codes, until
+the next would hardly be among the best. Then one list, folded to documents. Where a filter leaves little, its rows skip the stages that would only
 choose among others: benchmarks/filters.py.
 """
 
@@ -40,10 +40,10 @@ class Effort:
     candidates : int
         Passages that the walk hands on.
     scored : int
-        Passages that are scored on their codes.
-    margin : float
-        A token is scored when its centroid's cosine with a query token is within so much of the
-        passage's best.
+        Passages that are scored on their codes, at most.
+    spread : float
+        How far above what centroids let expect the next passage's score is thought possible, in
+        standard deviations: scoring stops when even that would not be among the best.
     """
 
     groups: int
@@ -51,12 +51,12 @@ class Effort:
     leaves: int
     candidates: int
     scored: int
-    margin: float = 0.12
+    spread: float
 
     def at_least(self, k: int) -> Effort:
         """Enough for ``k`` hits: some documents have several passages among the best."""
         scored = max(self.scored, 4 * k)
-        return replace(self, scored=scored, candidates=max(self.candidates, 4 * scored))
+        return replace(self, scored=scored, candidates=max(self.candidates, 16 * k, scored))
 
     def wider(self) -> Effort:
         """Four times as much."""
@@ -71,9 +71,9 @@ class Effort:
 
 
 EFFORTS: Final[Mapping[str, Effort | None]] = {
-    "fast": Effort(groups=8, cells=8, leaves=16, candidates=500, scored=64),
-    "balanced": Effort(groups=16, cells=24, leaves=48, candidates=2_000, scored=256),
-    "thorough": Effort(groups=64, cells=96, leaves=192, candidates=8_000, scored=1_024),
+    "fast": Effort(groups=8, cells=8, leaves=24, candidates=500, scored=128, spread=1.5),
+    "balanced": Effort(groups=16, cells=12, leaves=48, candidates=2_000, scored=512, spread=2.2),
+    "thorough": Effort(groups=32, cells=24, leaves=96, candidates=6_000, scored=1_024, spread=4.0),
     "exhaustive": None,
 }
 """The one knob for people. ``exhaustive`` scores every passage."""
@@ -87,6 +87,9 @@ TUNED: Final = "tuned"
 
 _COSINE_MAX: Final = 4.0
 """Beyond what any codes and sound scales can give."""
+
+_SCORED_FIRST: Final = 32
+"""Passages that are scored before it is asked whether more would pay."""
 
 _WORTH_STAGES: Final = 2
 """Scoring all is quicker than four stages that would score more than one in so many, and proven."""
@@ -172,7 +175,7 @@ def search(
     n_documents: int | None = None
     while plan is not None and not _is_scoring_all_quicker(plan, n_allowed, snapshot.n_rows):
         rows, scores, n_candidates = _staged(
-            snapshot, query, plan, allowed, n_threads, watch, walks=walks
+            snapshot, query, plan, k, by, allowed, n_threads, watch, walks=walks
         )
         best = _best(snapshot, rows, scores, k, by)
         watch("rank", n=len(best))
@@ -180,9 +183,7 @@ def search(
             n_documents = _count_documents(snapshot, allowed)
             k = min(k, n_documents)
         if len(best) == k:
-            found, exact = _scored(snapshot, query, rows[best], n_threads, watch)
-            is_all = len(rows) == n_allowed and not n_candidates
-            return Found(found, exact, is_all, watch.profile)
+            return Found(rows[best], scores[best], len(rows) == n_allowed, watch.profile)
         # Lists that name fewer than were asked for hold little of what is allowed, and more lists
         # would hardly hold more.
         walks = walks and n_candidates == plan.candidates
@@ -284,24 +285,23 @@ def _staged(
     snapshot: Snapshot,
     query: Quantised,
     plan: Effort,
+    k: int,
+    by: str,
     allowed: Bitmap | None,
     n_threads: int,
     watch: _Watch,
     *,
     walks: bool,
 ) -> tuple[Rows, Scores, int]:
-    """Scan the fresh; probe, walk, interact and sift the settled; how many were candidates.
+    """Scan the fresh; probe, walk, interact and score the settled; how many were candidates.
 
     Where few rows are allowed, all of them are candidates instead of those that a walk finds.
     """
     kernels, segments = snapshot.kernels, snapshot.segments
-    fresh = segments[: snapshot.n_fresh_segments]
-    scores = kernels.scan(query, fresh, _head(allowed, snapshot.n_fresh_rows), n_threads)
-    fresh_rows = _rows(_head(allowed, snapshot.n_fresh_rows), snapshot.n_fresh_rows)
-    _check(snapshot, query, fresh_rows, scores[fresh_rows])
+    fresh_rows, fresh_scores = _fresh(snapshot, query, allowed, n_threads)
     watch("scan", fresh_rows, reads_tokens=True)
     if snapshot.codec is None:
-        return fresh_rows, scores[fresh_rows], 0
+        return fresh_rows, fresh_scores, 0
     probe = kernels.probe(query, snapshot.codec, plan.groups, plan.cells, plan.leaves)
     watch("probe", n=probe.leaves.size)
     if walks:
@@ -311,25 +311,63 @@ def _staged(
         rows = rows[np.searchsorted(rows, snapshot.n_fresh_rows) :]
     n_candidates = len(rows)
     watch("walk", rows)
-    rows = kernels.interact(probe, segments, rows, plan.scored)
+    rows, sums = kernels.interact(probe, segments, rows, plan.scored)
     watch("interact", rows)
-    margin = round(plan.margin * 127)
-    settled = kernels.sift(query, probe, segments, rows, margin, n_threads)
-    _check(snapshot, query, rows, settled)
-    watch("sift", rows)
-    rows = np.concatenate([fresh_rows, rows])
-    return rows, np.concatenate([scores[fresh_rows], settled]), n_candidates
-
-
-def _scored(
-    snapshot: Snapshot, query: Quantised, rows: Rows, n_threads: int, watch: _Watch
-) -> tuple[Rows, Scores]:
-    """Hits by all of their tokens, best first."""
-    scores = snapshot.kernels.score(query, snapshot.segments, rows, n_threads)
-    _check(snapshot, query, rows, scores)
-    order = np.lexsort((snapshot.passage_of_row[rows], -scores))
+    scores = _score_while_it_pays(snapshot, query, rows, sums, plan.spread, k, by, n_threads)
+    rows = rows[: len(scores)]
     watch("score", rows, reads_tokens=True)
-    return rows[order], scores[order]
+    if len(fresh_rows):
+        rows = np.concatenate([fresh_rows, rows])
+        scores = np.concatenate([fresh_scores, scores])
+    return rows, scores, n_candidates
+
+
+def _fresh(
+    snapshot: Snapshot, query: Quantised, allowed: Bitmap | None, n_threads: int
+) -> tuple[Rows, Scores]:
+    """Every allowed row of the fresh segments, and its score."""
+    n = snapshot.n_fresh_rows
+    if not n:
+        return np.empty(0, np.uint32), np.empty(0, np.float32)
+    fresh, allowed = snapshot.segments[: snapshot.n_fresh_segments], _head(allowed, n)
+    scores, rows = snapshot.kernels.scan(query, fresh, allowed, n_threads), _rows(allowed, n)
+    scores = scores if allowed is None else scores[rows]
+    _check(snapshot, query, rows, scores)
+    return rows, scores
+
+
+def _score_while_it_pays(
+    snapshot: Snapshot,
+    query: Quantised,
+    rows: Rows,
+    sums: npt.NDArray[np.uint32],
+    spread: float,
+    k: int,
+    by: str,
+    n_threads: int,
+) -> Scores:
+    """Scores of the first of these rows, which come best first by what centroids tell of them.
+
+    What a score adds to that is much alike for the passages of one query. So a few dozen tell what
+    to expect of the next ones.
+    """
+    expected = sums / np.float32(127)
+    scores = np.empty(len(rows), np.float32)
+    n, step = 0, max(_SCORED_FIRST, 2 * k)
+    while n < len(rows):
+        last = min(n + step, len(rows))
+        scores[n:last] = snapshot.kernels.score(
+            query, snapshot.segments, rows[n:last], n_threads
+        )
+        n, step = last, max(_SCORED_FIRST // 2, last // 2)
+        if n == len(rows):
+            break
+        added = scores[:n] - expected[:n]
+        possible = expected[n] + added.mean() + spread * added.std()
+        if possible < _least(snapshot, rows[:n], scores[:n], k, by):
+            break
+    _check(snapshot, query, rows[:n], scores[:n])
+    return scores[:n]
 
 
 def _everything(
@@ -375,6 +413,14 @@ def _best(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, by: str) -> np
         if len(best) >= k or size == n:
             return best[:k]
         size = min(n, size * 4)
+
+
+def _least(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, by: str) -> float:
+    """The least score of the ``k`` best; -inf when there are fewer."""
+    if by == "document" and snapshot.n_documents < snapshot.n_rows:
+        best = _best(snapshot, rows, scores, k, by)
+        return float(scores[best[-1]]) if len(best) == k else -np.inf
+    return float(np.partition(scores, -k)[-k]) if len(scores) >= k else -np.inf
 
 
 def _count(bitmap: Bitmap) -> int:
