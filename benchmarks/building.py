@@ -35,10 +35,11 @@ N_COMMITS, A_COMMIT = 5, 1_000
 K = 10
 PARTS = {
     "codes": "codes",
-    "leaves": "leaf ids",
+    "cells": "leaf ids",
+    "places": "leaf ids",
     "norms": "norms and factors",
     "factors": "norms and factors",
-    "block_offsets": "lists",
+    "block": "lists",
     "list": "lists",
     "offsets": "rows",
     "passages": "rows",

@@ -42,7 +42,7 @@ def main() -> None:
         found: dict[str, dict[str, float]] = {}
         for kind in codec.NAMES:
             trained = codec.train(kind, tokens, n_tokens=len(ids), kernels=table)
-            coded = trained.decode(*trained.encode(tokens, kernels=table))
+            coded = trained.decode(trained.encode(tokens, kernels=table))
             true = seen = 0.0
             for query in asked:
                 matrix = query.codes * query.scales[:, None]

@@ -204,7 +204,7 @@ def token_types(at: Passages) -> list[list[int]]:
         types = segment.arrays.get("token_ids")
         if types is None:
             cells = np.concatenate([chunk["cell_types"] for chunk in decoder.chunks])
-            types = cells[decoder.arrays.leaf_cells[segment.arrays["leaves"]]]
+            types = cells[segment.arrays["cells"]]
         found += [part.tolist() for part in np.split(types, segment.offsets[1:-1])]
     return found
 

@@ -34,10 +34,13 @@ def unit(n: int) -> Quantised:
 
 
 def make_codec(bits: int) -> CodecArrays:
-    cells, leaves = unit(N_LEAVES // LEAVES_PER_CELL), unit(N_LEAVES)
+    n_cells = N_LEAVES // LEAVES_PER_CELL
+    groups, cells, leaves = unit(n_cells // 32), unit(n_cells), unit(N_LEAVES)
     return CodecArrays(
         bits,
+        *groups,
         *cells,
+        np.sort(RNG.integers(0, n_cells // 32, n_cells)).astype(np.uint32),
         *leaves,
         np.repeat(np.arange(N_LEAVES // LEAVES_PER_CELL, dtype=np.uint32), LEAVES_PER_CELL),
         np.linspace(-120, 120, 1 << bits).astype(np.int8),
@@ -52,15 +55,19 @@ def make_settled(bits: int) -> SettledArrays:
     leaves = RNG.integers(0, N_LEAVES, n).astype(np.uint32)
     owners = np.repeat(np.arange(N_PASSAGES), LENGTH)
     pairs = np.unique(leaves.astype(np.int64) * BLOCK + owners)
-    lists, sizes = np.unique(pairs // BLOCK, return_counts=True)
+    lists, starts = np.unique(pairs // BLOCK, return_index=True)
+    cells = np.arange(N_LEAVES // LEAVES_PER_CELL + 1)
     return SettledArrays(
         np.arange(0, n + 1, LENGTH),
-        leaves,
+        (leaves // LEAVES_PER_CELL).astype(np.uint16),
+        (leaves % LEAVES_PER_CELL).astype(np.uint8),
         RNG.integers(0, 256, (n, kernels.packed_width(DIM, bits)), dtype=np.uint8),
         *RNG.integers(0, 256, (2, n), dtype=np.uint8),
         np.array([0, len(lists)]),
-        lists.astype(np.uint32),
-        np.concatenate([[0], np.cumsum(sizes)]),
+        np.array([0, len(pairs)]),
+        np.searchsorted(lists, cells * LEAVES_PER_CELL).astype(np.uint32)[None],
+        (lists % LEAVES_PER_CELL).astype(np.uint8),
+        np.append(starts, len(pairs)).astype(np.uint32),
         (pairs % BLOCK).astype(np.uint16),
     )
 
@@ -101,16 +108,16 @@ def cases(n_threads: int) -> Iterator[tuple[str, str, float, Callable[[Kernels],
 
     def probing(table: Kernels) -> Any:
         handle = table.load_codec(codec, "codec")
-        return lambda: table.probe(query, handle, 32, 32)
+        return lambda: table.probe(query, handle, 16, 32, 32)
 
     def walking(table: Kernels) -> Any:
         segments = load(table)
-        probe = table.probe(query, table.load_codec(codec, "codec"), 32, 32)
+        probe = table.probe(query, table.load_codec(codec, "codec"), 16, 32, 32)
         return lambda: table.walk(probe, segments, None, 1000)
 
     def interacting(table: Kernels) -> Any:
         segments = load(table)
-        probe = table.probe(query, table.load_codec(codec, "codec"), 32, 32)
+        probe = table.probe(query, table.load_codec(codec, "codec"), 16, 32, 32)
         return lambda: table.interact(probe, segments, many, N_SCORED)
 
     yield "probe", "cells/s", len(codec.cell_scales), probing
@@ -133,7 +140,8 @@ def cases(n_threads: int) -> Iterator[tuple[str, str, float, Callable[[Kernels],
     def encoding(table: Kernels) -> Any:
         handle = table.load_codec(make_codec(4), "codec")
         part = Quantised(tokens.codes[:100_000], tokens.scales[:100_000])
-        own = settled.leaves[:100_000]
+        own = settled.cells[:100_000].astype(np.uint32) * LEAVES_PER_CELL
+        own += settled.places[:100_000]
         cuts = np.linspace(-1.5, 1.5, 15, dtype=np.float32)
         return lambda: table.encode(part, own, handle, cuts, n_threads)
 

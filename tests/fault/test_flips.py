@@ -37,9 +37,9 @@ EXTREMES: dict[str, list[Any]] = {
 }
 
 EFFORTS = {  # so that a few dozen passages go through all four stages
-    "fast": Effort(cells=1, leaves=1, candidates=4, scored=1),
-    "balanced": Effort(cells=3, leaves=7, candidates=16, scored=4),
-    "thorough": Effort(cells=50, leaves=90, candidates=40, scored=10),
+    "fast": Effort(groups=1, cells=1, leaves=1, candidates=4, scored=1, spread=10),
+    "balanced": Effort(groups=2, cells=3, leaves=7, candidates=16, scored=4, spread=20),
+    "thorough": Effort(groups=9, cells=50, leaves=90, candidates=40, scored=10, spread=40),
     "exhaustive": None,
 }
 

@@ -143,7 +143,9 @@ def some_settled(
     norms, factors = rng.integers(0, 256, (2, n), dtype=np.uint8)
     if kinds:
         codes[:], norms[:], factors[:] = 17, 3, 5
-    lists = posting_lists(offsets, cells, places, int(rng.integers(1, 4)) + int(cells.max(initial=0)))
+    lists = posting_lists(
+        offsets, cells, places, int(rng.integers(1, 4)) + int(cells.max(initial=0))
+    )
     return SettledArrays(offsets, cells, places, codes, norms, factors, *lists)
 
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 _DTYPES = {
     "cells": "i1", "cell_scales": "<f4", "cell_types": "<i4", "leaves": "i1", "leaf_scales": "<f4",
-    "leaf_cells": "<u4", "groups": "i1", "group_scales": "<f4", "cell_groups": "<u4", "routers": "i1", "router_scales": "<f4", "n_tokens": "<i8",
+    "leaf_cells": "<u4", "groups": "i1", "group_scales": "<f4", "cell_groups": "<u4",
+    "routers": "i1", "router_scales": "<f4", "n_tokens": "<i8",
 }  # fmt: skip
 
 _TOGETHER = (
@@ -97,9 +98,7 @@ def _shapes(chunk: _Chunk, dim: int) -> Iterator[tuple[str, str]]:
                 yield f"{name} of shape {shape}", str(chunk[name].shape)
 
 
-def _contents(
-    chunk: _Chunk, n_old: int, n_cells: int, n_groups: int
-) -> Iterator[tuple[str, str]]:
+def _contents(chunk: _Chunk, n_old: int, n_cells: int, n_groups: int) -> Iterator[tuple[str, str]]:
     for name in ("group_scales", "cell_scales", "leaf_scales", "router_scales"):
         if name in chunk:
             scales = chunk[name]

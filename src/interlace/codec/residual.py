@@ -115,8 +115,8 @@ class Generation:
         ``cell_scales``, ``cell_types`` and, unless each of these cells is its own leaf,
         ``leaves``, ``leaf_scales``, ``leaf_cells``: the cell of each leaf, counted through all
         chunks; ``groups``, ``group_scales``, ``cell_groups``: the group of each of these cells,
-        counted through all chunks too. The first chunk of a codec for embeddings without token ids has ``routers`` and
-        ``router_scales``, which stand for types.
+        counted through all chunks too. The first chunk of a codec for embeddings without token
+        ids has ``routers`` and ``router_scales``, which stand for types.
     """
 
     description: Mapping[str, Any]
@@ -269,9 +269,7 @@ class Generation:
             "leaf_cells": leaf_cells,
         }
 
-    def encode(
-        self, tokens: Tokens, *, kernels: Kernels, n_threads: int = 1
-    ) -> Coded:
+    def encode(self, tokens: Tokens, *, kernels: Kernels, n_threads: int = 1) -> Coded:
         """Leaves and residual codes of some tokens, in their order.
 
         A token of a type that has no cells yet takes the best of all cells.

@@ -225,7 +225,7 @@ class Kernels(Protocol):
     def interact(
         self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int
     ) -> tuple[U32, U32]:
-        """MaxSim of what the probe has seen for some rows; the n best, best first, and their sums."""
+        """MaxSim of what the probe has seen for some rows: the n best, and their sums."""
 
     def score(
         self, query: Quantised, segments: Sequence[Handle], rows: U32, n_threads: int = 1

@@ -280,7 +280,7 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grouped:
-    """Things sorted by the one of n groups that each is in: group g has ``order[offsets[g] : …]``."""
+    """Things sorted by the one of n groups that each is in; a group begins at its offset."""
 
     order: I64
     offsets: I64
@@ -364,7 +364,8 @@ class Settled:
         if len(bad):
             at = bad[0]
             raise damaged(self.name, f"leaves of a cell below {n[at]}", str(places[at]))
-        return self.codec.by_cell.order[offsets[cells] + places]
+        leaves: I64 = self.codec.by_cell.order[offsets[cells] + places]
+        return leaves
 
 
 Segment = Fresh | Settled
@@ -478,9 +479,10 @@ def _members(grouped: Grouped, groups: I64) -> I64:
 
 def _cosines(query: Quantised, centroids: Quantised, rows: I64 | None = None) -> F32:
     """``(n_centroids, q_tokens)``: product, times the centroid's scale, times the query's."""
-    codes, scales = centroids if rows is None else (centroid[rows] for centroid in centroids)
-    products = dots(codes, query.codes).astype(np.float32)
-    cosines: F32 = products * scales[:, None] * query.scales
+    if rows is not None:
+        centroids = Quantised(centroids.codes[rows], centroids.scales[rows])
+    products = dots(centroids.codes, query.codes).astype(np.float32)
+    cosines: F32 = products * centroids.scales[:, None] * query.scales
     return cosines
 
 
@@ -509,11 +511,12 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
             _walk_segment(probe, segment, gain, named)
         gains.append(gain)
         seen.append(named)
-    gain = np.concatenate([*gains, np.empty(0, np.float32)]) / np.float32(WALK_STEPS)
+    total: F32 = np.concatenate([*gains, np.empty(0, np.float32)])
+    total /= np.float32(WALK_STEPS)
     named = np.concatenate([*seen, np.empty(0, bool)])
-    rows = np.flatnonzero(named & allowed_rows(allowed, len(gain)))
-    rows = rows[_best(gain[rows], n)]
-    return rows.astype(np.uint32), gain[rows]
+    rows = np.flatnonzero(named & allowed_rows(allowed, len(total)))
+    rows = rows[_best(total[rows], n)]
+    return rows.astype(np.uint32), total[rows]
 
 
 def _walk_segment(probe: Probe, segment: Settled, gain: F32, named: np.ndarray) -> None:
@@ -555,9 +558,7 @@ def _posting_list(segment: Settled, block: int, cell: int, place: int) -> I64:
     begin, end = arrays.list_offsets[start + block + at : start + block + at + 2].tolist()
     n_postings = int(np.diff(arrays.block_postings)[block])
     if begin > end or end > n_postings:
-        raise damaged(
-            segment.name, f"list offsets below {n_postings + 1}", str(max(begin, end))
-        )
+        raise damaged(segment.name, f"list offsets below {n_postings + 1}", str(max(begin, end)))
     whole = int(arrays.block_postings[block])
     return arrays.list_ordinals[whole + begin : whole + end].astype(np.int64)
 
@@ -569,13 +570,11 @@ def allowed_rows(allowed: U8 | None, n_rows: int) -> np.ndarray:
     return np.unpackbits(allowed, count=n_rows, bitorder="little").astype(bool)
 
 
-def interact(
-    probe: Probe, segments: Sequence[Segment], rows: U32, n: int
-) -> tuple[U32, U32]:
+def interact(probe: Probe, segments: Sequence[Segment], rows: U32, n: int) -> tuple[U32, U32]:
     """MaxSim of what the probe has seen for some rows of settled segments; the n best, best first.
 
-    Their sums are of the table's integers: for each query token the largest entry among the passage's tokens (0
-    when it has none). Ties go to the lower row.
+    Their sums are of the table's integers: for each query token the largest entry among the
+    passage's tokens (0 when it has none). Ties go to the lower row.
     """
     sums = np.zeros(len(rows), np.uint32)
     for i, segment, ordinal in _locate(segments, rows):
@@ -593,7 +592,8 @@ def _seen(probe: Probe, segment: Segment, ordinal: int) -> U8:
     assert isinstance(segment, Settled)
     entries = probe.entries[segment.cells(start, end)]
     places = np.minimum(segment.arrays.places[start:end], entries & np.uint32(255))
-    return probe.table[(entries >> np.uint32(8)) + places]
+    seen: U8 = probe.table[(entries >> np.uint32(8)) + places]
+    return seen
 
 
 @_quiet

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 from interlace.files import Written
 from interlace.types import Id
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 """The format that this version writes: docs/reference/format.md."""
 
-OLDEST_READABLE: Final = 5
+OLDEST_READABLE: Final = 6
 
 PART: Final = 65_536
 """Characters of a text that are kept, and read, together."""

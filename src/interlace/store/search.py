@@ -3,8 +3,8 @@
 Fresh segments are scanned. Settled ones pass four stages, each on fewer passages with finer
 vectors (PLAID, arXiv 2205.09707): *probe* finds each query token's best leaves, *walk* reads their
 posting lists, *interact* compares what they name by centroids, *score* by the stored codes, until
-the next would hardly be among the best. Then one list, folded to documents. Where a filter leaves little, its rows skip the stages that would only
-choose among others: benchmarks/filters.py.
+the next would hardly be among the best. Then one list, folded to documents. Where a filter leaves
+little, its rows skip the stages that would only choose among others: benchmarks/filters.py.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Effort:
         Passages that the walk hands on.
     scored : int
         Passages that are scored on their codes, at most.
-    spread : float
+    spread : int
         How far above what centroids let expect the next passage's score is thought possible, in
-        standard deviations: scoring stops when even that would not be among the best.
+        tenths of a standard deviation: scoring stops when even that would not be among the best.
     """
 
     groups: int
@@ -51,12 +51,12 @@ class Effort:
     leaves: int
     candidates: int
     scored: int
-    spread: float
+    spread: int
 
     def at_least(self, k: int) -> Effort:
         """Enough for ``k`` hits: some documents have several passages among the best."""
         scored = max(self.scored, 4 * k)
-        return replace(self, scored=scored, candidates=max(self.candidates, 16 * k, scored))
+        return replace(self, scored=scored, candidates=max(self.candidates, 16 * k))
 
     def wider(self) -> Effort:
         """Four times as much."""
@@ -71,9 +71,9 @@ class Effort:
 
 
 EFFORTS: Final[Mapping[str, Effort | None]] = {
-    "fast": Effort(groups=8, cells=8, leaves=24, candidates=500, scored=128, spread=1.5),
-    "balanced": Effort(groups=16, cells=12, leaves=48, candidates=2_000, scored=512, spread=2.2),
-    "thorough": Effort(groups=32, cells=24, leaves=96, candidates=6_000, scored=1_024, spread=4.0),
+    "fast": Effort(groups=8, cells=8, leaves=24, candidates=500, scored=128, spread=15),
+    "balanced": Effort(groups=16, cells=12, leaves=48, candidates=2_000, scored=512, spread=22),
+    "thorough": Effort(groups=32, cells=24, leaves=96, candidates=6_000, scored=1_024, spread=40),
     "exhaustive": None,
 }
 """The one knob for people. ``exhaustive`` scores every passage."""
@@ -341,7 +341,7 @@ def _score_while_it_pays(
     query: Quantised,
     rows: Rows,
     sums: npt.NDArray[np.uint32],
-    spread: float,
+    spread: int,
     k: int,
     by: str,
     n_threads: int,
@@ -356,14 +356,12 @@ def _score_while_it_pays(
     n, step = 0, max(_SCORED_FIRST, 2 * k)
     while n < len(rows):
         last = min(n + step, len(rows))
-        scores[n:last] = snapshot.kernels.score(
-            query, snapshot.segments, rows[n:last], n_threads
-        )
+        scores[n:last] = snapshot.kernels.score(query, snapshot.segments, rows[n:last], n_threads)
         n, step = last, max(_SCORED_FIRST // 2, last // 2)
         if n == len(rows):
             break
         added = scores[:n] - expected[:n]
-        possible = expected[n] + added.mean() + spread * added.std()
+        possible = expected[n] + added.mean() + spread / 10 * added.std()
         if possible < _least(snapshot, rows[:n], scores[:n], k, by):
             break
     _check(snapshot, query, rows[:n], scores[:n])

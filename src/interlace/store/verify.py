@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 from interlace import files
 from interlace.errors import REPAIR, VERIFY, Corrupt, InterlaceError
-from interlace.files import Written
+from interlace.files import Array, Written
 from interlace.kernels import BLOCK
 from interlace.progress import Progress, silent
 from interlace.store import postings
@@ -235,7 +235,8 @@ def _same_lists(segment: Segment, block: int) -> bool:
         arrays["list_ordinals"][begin:end],
     )
     made = postings.block(offsets, arrays, stored.list_cells.shape[1] - 1)
-    return all(np.array_equal(*pair) for pair in zip(stored, made, strict=True))
+    pairs: Iterable[tuple[Array, Array]] = zip(stored, made, strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 def _owners(segment: Segment, alive: Numbers, owners: Numbers) -> Iterator[str]:

@@ -163,7 +163,7 @@ def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
 
 
 def test_a_query_sees_from_afar_what_is_far(table: Kernels) -> None:
-    codec, segment = small_world(table)
+    codec, _ = small_world(table)
     probe = table.probe(quantised([[127, 0]]), codec, 1, 1, 2)
     assert probe.table[:, 0].tolist() == [254, 137, 254, 254, 247]
     assert probe.entries.tolist() == [3 << 8 | 1, 1 << 8]
