@@ -174,13 +174,13 @@ def test_another_database(tmp_path):
 
 def test_a_newer_format(folder):
     change(folder, "PRAGMA user_version = 99")
-    with pytest.raises(FormatTooNew, match=r"format 99: .*reads formats 4 to 4.*Upgrade"):
+    with pytest.raises(FormatTooNew, match=r"format 99: .*reads formats 6 to 6.*Upgrade"):
         store.open(folder)
 
 
 def test_an_older_format(folder):
     change(folder, "PRAGMA user_version = 1")
-    with pytest.raises(FormatTooOld, match=r"format 1: .*reads formats 4 to 4.*again"):
+    with pytest.raises(FormatTooOld, match=r"format 1: .*reads formats 6 to 6.*again"):
         store.open(folder)
 
 

@@ -172,5 +172,6 @@ def test_the_knobs_page_has_the_efforts_as_they_are():
         if effort is None:
             assert f"| `{name}` |" in page
         else:
-            row = f"| {effort.cells}, {effort.leaves} | {effort.candidates:,} | {effort.scored:,} |"
-            assert row in page, name
+            probed = f"{effort.groups}, {effort.cells}, {effort.leaves}"
+            then = f"{effort.candidates:,} | {effort.scored:,} | {effort.spread} |"
+            assert f"| {probed} | {then}" in page, name

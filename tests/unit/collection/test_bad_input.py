@@ -385,7 +385,7 @@ def test_a_newer_format_is_left_alone(kept, encoder):
             database.execute(f"PRAGMA user_version = {number}")
 
     set_format(99)
-    with pytest.raises(FormatTooNew, match=r"format 99.*reads formats 4 to 4.*Upgrade"):
+    with pytest.raises(FormatTooNew, match=r"format 99.*reads formats 6 to 6.*Upgrade"):
         interlace.open(kept, encoder)
     with pytest.raises(CollectionError):
         interlace.create(kept, encoder)
