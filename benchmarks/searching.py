@@ -1,10 +1,12 @@
 """Search on Debian's passages: recall and milliseconds of each effort, stage by stage.
 
     taskset -c 0 python benchmarks/searching.py [--passages 100000] [--bits 4,2]
+                                                [--also groups=64 --also scored=64,spread=100]
 
 From a float32 query matrix to ten rows and scores, on one thread; each query takes the median of
 its repeats. Recall is against exact float32 MaxSim over the same vectors, kept beside them. The
-collections are kept in build/searching. One JSON line for each size and width.
+collections are kept in build/searching. One JSON line for each size and width. `--also` measures
+`balanced` with other knobs, too.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +55,7 @@ def measured(
     snapshot: store.Snapshot,
     queries: list[npt.NDArray[np.float32]],
     wanted: npt.NDArray[np.int64],
-    effort: str,
+    effort: str | store.Effort,
 ) -> dict[str, Any]:
     """Recall, the time of a search, and of its stages."""
     times, stages, hits = [], [], 0
@@ -79,11 +82,22 @@ def measured(
     }
 
 
+def turned(effort: str) -> str | store.Effort:
+    """An effort by its name, or `balanced` with some knobs turned."""
+    if effort in store.EFFORTS:
+        return effort
+    balanced = store.EFFORTS["balanced"]
+    assert balanced is not None
+    knobs = (knob.split("=") for knob in effort.split(","))
+    return replace(balanced, **{name: int(n) for name, n in knobs})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--bits", default="4,2")
     parser.add_argument("--efforts", default="fast,balanced,thorough,exhaustive")
+    parser.add_argument("--also", action="append", default=[], metavar="KNOB=N,…")
     parser.add_argument("--dry", action="store_true", help="print, and record nothing")
     args = parser.parse_args()
     texts, asked = debian_texts()
@@ -96,8 +110,8 @@ def main() -> None:
             for query in queries:
                 store.search(snapshot, query, K)
             efforts = {}
-            for effort in args.efforts.split(","):
-                efforts[effort] = measured(snapshot, queries, wanted, effort)
+            for effort in [*args.efforts.split(","), *args.also]:
+                efforts[effort] = measured(snapshot, queries, wanted, turned(effort))
                 print(bits, effort, efforts[effort], flush=True)
             if not args.dry:
                 record(
