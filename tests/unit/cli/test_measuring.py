@@ -23,7 +23,7 @@ def made(tmp_path_factory, encoder):
     path = tmp_path_factory.mktemp("made") / "notes.lace"
     with interlace.create(path, encoder, settle="manual") as notes:
         notes.add(
-            f"The {COLOURS[i % 10]} {NOUNS[i // 10 % 9]} was called number {i}." for i in range(200)
+            f"The {COLOURS[i % 10]} {NOUNS[i // 10 % 9]} was called number {i}." for i in range(400)
         )
         notes.settle()
     return path
@@ -89,8 +89,8 @@ def test_info_says_when_to_tune_again(run, notes, tmp_path):
     run("tune", notes, "--k", "1", "--n-queries", "20")
     assert "tune" not in run("info", notes).err
     with interlace.open(notes) as opened:
-        opened.delete(list(opened.ids())[:120])
-    assert "tuned when it held 200 passages" in run("info", notes).err
+        opened.delete(list(opened.ids())[:240])
+    assert "tuned when it held 400 passages" in run("info", notes).err
 
 
 def test_diagnose_shows_where_recall_is_lost(run, notes):
