@@ -71,7 +71,8 @@ class Encoder:
             ``"mini"`` for the model inside the package, a model folder, or a name on the Hugging
             Face hub (``"owner/model"``), which is fetched once.
         backend : str
-            What runs the model; ``"auto"`` chooses.
+            What runs the model: ``"native"`` (C++, for graphs like the built-in model's),
+            ``"onnx"`` (onnxruntime), or ``"auto"``, the first of them that can.
         n_threads : int, optional
             How many texts are encoded at once; all cores when not given.
         revision : str, optional

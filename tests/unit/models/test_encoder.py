@@ -249,7 +249,7 @@ def test_another_revision_than_wanted_is_refused():
 
 
 def test_an_unknown_backend_lists_the_known():
-    with pytest.raises(SettingsError, match="auto, onnx"):
+    with pytest.raises(SettingsError, match="auto, native, onnx"):
         Encoder.load(backend="tpu")
 
 

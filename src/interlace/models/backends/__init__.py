@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
@@ -12,8 +13,15 @@ from interlace.errors import SettingsError
 from interlace.models.checkpoint import Checkpoint
 from interlace.types import FloatMatrix
 
-#: name -> "module:Class"; the class is called with the checkpoint. The first is the default.
-REGISTRY = {"onnx": "interlace.models.backends.onnx:OnnxBackend"}
+#: name -> "module:Class", called with the checkpoint; the default is the first that can run it.
+REGISTRY = {
+    "native": "interlace.models.backends.native:NativeBackend",
+    "onnx": "interlace.models.backends.onnx:OnnxBackend",
+}
+
+
+class Unfit(SettingsError):
+    """A backend cannot run this checkpoint on this machine; another one may."""
 
 
 class Backend(Protocol):
@@ -24,19 +32,34 @@ class Backend(Protocol):
 
 
 def load(name: str, checkpoint: Checkpoint) -> tuple[str, Backend]:
-    """The backend of that name (``"auto"``: the default) with the checkpoint, and its name.
+    """The backend of that name (``"auto"``: the first that can) with the checkpoint, and its name.
 
     Raises
     ------
     SettingsError
-        When there is no backend of that name.
+        When there is no backend of that name, or it cannot run this checkpoint.
     """
     if name == "auto":
-        name = next(iter(REGISTRY))
+        return _first(checkpoint)
     if name not in REGISTRY:
         raise SettingsError(
             f'no backend "{name}": backend. Choose one of: auto, {", ".join(REGISTRY)}.'
         )
+    try:
+        return name, _made(name, checkpoint)
+    except Unfit as unfit:
+        raise SettingsError(f'backend "{name}" cannot be used: {unfit} Choose "auto".') from unfit
+
+
+def _first(checkpoint: Checkpoint) -> tuple[str, Backend]:
+    *others, last = REGISTRY
+    for name in others:
+        with suppress(Unfit):
+            return name, _made(name, checkpoint)
+    return last, _made(last, checkpoint)
+
+
+def _made(name: str, checkpoint: Checkpoint) -> Backend:
     module, _, attribute = REGISTRY[name].partition(":")
     backend: Backend = getattr(importlib.import_module(module), attribute)(checkpoint)
-    return name, backend
+    return backend
