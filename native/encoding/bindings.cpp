@@ -107,6 +107,8 @@ public:
         for (int i = 0; i < n_layers; ++i)
             model_.layers.push_back(
                 layer(arrays, "encoder.layer." + std::to_string(i) + ".", model_.hidden));
+        for (const Layer& each : model_.layers)
+            require(each.wide.n_outputs == model_.n_inner(), "layers differ in width");
     }
 
     nb::object run(In<int64_t, 1> ids) const {

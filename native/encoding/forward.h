@@ -230,7 +230,7 @@ private:
     std::span<const int64_t> ids_;
     const int64_t n_;
     const int64_t hidden_ = m_.hidden;
-    const int64_t n_inner_ = m_.layers.empty() ? 0 : m_.layers[0].wide.n_outputs;
+    const int64_t n_inner_ = m_.n_inner();
     const int64_t n_keys_ = round_up(n_, kColumns);
     Scratch scratch_;
 

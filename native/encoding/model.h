@@ -70,6 +70,7 @@ struct Model {
     std::vector<float> projection;    // (hidden, dim)
 
     int64_t n_heads() const { return hidden / kColumns; }
+    int64_t n_inner() const { return layers.empty() ? 0 : layers[0].wide.n_outputs; }
 };
 
 // One instruction set: out is (n ids, dim); ids and their number have been checked.

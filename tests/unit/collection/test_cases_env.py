@@ -36,7 +36,8 @@ def test_c65_a_broken_package_of_the_model_shows_its_own_cause(tmp_path, package
     (tmp_path / f"{package}.py").write_text("raise ImportError('libfoo.so.7 is missing')")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        f"import interlace; interlace.create({str(tmp_path / 'x.lace')!r})"
+        "import interlace; model = interlace.Encoder.load(backend='onnx')\n"
+        f"interlace.create({str(tmp_path / 'x.lace')!r}, model)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
