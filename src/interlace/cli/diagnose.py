@@ -14,7 +14,8 @@ from interlace.evaluate import Diagnosis, diagnose
 #: What it means that a stage loses a passage.
 _MEANINGS: Final = {
     "walk": "in no list that is probed, or not among the candidates",
-    "interact": "among the candidates, but ranked too low by cells",
+    "interact": "among the candidates, but ranked too low by centroids",
+    "score": "worth scoring, but scoring ended before",
     "codec": "scored on its codes, and ranked lower than exact vectors rank it",
 }
 
@@ -67,7 +68,7 @@ def _show(found: Diagnosis) -> None:
         for stage in measuring.names_of(one.lost for one in found.efforts)
         if any(one.lost.get(stage) for one in found.efforts)
     ]
-    table = measuring.columns("effort", *(f"lost in {one}" for one in stages), f"recall@{found.k}")
+    table = measuring.columns("effort", *stages, f"recall@{found.k}")
     for one in found.efforts:
         losses = [one.lost.get(stage, 0.0) for stage in stages]
         table.add_row(
@@ -76,8 +77,8 @@ def _show(found: Diagnosis) -> None:
             f"{measuring.percent(one.recall)} %",
         )
     console = output.to_people()
-    by = "exact vectors" if found.is_exact else "exhaustive search on the stored codes"
-    console.print(f"Of the {found.k} best by {by}, in per cent:\n")
+    by = "exact vectors" if found.is_exact else "exhaustive search"
+    console.print(f"Of the {found.k} best by {by}, the per cent that a stage loses:\n")
     output.table(console, table)
     console.print()
     for stage in stages:
@@ -85,7 +86,7 @@ def _show(found: Diagnosis) -> None:
     won = [one for one in found.efforts if one.won]
     if won:
         knobs = measuring.names_of(one.won for one in won)
-        table = measuring.columns("effort", *(f"4 x {knob}" for knob in knobs))
+        table = measuring.columns("effort", *knobs)
         for one in won:
             table.add_row(one.name, *(f"{100 * one.won[knob]:+.1f}" for knob in knobs))
         console.print("\nWhat four times as much of one knob alone would win:\n")

@@ -76,22 +76,21 @@ def _show(report: TuneReport) -> None:
     if best is None:
         console.print("Nothing to tune: every search looks at every passage, and is exact.")
         return
-    knobs = measuring.names_of(level.knobs or {} for level in report.levels)
-    table = measuring.columns("effort", f"recall@{report.k}", "median", "95th", *knobs)
+    table = measuring.columns("effort", f"recall@{report.k}", "median", "95th")
     for level in report.levels:
-        values = [f"{level.knobs[name]:,}" if level.knobs else "–" for name in knobs]
         table.add_row(
             level.name,
             f"{level.recall:.3f}",
             measuring.time_shown(level.p50_us),
             measuring.time_shown(level.p95_us),
-            *values,
             style="bold green" if level is best else "",
         )
     output.table(console, table)
+    knobs = ", ".join(f"{knob} {n:,}" for knob, n in (best.knobs or {}).items())
+    console.print(f"\nKept: {knobs or 'everything is looked at'}.")
     console.print(
-        f"\nKept. Searches now find {measuring.percent(best.recall)} % of what an exhaustive one "
-        f"does, in {measuring.time_shown(best.p50_us)}."
+        f"Searches now find {measuring.percent(best.recall)} % of what an exhaustive one does, in "
+        f"{measuring.time_shown(best.p50_us)}."
     )
     output.note(f"measured on {report.n_queries} queries that had no part in choosing the knobs.")
     if best.knobs is None:

@@ -209,7 +209,7 @@ class _Trial:
         efforts: Sequence[store.Effort],
         asked: Sequence[Question],
         *,
-        repeats: int = 2,
+        repeats: int = 1,
         race: float | None = None,
     ) -> list[_Reached]:
         """Ask every question of each effort in turn; of its repeats the quickest counts.
@@ -222,7 +222,8 @@ class _Trial:
         hits, running = np.zeros(len(efforts), np.int64), list(range(len(efforts)))
         sizes = np.cumsum([len(question.best) for question in asked])
         for i, question in enumerate(asked):
-            for repeat, at in product(range(repeats), running):
+            first = i % len(running)  # who comes first finds nothing in the cache
+            for repeat, at in product(range(repeats), running[first:] + running[:first]):
                 start = clock()
                 rows = answer(self._snapshot, question, self.k, efforts[at]).rows
                 times[at, i] = min(times[at, i], (clock() - start) * 1e6)
@@ -276,7 +277,7 @@ def _chosen(
     safe = [effort for _, effort in good]
     safe[:1] = reversed(list(_quicker(trial, choosing, recall, safe[0]))) if safe else []
     for effort in safe:
-        if trial([effort], judging, repeats=1)[0].recall >= recall:
+        if trial([effort], judging)[0].recall >= recall:
             return effort
     return None
 
@@ -284,35 +285,42 @@ def _chosen(
 def _quicker(
     trial: _Trial, asked: Sequence[Question], recall: float, start: store.Effort
 ) -> Iterator[store.Effort]:
-    """Efforts that are quicker and quicker, and good enough; the first is where to start."""
+    """Efforts that are quicker and quicker, and good enough; the first is where to start.
+
+    Turns that were good are tried again before all are, since they seldom get in each other's way.
+    """
     best, lost = start.at_least(trial.k), set[store.Effort]()
     yield start
+    turns = every = _turns(best)
     for _ in range(_ROUNDS_MAX):
-        near = [one for one in _neighbours(best, trial.k) if one not in lost]
+        near = {_turned(best, turn, trial.k): turn for turn in turns}
+        near = {one: turn for one, turn in near.items() if one != best and one not in lost}
         before, *reached = trial([best, *near], asked, race=recall)
         pairs = list(zip(reached, near, strict=True))
         lost |= {effort for one, effort in pairs if one.recall < recall}
-        good = [(one.p50_us, effort) for one, effort in pairs if one.recall >= recall]
-        quickest, effort = min(good, key=lambda one: one[0], default=(np.inf, best))
-        if quickest > before.p50_us * _QUICKER:
+        good = [
+            (one.p50_us, effort)
+            for one, effort in pairs
+            if one.recall >= recall and one.p50_us < before.p50_us * _QUICKER
+        ]
+        if good:
+            best = min(good, key=lambda one: one[0])[1]
+            yield best
+        elif turns is every:
             return
-        best = effort
-        yield best
+        turns = [near[effort] for _, effort in good] or every
 
 
-def _neighbours(effort: store.Effort, k: int) -> list[store.Effort]:
-    """One knob turned down, alone or for another that is turned up."""
+def _turns(effort: store.Effort) -> list[dict[str, float]]:
+    """What to multiply knobs by: one turned down, alone or for another that is turned up."""
     knobs = [knob.name for knob in fields(effort)]
-    turns = [{name: factor} for name in knobs for factor in _DOWN]
-    turns += [{down: 0.5, up: 2.0} for down, up in permutations(knobs, 2)]
-    near = (
-        replace(
-            effort,
-            **{name: max(1, round(getattr(effort, name) * by)) for name, by in turn.items()},
-        ).at_least(k)
-        for turn in turns
-    )
-    return [one for one in dict.fromkeys(near) if one != effort]
+    alone = [{name: by} for name in knobs for by in _DOWN]
+    return alone + [{down: 0.5, up: 2.0} for down, up in permutations(knobs, 2)]
+
+
+def _turned(effort: store.Effort, turn: dict[str, float], k: int) -> store.Effort:
+    knobs = {name: max(1, round(getattr(effort, name) * by)) for name, by in turn.items()}
+    return replace(effort, **knobs).at_least(k)
 
 
 def _levels(

@@ -25,7 +25,7 @@ def made(tmp_path_factory, encoder):
     """A collection with a model, and one of vectors that come from elsewhere; both settled."""
     folder = tmp_path_factory.mktemp("evaluate")
     with interlace.create(folder / "texts.lace", encoder, settle="manual") as texts:
-        texts.add(map(document, range(N_DOCUMENTS // 3)))
+        texts.add(map(document, range(400)))
         texts.settle()
     with interlace.create(
         folder / "vectors.lace", model=None, dim=storing.DIM, settle="manual"

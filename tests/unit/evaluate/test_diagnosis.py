@@ -80,5 +80,5 @@ def test_progress_is_told(texts):
     told = []
     evaluate.diagnose(texts, k=2, n_queries=5, exact=True, progress=lambda *one: told.append(one))
     assert ("exact", 5, 5) in told
-    assert ("encode", 300, 300) in told
+    assert ("encode", 400, 400) in told
     assert told[-1] == ("follow", 4, 4)
