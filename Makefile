@@ -55,6 +55,7 @@ sanitize: $(VENV)/.installed-test
 		-DINTERLACE_CHECK=ON -DINTERLACE_SANITIZE=ON -DINTERLACE_WERROR=ON
 	$(BIN)/cmake --build build/check
 	build/check/check
+	build/check/check_encoder
 
 fault-asan: $(VENV)/.installed-test
 	$(BIN)/cmake -S . -B build/asan -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
