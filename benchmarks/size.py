@@ -1,0 +1,375 @@
+"""Where the bytes of a settled token go, what each part could take, and what that costs in recall.
+
+    taskset -c 0 python benchmarks/size.py [--passages 100000] [--bits 2] [--queries 60]
+
+An experiment: no format is changed. What is on disk is coded in memory by the functions that write
+it, and measured array by array, beside its entropy and beside what well-known integer codings would
+take. Then the same passages are coded with less (fewer leaves, coarser norms, no factors), and
+every passage is scored on that: recall@10 of exact float32 MaxSim; with --queries 0 only sizes. One
+JSON line a codec.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from embedded import Embedded, debian_texts, embedded, exact
+from measure import record
+
+from interlace import codec, kernels, store
+from interlace.kernels import BLOCK, CodecArrays, SettledArrays
+from interlace.store import postings, settling
+
+K = 10
+AT_ONCE = 200_000
+TABLE = kernels.table()
+SIGNS = codec.rotation_signs(128, 0)
+LEAVES = ("leaves", "leaf_scales", "leaf_cells")
+
+A = np.ndarray
+
+
+class Corpus(NamedTuple):
+    """Tokens of all passages as int8, queries likewise, and what exact search finds."""
+
+    tokens: codec.Tokens
+    offsets: A
+    queries: list[kernels.Quantised]
+    wanted: A
+
+
+class Packed(NamedTuple):
+    """All passages coded, with what a segment would hold beside their tokens.
+
+    ``near`` has of each token the product of its leaf with its levels, ``power`` the levels'
+    squared length: with these a factor can be computed instead of kept.
+    """
+
+    generation: codec.Generation
+    coded: codec.Coded
+    lists: Mapping[str, A]
+    near: A
+    power: A
+
+
+def loaded(documents: Embedded, queries: list[A], wanted: A) -> Corpus:
+    n = len(documents.token_ids)
+    codes, scales = np.empty((n, documents.matrix.shape[1]), np.int8), np.empty(n, np.float32)
+    for at in range(0, n, AT_ONCE):
+        part = slice(at, at + AT_ONCE)
+        made = TABLE.quantise(np.asarray(documents.matrix[part], np.float32), SIGNS)
+        codes[part], scales[part] = made.codes, made.scales
+    asked = [TABLE.quantise(query, SIGNS) for query in queries]
+    return Corpus(
+        codec.Tokens(codes, scales, documents.token_ids), documents.offsets, asked, wanted
+    )
+
+
+def trained(corpus: Corpus, bits: int, n_leaves: int | None = None) -> codec.Generation:
+    """A codec for all tokens, as settling would train it, or for those that want so many leaves."""
+    n = len(corpus.tokens.scales)
+    lengths = np.diff(corpus.offsets)
+    settings = store.Settings(dim=corpus.tokens.codes.shape[1], codec=f"residual{bits}")
+    chosen = settling.sample(lengths, settings.sample_tokens_max, settings.seed)
+    is_chosen = np.zeros(len(lengths), bool)
+    is_chosen[chosen] = True
+    at = np.flatnonzero(np.repeat(is_chosen, lengths))
+    sample = codec.Tokens(*(part[at] for part in corpus.tokens))
+    stands_for = n if n_leaves is None else n_leaves * 50
+    return codec.train(settings.codec, sample, n_tokens=stands_for, kernels=TABLE)
+
+
+def cells_alone(generation: codec.Generation) -> codec.Generation:
+    """The same cells, each its own leaf."""
+    (chunk,) = generation.chunks
+    kept = {name: rows for name, rows in chunk.items() if name not in LEAVES}
+    return type(generation)(generation.description, (kept,))
+
+
+def packed(corpus: Corpus, generation: codec.Generation) -> Packed:
+    parts, near, power = [], [], []
+    arrays = generation.arrays
+    for at in range(0, len(corpus.tokens.scales), AT_ONCE):
+        some = codec.Tokens(*(part[at : at + AT_ONCE] for part in corpus.tokens))
+        coded = generation.encode(some, kernels=TABLE)
+        parts.append(coded)
+        if not corpus.queries:
+            continue
+        leaves = generation.leaves(coded)
+        codes = kernels.unpack(coded.codes, arrays.bits, arrays.leaves.shape[1])
+        levels = arrays.levels[codes].astype(np.float32)
+        products = np.einsum("ij,ij->i", levels, arrays.leaves[leaves].astype(np.float32))
+        near.append(products * arrays.leaf_scales[leaves])
+        power.append(np.einsum("ij,ij->i", levels, levels))
+    joined = codec.Coded(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
+    lists = postings.build(corpus.offsets, joined._asdict(), len(arrays.cell_scales))
+    nothing = np.empty(0, np.float32)
+    scaled = (np.concatenate([nothing, *one]) for one in (near, power))
+    return Packed(generation, joined, lists, *scaled)
+
+
+# --- how large ------------------------------------------------------------------------------------
+def on_disk(it: Packed, corpus: Corpus) -> dict[str, float]:
+    """Bytes a token of every array of a segment and of the codec."""
+    rows = dict.fromkeys(("passages", "documents", "offsets"), corpus.offsets)
+    arrays = {**rows, **it.coded._asdict(), **it.lists}
+    (chunk,) = it.generation.chunks
+    arrays |= {f"codec: {name}": array for name, array in chunk.items()}
+    n = len(it.coded.cells)
+    return {name: round(array.nbytes / n, 3) for name, array in arrays.items()}
+
+
+def entropy(symbols: A) -> float:
+    """Bits a symbol that any coding needs which knows how often each comes, and no more."""
+    counts = np.bincount(symbols)
+    shares = counts[counts > 0] / len(symbols)
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def entropies(it: Packed) -> dict[str, float]:
+    """Bits a token."""
+    coded, cells = it.coded, it.coded.cells.astype(np.int64)
+    norms, both = coded.norms.astype(np.int64), coded.norms * np.int64(256) + coded.factors
+    arrays = it.generation.arrays
+    codes = kernels.unpack(coded.codes[::29], arrays.bits, arrays.leaves.shape[1])
+    leaves = entropy(leaf_numbers(it))
+    return {
+        "cell": entropy(cells),
+        "place, its cell known": leaves - entropy(cells),
+        "leaf": leaves,
+        "norm": entropy(norms),
+        "factor": entropy(coded.factors),
+        "factor, the norm known": entropy(both) - entropy(norms),
+        "codes": entropy(codes.ravel()) * codes.shape[1],
+    }
+
+
+def elias_fano(n: A, universe: A | int) -> A:
+    """Bits of ascending lists of ``n`` numbers below ``universe``."""
+    low = np.floor(np.log2(np.maximum(1, universe / np.maximum(1, n))))
+    return np.where(n > 0, n * (low + 1) + np.ceil(universe / 2**low), 0)
+
+
+def ids(it: Packed, corpus: Corpus) -> dict[str, float]:
+    """Bits a token that tell its leaf; in what order a passage's tokens come changes no score."""
+    lengths, n = np.diff(corpus.offsets).astype(np.float64), len(it.coded.cells)
+    n_leaves = len(it.generation.arrays.leaf_scales)
+    orders = sum(math.lgamma(length + 1) for length in lengths) / math.log(2)
+    return {
+        "now": 24,
+        "one number, packed": math.ceil(math.log2(n_leaves)),
+        "sorted in the passage, Elias-Fano": float(elias_fano(lengths, n_leaves).sum() / n),
+        "sorted in the passage, entropy": entropy(leaf_numbers(it)) - orders / n,
+    }
+
+
+def leaf_numbers(it: Packed) -> A:
+    return it.coded.cells.astype(np.int64) << 8 | it.coded.places
+
+
+def list_codings(it: Packed, n_passages: int) -> dict[str, float]:
+    """Bits a posting of the real lists in well-known codings, and how many postings a token has.
+
+    StreamVByte as it would be for 16 bits: a gap has one bit for its length, of one or two bytes.
+    """
+    bits: dict[str, float] = dict.fromkeys(("Elias-Fano", "PFor", "StreamVByte"), 0.0)
+    lists, total = it.lists, len(it.lists["list_ordinals"])
+    for block, first in enumerate(range(0, n_passages, BLOCK)):
+        begin, end = (lists["block_lists"][block : block + 2] + block).tolist()
+        offsets = lists["list_offsets"][begin : end + 1].astype(np.int64)
+        span = slice(*lists["block_postings"][block : block + 2])
+        ordinals, n = lists["list_ordinals"][span].astype(np.int64), np.diff(offsets)
+        gaps = np.diff(ordinals, prepend=-1) - 1
+        gaps[offsets[:-1]] = ordinals[offsets[:-1]]
+        universe = min(BLOCK, n_passages - first)
+        bits["Elias-Fano"] += elias_fano(n, universe).sum()
+        bits["PFor"] += patched(gaps, n).sum()
+        bits["StreamVByte"] += (1 + 8 + 8 * (gaps > 255)).sum()
+    return {
+        "postings a token": total / len(it.coded.cells),
+        "postings a list": total / len(lists["list_places"]),
+        "now": 16,
+        **{name: value / total for name, value in bits.items()},
+    }
+
+
+def patched(gaps: A, n: A) -> A:
+    """Bits of each list where gaps take the width that suits it, and wider ones are patched in.
+
+    A patch is its place in a byte and what the width lacks; a list has a byte for its width and one
+    for the number of patches.
+    """
+    owner = np.repeat(np.arange(len(n)), n)
+    wide = np.ceil(np.log2(gaps + 1)).astype(np.int64)
+    histogram = np.bincount(owner * 17 + wide, minlength=17 * len(n)).reshape(-1, 17)
+    wider = n[:, None] - np.cumsum(histogram, axis=1)
+    widths = np.arange(17)
+    return (16 + n[:, None] * widths + wider * (8 + 16 - widths)).min(axis=1)
+
+
+# --- with less ------------------------------------------------------------------------------------
+def as_norms(it: Packed, n_levels: int) -> A:
+    """Norm codes moved to the nearest of so many, chosen to fit (Lloyd)."""
+    counts = np.bincount(it.coded.norms, minlength=256)
+    return fitted(counts, n_levels)[it.coded.norms]
+
+
+def fitted(counts: A, n_levels: int) -> A:
+    """For each of 256 codes, the one of ``n_levels`` that stands for it."""
+    codes, cumulated = np.arange(256), np.cumsum(counts)
+    wanted = (np.arange(n_levels) + 0.5) / n_levels * cumulated[-1]
+    centres = np.searchsorted(cumulated, wanted).astype(np.float64)
+    for _ in range(100):
+        nearest = np.abs(codes[:, None] - centres).argmin(axis=1)
+        weight = np.bincount(nearest, counts, n_levels)
+        sums = np.bincount(nearest, counts * codes, n_levels)
+        centres = np.where(weight > 0, sums / np.maximum(weight, 1), centres)
+    return np.rint(centres[nearest]).astype(np.uint8)
+
+
+def computed(it: Packed, norms: A) -> A:
+    """Factor codes that restore unit length, from leaf, levels and norm alone."""
+    arrays = it.generation.arrays
+    norm = arrays.norms[norms]
+    squared = 1 + 2 * norm * it.near + norm * norm * it.power
+    step = arrays.factors[1] - arrays.factors[0]
+    codes = np.rint((1 / np.sqrt(np.maximum(squared, 1e-6)) - arrays.factors[0]) / step)
+    return np.clip(codes, 0, 255).astype(np.uint8)
+
+
+def by_norm(norms: A, factors: A) -> A:
+    """Of each token the mean factor code of its norm."""
+    counts = np.bincount(norms, minlength=256)
+    sums = np.bincount(norms, factors, minlength=256)
+    return np.rint(sums / np.maximum(counts, 1)).astype(np.uint8)[norms]
+
+
+def one_byte(it: Packed) -> tuple[A, A]:
+    """Sixteen norms, and for each sixteen factors around the mean that it lets expect."""
+    norms = as_norms(it, 16)
+    factors = computed(it, norms)
+    mean = by_norm(norms, factors).astype(np.int64)
+    beside = np.clip(factors - mean + 128, 0, 255).astype(np.uint8)
+    beside = fitted(np.bincount(beside, minlength=256), 16)[beside]
+    return norms, np.clip(mean + beside.astype(np.int64) - 128, 0, 255).astype(np.uint8)
+
+
+def scalings(it: Packed) -> dict[str, tuple[A, A]]:
+    """Ways to keep norm and factor: what scoring would then see, under the bits that they take."""
+    norms, factors = it.coded.norms, it.coded.factors
+    four, three = as_norms(it, 16), as_norms(it, 8)
+    return {
+        "16: norm and factor": (norms, factors),
+        "8: norm, factor computed": (norms, computed(it, norms)),
+        "8: norm, mean factor of the norm": (norms, by_norm(norms, factors)),
+        "8: norm, factor 1": (norms, np.full_like(factors, 128)),
+        "8: norm in 4, factor in 4": one_byte(it),
+        "4: norm in 4, factor computed": (four, computed(it, four)),
+        "3: norm in 3, factor computed": (three, computed(it, three)),
+    }
+
+
+def searched(it: Packed, corpus: Corpus, norms: A, factors: A) -> dict[str, float]:
+    """Recall of scoring everything, and of the stages of `balanced` without an early end."""
+    segment, handle = handles(it, corpus, norms, factors)
+    plan = store.EFFORTS["balanced"]
+    assert plan is not None
+    whole = staged = 0
+    times = []
+    for query, best in zip(corpus.queries, corpus.wanted, strict=True):
+        scores = TABLE.scan(query, [segment], None)
+        whole += len(np.intersect1d(np.argsort(-scores, kind="stable")[:K], best))
+        start = time.perf_counter()
+        probe = TABLE.probe(query, handle, plan.groups, plan.cells, plan.leaves)
+        rows, _ = TABLE.walk(probe, [segment], None, plan.candidates)
+        rows, _ = TABLE.interact(probe, [segment], rows, plan.scored)
+        scores = TABLE.score(query, [segment], rows)
+        times.append((time.perf_counter() - start) * 1000)
+        staged += len(np.intersect1d(rows[np.argsort(-scores, kind="stable")[:K]], best))
+    n = corpus.wanted.size
+    return {
+        "recall": round(whole / n, 4),
+        "staged": round(staged / n, 4),
+        "staged_ms": round(statistics.median(times), 3),
+    }
+
+
+def handles(it: Packed, corpus: Corpus, norms: A, factors: A) -> tuple[Any, Any]:
+    arrays: CodecArrays = it.generation.arrays
+    handle = TABLE.load_codec(arrays, "codec")
+    tokens = it.coded._replace(norms=norms, factors=factors)._asdict()
+    segment = SettledArrays(offsets=corpus.offsets, **tokens, **it.lists)
+    return TABLE.load_settled(segment, handle, "segment"), handle
+
+
+def measured(it: Packed, corpus: Corpus, only: tuple[str, ...]) -> dict[str, Any]:
+    arrays = it.generation.arrays
+    found: dict[str, Any] = {
+        "cells": len(arrays.cell_scales),
+        "leaves": len(arrays.leaf_scales),
+        "bytes": on_disk(it, corpus),
+        "entropies": rounded(entropies(it)),
+        "ids": rounded(ids(it, corpus)),
+        "lists": rounded(list_codings(it, len(corpus.offsets) - 1)),
+        "scalings": {},
+    }
+    for name, (norms, factors) in scalings(it).items() if corpus.queries else ():
+        if not only or name.startswith(only):
+            found["scalings"][name] = searched(it, corpus, norms, factors)
+            print(name, found["scalings"][name], flush=True)
+    return found
+
+
+def rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 3) for name, value in figures.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--passages", type=int, default=100_000)
+    parser.add_argument("--queries", type=int, default=60)
+    parser.add_argument("--bits", type=int, default=2)
+    parser.add_argument("--codecs", default="now,its cells alone,a quarter of the leaves")
+    parser.add_argument("--few", action="store_true", help="measure fewer ways to keep scales")
+    parser.add_argument("--dry", action="store_true", help="print, and record nothing")
+    args = parser.parse_args()
+    texts, asked = debian_texts()
+    documents = embedded("debian", texts).head(args.passages)
+    queries = list(embedded("debian", asked, as_queries=True))
+    every = slice(None, None, len(queries) // args.queries) if args.queries else slice(0)
+    wanted = exact(documents, queries, f"debian-{args.passages}")
+    queries, wanted = queries[every], wanted[every]
+    corpus = loaded(documents, queries, wanted)
+    usual = trained(corpus, args.bits)
+    n_leaves = len(usual.arrays.leaf_scales)
+    some = ("16", "4: norm in 4, factor computed")
+    codecs = {
+        "now": lambda: usual,
+        "its cells alone": lambda: cells_alone(usual),
+        "a quarter of the leaves": lambda: trained(corpus, args.bits, n_leaves // 4),
+    }
+    for name in args.codecs.split(","):
+        only = some if args.few or name != "now" else ()
+        figures = measured(packed(corpus, codecs[name]()), corpus, only)
+        print(name, figures, flush=True)
+        if not args.dry:
+            record(
+                "size",
+                corpus="debian",
+                passages=args.passages,
+                tokens=len(documents.token_ids),
+                queries=len(corpus.queries),
+                bits=args.bits,
+                codec=name,
+                **figures,
+            )
+
+
+if __name__ == "__main__":
+    main()
