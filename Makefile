@@ -15,7 +15,7 @@ SOURCES := pyproject.toml $(wildcard CMakeLists.txt README.md LICENSE) \
 MINUTES ?= 60
 SEED ?=
 
-.PHONY: help install demo test test-slow fault lint sanitize fault-asan check clean
+.PHONY: help install demo test test-slow fault lint sanitize fault-asan check check-arm clean
 
 help:
 	@echo "make install    the command, with readers for PDF, web pages and office files, in .venv"
@@ -27,6 +27,7 @@ help:
 	@echo "make sanitize   check the C++ kernels under the address and undefined-behaviour sanitizers"
 	@echo "make fault-asan damage every array, with the kernels under the sanitizers: INTERLACE_FLIPS=20"
 	@echo "make check      test, lint and sanitize"
+	@echo "make check-arm  check the C++ kernels for ARM, on an emulator"
 	@echo "make clean      remove .venv and everything that was built"
 
 install: $(VENV)/.installed-documents
@@ -64,6 +65,17 @@ fault-asan: $(VENV)/.installed-test
 	$(BIN)/python tests/fault/sanitized.py build/asan
 
 check: test lint sanitize
+
+# A Cortex-A72 has no dot products, so the portable tables must be all that is found there.
+check-arm: $(VENV)/.installed-test
+	@for tool in aarch64-linux-gnu-g++ qemu-aarch64; do command -v $$tool >/dev/null || \
+		{ echo "$$tool is missing: apt install g++-aarch64-linux-gnu qemu-user"; exit 2; }; done
+	$(BIN)/cmake -S . -B build/check-arm -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+		-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+		-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DINTERLACE_CHECK=ON -DINTERLACE_WERROR=ON
+	$(BIN)/cmake --build build/check-arm
+	for cpu in max cortex-a72; do for program in check check_encoder; do \
+		qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu $$cpu build/check-arm/$$program || exit 1; done; done
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

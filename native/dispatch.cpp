@@ -1,11 +1,13 @@
 // Which tables this machine can run.
 #include "kernels.h"
+#include "processor.h"
 
 namespace interlace {
 
 extern const Table portable;
 extern const Table avx2;
 extern const Table avx512vnni;
+extern const Table neon;
 
 namespace {
 
@@ -18,6 +20,9 @@ std::vector<const Table*> detect() {
         __builtin_cpu_supports("avx512vnni"))
         found.push_back(&avx512vnni);
     if (__builtin_cpu_supports("avx2")) found.push_back(&avx2);
+#endif
+#ifdef INTERLACE_ARM
+    if (has_dot_products()) found.push_back(&neon);
 #endif
     found.push_back(&portable);
     return found;

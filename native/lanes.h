@@ -14,6 +14,8 @@
 
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "kernels.h"
@@ -59,6 +61,8 @@ inline uint32_t bits_of(I32 mask) {
     return _mm512_movepi32_mask(reinterpret_cast<__m512i>(mask));
 #elif defined(__AVX2__)
     return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
+#elif defined(__aarch64__)
+    return static_cast<uint32_t>(vaddvq_s32(vandq_s32(mask, int32x4_t{1, 2, 4, 8})));
 #else
     uint32_t bits = 0;
     for (int l = 0; l < kWidth; ++l) bits |= static_cast<uint32_t>(mask[l] & 1) << l;

@@ -66,16 +66,27 @@ inline void check_cells(const Segment& segment, const Passage& passage) {
 
 // --- probe ---------------------------------------------------------------------------------------
 
+// The bytes of two vectors by turns: of their first halves, of their second halves.
+#if defined(__SSE2__)
+typedef __m128i Bytes;
+inline Bytes zip_low(Bytes a, Bytes b) { return _mm_unpacklo_epi8(a, b); }
+inline Bytes zip_high(Bytes a, Bytes b) { return _mm_unpackhi_epi8(a, b); }
+#elif defined(__aarch64__)
+typedef uint8x16_t Bytes;
+inline Bytes zip_low(Bytes a, Bytes b) { return vzip1q_u8(a, b); }
+inline Bytes zip_high(Bytes a, Bytes b) { return vzip2q_u8(a, b); }
+#endif
+
 // Columns of sixteen bytes into rows of `width`, which is a multiple of sixteen.
 inline void turn_bytes(const uint8_t* columns, int64_t width, int64_t n_rows, uint8_t* rows) {
     for (int64_t from = 0; from < width; from += 16, columns += 256) {
-#if defined(__SSE2__)
-        __m128i x[16], y[16];
-        for (int i = 0; i < 16; ++i) x[i] = load<__m128i>(columns + 16 * i);
+#if defined(__SSE2__) || defined(__aarch64__)
+        Bytes x[16], y[16];
+        for (int i = 0; i < 16; ++i) x[i] = load<Bytes>(columns + 16 * i);
         for (int step = 0; step < 4; ++step) {    // each doubles the rows that lie together
             for (int i = 0; i < 8; ++i) {
-                y[2 * i] = _mm_unpacklo_epi8(x[i], x[i + 8]);
-                y[2 * i + 1] = _mm_unpackhi_epi8(x[i], x[i + 8]);
+                y[2 * i] = zip_low(x[i], x[i + 8]);
+                y[2 * i + 1] = zip_high(x[i], x[i + 8]);
             }
             std::copy_n(y, 16, x);
         }

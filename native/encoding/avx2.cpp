@@ -7,6 +7,8 @@ namespace interlace::encoding {
 namespace {
 
 struct Avx2 {
+    static constexpr int kOffset = 0;
+
     static void bytes(const uint8_t* rows, int64_t stride, int64_t n, const int8_t* panel,
                       int64_t n_groups, const int32_t* start, int32_t* out, int64_t out_stride) {
         for_pairs<Bytes>(rows, stride, n, panel, n_groups, start, out, out_stride);

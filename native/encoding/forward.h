@@ -1,7 +1,8 @@
 // The forward pass, once for all instruction sets. An Isa says how sums of products are made:
 //
-//     bytes()  out[i][c] = start[c] + the sum over k of rows[i][k] * panel[k][c], uint8 by int8
-//     words()  the same of int16 by int16
+//     bytes()  out[i][c] = start[c] + the sum over k of (rows[i][k] - kOffset) * panel[k][c],
+//              uint8 by int8
+//     words()  the same of int16 by int16, without kOffset
 //
 // Up to kRows rows, kColumns columns; n_groups groups of four bytes, or of two words.
 #pragma once
@@ -287,16 +288,21 @@ private:
         }
     }
 
+    // Where a sum begins: with what takes back the zero of a row's codes.
+    static int32_t start_of(int32_t total, int zero) { return (Isa::kOffset - zero) * total; }
+
     // Runs visit(row, products) for each row of codes and one panel.
     template <class Visit>
     static void multiply(const Weights& weights, int64_t panel, const uint8_t* codes,
                          const float* scales, int64_t n, Visit visit) {
         const int64_t c = panel * kColumns, stride = weights.n_inputs;
         const auto of_columns = load<Columns>(weights.scales.data() + c);
-        alignas(64) int32_t sums[kRows * kColumns];
+        alignas(64) int32_t start[kColumns], sums[kRows * kColumns];
+        for (int64_t l = 0; l < kColumns; ++l)
+            start[l] = start_of(weights.totals[static_cast<size_t>(c + l)], weights.zero);
         for_blocks(n, kRows, [&](int64_t first, int64_t n_rows) {
             Isa::bytes(codes + first * stride, stride, n_rows, weights.panel(panel), stride / 4,
-                       weights.start.data() + c, sums, kColumns);
+                       start, sums, kColumns);
             for (int64_t i = 0; i < n_rows; ++i) {
                 Columns products;
                 for (int64_t p = 0; p < kParts; ++p)
@@ -402,7 +408,7 @@ private:
             store(codes + p * kWidth, __builtin_convertvector(part, U8));
         }
         key_scales_[i] = quantise.scale;
-        key_start_[i] = -kZero * total(sum);
+        key_start_[i] = start_of(total(sum), kZero);
         int8_t* to = keys_ + i / kColumns * kColumns * kColumns + i % kColumns * 4;
         for (int64_t g = 0; g < kColumns; g += 4, to += 4 * kColumns)
             std::memcpy(to, codes + g, 4);

@@ -38,8 +38,9 @@ struct Weights {
     int64_t n_inputs = 0;
     int64_t n_outputs = 0;
     std::vector<Line> lines;
-    std::vector<float> scales;     // of each output
-    std::vector<int32_t> start;    // of each sum: takes back what the zero of the inputs adds
+    std::vector<float> scales;      // of each output
+    std::vector<int32_t> totals;    // of each output's codes
+    int zero = 0;                   // among the codes of the inputs
 
     Weights() = default;
     Weights(const int8_t* codes, std::span<const float> scales, int64_t n_inputs, int zero);

@@ -5,6 +5,8 @@ namespace interlace::encoding {
 namespace {
 
 struct Portable {
+    static constexpr int kOffset = 0;
+
     template <int G, class Row, class Column>
     static void dots(const Row* rows, int64_t stride, int64_t n, const Column* panel,
                      int64_t n_groups, const int32_t* start, int32_t* out, int64_t out_stride) {

@@ -26,7 +26,7 @@ from interlace.kernels.api import (
 )
 from interlace.kernels.reference import pack, packed_width, rotate, unpack, unrotate
 
-_NAMES = ("avx512vnni", "avx2", "portable", "reference")
+_NAMES = ("avx512vnni", "avx2", "neon", "portable", "reference")
 
 
 @cache
