@@ -3,6 +3,7 @@
 //
 //     check            every function, every table, sizes that break things
 //     check bench [name [n]]    millions of tokens a second, n (32) query tokens x 128 dims
+//     check count      every function, every table once, for benchmarks/instructions.py
 //
 // Outputs lie between canaries. The seed is fixed: a failure can be run again, and the digest of
 // all outputs is the same on every machine and with every compiler.
@@ -348,10 +349,31 @@ int bench(const char* name, int64_t n_query) {
     return 0;
 }
 
+// A function of its own, because its instructions are counted.
+[[gnu::noinline]] void counted(const Call& call, const Table& table) {
+    Output out;
+    call.run(table, out);
+}
+
+int count() {
+    for (int bits : {4, 2, 1}) {
+        const World world(128, 32, bits, 100, 320, 125);
+        for (const Call& call : calls(world, 1))
+            for (const Table* table : tables()) {
+                counted(call, *table);
+                std::printf("%s,%s,%lld\n", table->name, call.name,
+                            static_cast<long long>(call.n_tokens));
+            }
+    }
+    return 0;
+}
+
 }    // namespace
 }    // namespace interlace
 
 int main(int argc, char** argv) {
-    if (argc < 2 || std::strcmp(argv[1], "bench")) return interlace::check();
+    const char* mode = argc > 1 ? argv[1] : "";
+    if (!std::strcmp(mode, "count")) return interlace::count();
+    if (std::strcmp(mode, "bench")) return interlace::check();
     return interlace::bench(argc > 2 ? argv[2] : "", argc > 3 ? std::atoi(argv[3]) : 32);
 }

@@ -2,6 +2,7 @@
 // things. Runs under the sanitizers without Python:
 //
 //     check_encoder
+//     check_encoder count    every table once, for benchmarks/instructions.py
 //
 // The seed is fixed, and the digest of all outputs is the same on every machine and with every compiler.
 #include <algorithm>
@@ -54,8 +55,7 @@ Layer layer() {
     };
 }
 
-int run() {
-    const std::vector<int8_t> words = codes(kWords * kHidden, 127);
+Model random_model(const std::vector<int8_t>& words) {
     Model model{
         .hidden = kHidden,
         .dim = kDim,
@@ -70,12 +70,20 @@ int run() {
         .projection = floats(kHidden * kDim, 0, 0.1f),
     };
     for (int i = 0; i < kLayers; ++i) model.layers.push_back(layer());
+    return model;
+}
 
+std::vector<int64_t> random_text(int64_t n) {
+    std::vector<int64_t> ids(static_cast<size_t>(n));
+    for (int64_t& id : ids) id = below(kWords);
+    return ids;
+}
+
+int check(const Model& model) {
     uint64_t digest = 14'695'981'039'346'656'037u;    // FNV-1a
     int n_texts = 0;
     for (int64_t n = 1; n <= kPositions; n += n < 70 ? 1 : 17, ++n_texts) {
-        std::vector<int64_t> ids(static_cast<size_t>(n));
-        for (int64_t& id : ids) id = below(kWords);
+        const std::vector<int64_t> ids = random_text(n);
         std::vector<float> expected(static_cast<size_t>(n * kDim)), found(expected.size());
         tables().back()->run(model, ids, expected.data());
         for (const Table* table : tables()) {
@@ -96,7 +104,28 @@ int run() {
     return 0;
 }
 
+// A function of its own, because its instructions are counted.
+[[gnu::noinline]] void counted(const Model& model, const Table& table,
+                               const std::vector<int64_t>& ids, std::vector<float>& out) {
+    table.run(model, ids, out.data());
+}
+
+int count(const Model& model) {
+    const std::vector<int64_t> ids = random_text(200);
+    std::vector<float> out(ids.size() * kDim);
+    for (const Table* table : tables()) {
+        counted(model, *table, ids, out);
+        std::printf("%s,encoder,%zu\n", table->name, ids.size());
+    }
+    return 0;
+}
+
 }    // namespace
 }    // namespace interlace::encoding
 
-int main() { return interlace::encoding::run(); }
+int main(int argc, char** argv) {
+    using namespace interlace::encoding;
+    const std::vector<int8_t> words = codes(kWords * kHidden, 127);
+    const Model model = random_model(words);
+    return argc > 1 && !std::strcmp(argv[1], "count") ? count(model) : check(model);
+}
