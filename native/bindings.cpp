@@ -349,7 +349,7 @@ nb::tuple probe(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
     return nb::make_tuple(cosines->array(), entries.array(), leaves.array(), best.array());
 }
 
-nb::tuple walk(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> entries,
+nb::object walk(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> entries,
                In<uint32_t, 2> leaves, In<float, 2> scores, const Handles& handles, Bitmap allowed,
                int64_t n) {
     const auto segments = views(handles);
@@ -358,15 +358,13 @@ nb::tuple walk(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> entri
     require(n >= 0, "n must not be negative");
     const uint8_t* bitmap = bits(allowed, n_rows);
     Out<uint32_t> rows{{std::min(n, n_rows)}};
-    Out<float> gains{{std::min(n, n_rows)}};
     int64_t found = 0;
     {
         nb::gil_scoped_release release;
-        found = table.walk(probe, segments, bitmap, n, rows.data(), gains.data());
+        found = table.walk(probe, segments, bitmap, n, rows.data());
     }
     rows.cut(found);
-    gains.cut(found);
-    return nb::make_tuple(rows.array(), gains.array());
+    return rows.array();
 }
 
 nb::tuple interact(const Table& table, In<uint8_t, 2> cosines, In<uint32_t, 1> entries,

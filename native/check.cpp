@@ -254,9 +254,7 @@ std::vector<Call> calls(const World& w, int n_threads) {
             const Probe probe = probed(table, out);
             const int64_t best = std::min<int64_t>(50, w.n_rows());
             auto* rows = out.room<uint32_t>(best);
-            auto* gains = out.room<float>(best);
-            *out.room<int64_t>(1) =
-                table.walk(probe, w.segments, w.allowed.data(), best, rows, gains);
+            *out.room<int64_t>(1) = table.walk(probe, w.segments, w.allowed.data(), best, rows);
         }},
         {"interact", n, [=, &w, rows = some_rows(30)](const Table& table, Output& out) {
             const Probe probe = probed(table, out);

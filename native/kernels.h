@@ -135,7 +135,7 @@ struct Table {
                   uint8_t* (*room)(void* context, int64_t n_rows), uint32_t* entries,
                   uint32_t* leaves, float* scores);
     int64_t (*walk)(const Probe& probe, Segments segments, const uint8_t* allowed, int64_t n,
-                    uint32_t* rows, float* gains);    // returns how many it found
+                    uint32_t* rows);    // returns how many it found
     void (*interact)(const Probe& probe, Segments segments, std::span<const uint32_t> rows,
                      int64_t n, uint32_t* best, uint32_t* sums);
     void (*score)(const Vectors& query, Segments segments, std::span<const uint32_t> rows,

@@ -156,16 +156,40 @@ inline float unit_scale(const int8_t* row, int64_t dim) {
     return squared > 0 ? 1.0f / std::sqrt(static_cast<float>(squared)) : 0.0f;
 }
 
-struct Candidate {
-    float score;
-    uint32_t id;
-
-    bool operator<(const Candidate& other) const {    // the better one comes first
-        return score > other.score || (score == other.score && id < other.id);
+// The n least numbers come first, in some order. Partitions without branches: which side a number
+// goes to is what no processor guesses.
+inline void put_least_first(uint64_t* numbers, int64_t size, int64_t n) {
+    int64_t low = 0, high = size;
+    while (low < n && n < high) {
+        const uint64_t a = numbers[low], b = numbers[(low + high) / 2], c = numbers[high - 1];
+        const uint64_t pivot = std::max(std::min(a, b), std::min(std::max(a, b), c));
+        int64_t split = low;
+        for (int64_t i = low; i < high; ++i) {
+            const uint64_t number = numbers[i];
+            numbers[i] = numbers[split];
+            numbers[split] = number;
+            split += number <= pivot;
+        }
+        if (split == high || high - low < 16) {    // two are equal, or it is done sooner so
+            std::sort(numbers + low, numbers + high);
+            return;
+        }
+        (n <= split ? high : low) = split;
     }
-};
+}
 
-// Keeps the n best of what is pushed; equal scores go to the lower id.
+// A score and what has it as one number: the better, the smaller, and of equal scores the lower id.
+inline uint64_t rank_of(float score, uint32_t id) {
+    const auto bits = std::bit_cast<uint32_t>(score + 0.0f);    // there is one zero
+    return uint64_t{bits >> 31 ? bits : bits ^ 0x7FFF'FFFFu} << 32 | id;
+}
+inline uint32_t id_of(uint64_t rank) { return static_cast<uint32_t>(rank); }
+inline float score_of(uint64_t rank) {
+    const auto bits = static_cast<uint32_t>(rank >> 32);
+    return std::bit_cast<float>(bits >> 31 ? bits : bits ^ 0x7FFF'FFFFu);
+}
+
+// Keeps the n best of what is pushed, by rank.
 class Best {
 public:
     Best() = default;
@@ -176,14 +200,20 @@ public:
 
     void push(float score, uint32_t id) {
         if (!(score >= least_)) return;    // nor may a NaN of a damaged codec confuse sorting
-        kept_[size_++] = {score, id};
+        kept_[size_++] = rank_of(score, id);
         if (size_ == kept_.size()) cut();
     }
 
-    std::span<const Candidate> sorted() {
+    // In no order.
+    std::span<const uint64_t> in_any_order() {
         if (size_ > n_) cut();
-        std::sort(kept_.begin(), kept_.begin() + size_);
         return {kept_.begin(), static_cast<size_t>(size_)};
+    }
+
+    std::span<const uint64_t> sorted() {
+        in_any_order();
+        std::sort(kept_.begin(), kept_.begin() + size_);
+        return in_any_order();
     }
 
 private:
@@ -191,13 +221,12 @@ private:
     int64_t n_ = 0;
     int64_t size_ = 0;
     float least_ = -std::numeric_limits<float>::infinity();
-    Buffer<Candidate> kept_;
+    Buffer<uint64_t> kept_;
 
     void cut() {
-        if (n_ > 0) {
-            std::nth_element(kept_.begin(), kept_.begin() + n_ - 1, kept_.begin() + size_);
-            least_ = kept_[n_ - 1].score;
-        }
+        put_least_first(kept_.begin(), size_, n_);
+        if (n_ > 0)
+            least_ = score_of(*std::max_element(kept_.begin(), kept_.begin() + n_));
         size_ = n_;
     }
 };

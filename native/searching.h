@@ -114,12 +114,12 @@ public:
         best_[q].push(score, id);
         least_[q] = best_[q].least();
     }
-    std::span<const Candidate> sorted(int64_t q) const { return best_[q].sorted(); }
+    std::span<const uint64_t> sorted(int64_t q) const { return best_[q].sorted(); }
 
     template <class Visit>
     void each(Visit visit) const {
         for (int64_t q = 0; q < n_; ++q)
-            for (const Candidate& candidate : sorted(q)) visit(candidate.id);
+            for (uint64_t rank : best_[q].in_any_order()) visit(id_of(rank));
     }
 
 private:
@@ -242,9 +242,9 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
 
     for (int64_t q = 0; q < query.n; ++q, leaves += width.leaves, scores += width.leaves) {
         int64_t n = 0;
-        for (const Candidate& leaf : best.sorted(q)) {
-            leaves[n] = leaf.id;
-            scores[n++] = leaf.score;
+        for (uint64_t rank : best.sorted(q)) {
+            leaves[n] = id_of(rank);
+            scores[n++] = score_of(rank);
         }
         std::fill(leaves + n, leaves + width.leaves, kNoLeaf);
         std::fill(scores + n, scores + width.leaves, -kInfinity);
@@ -376,10 +376,11 @@ inline void walk_block(const Probe& probe, const Segment& segment, int64_t numbe
 }
 
 inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowed, int64_t n,
-                    uint32_t* rows, float* gains) {
+                    uint32_t* rows) {
     Block block;
     Found lists(probe);
-    Best best(n, count_rows(segments));
+    const int64_t n_rows = count_rows(segments);
+    Best best(n, n_rows);
     int64_t first = 0;
     for (const Segment* segment : segments) {
         for (int64_t b = 0; b < segment->lists.n_blocks(); ++b) {
@@ -392,11 +393,14 @@ inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowe
         }
         first += segment->n_passages();
     }
+    // Ascending: a bit for each row is quicker than sorting, and reading them in order than at random.
+    Buffer<uint64_t> is_best(ceil_div(n_rows, 64), 0);
+    for (uint64_t rank : best.in_any_order())
+        is_best[id_of(rank) >> 6] |= uint64_t{1} << (id_of(rank) & 63);
     int64_t found = 0;
-    for (const Candidate& candidate : best.sorted()) {
-        rows[found] = candidate.id;
-        gains[found++] = candidate.score / kSteps;
-    }
+    for (int64_t i = 0; i < is_best.size(); ++i)
+        for (uint64_t bits = is_best[i]; bits; bits &= bits - 1)
+            rows[found++] = static_cast<uint32_t>(i * 64 + std::countr_zero(bits));
     return found;
 }
 
@@ -478,9 +482,9 @@ inline void interact(const Probe& probe, Segments segments, std::span<const uint
     Best best(n, sums.size());
     for (int64_t i = 0; i < sums.size(); ++i)
         best.push(static_cast<float>(sums[i]), rows[static_cast<size_t>(i)]);
-    for (const Candidate& candidate : best.sorted()) {
-        *best_rows++ = candidate.id;
-        *best_sums++ = static_cast<uint32_t>(candidate.score);
+    for (uint64_t rank : best.sorted()) {
+        *best_rows++ = id_of(rank);
+        *best_sums++ = static_cast<uint32_t>(score_of(rank));
     }
 }
 

@@ -219,8 +219,8 @@ class Kernels(Protocol):
 
     def walk(
         self, probe: Probe, segments: Sequence[Handle], allowed: U8 | None, n: int
-    ) -> tuple[U32, F32]:
-        """Walk the probed leaves' posting lists; the n best rows, best first, and their scores."""
+    ) -> U32:
+        """Walk the probed leaves' posting lists; the n best rows, ascending."""
 
     def interact(
         self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int

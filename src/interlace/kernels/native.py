@@ -85,9 +85,9 @@ class Native:
 
     def walk(
         self, probe: Probe, segments: Sequence[Handle], allowed: U8 | None, n: int
-    ) -> tuple[U32, F32]:
-        rows, gains = self._table.walk(*probe, segments, allowed, n)
-        return rows, gains
+    ) -> U32:
+        rows: U32 = self._table.walk(*probe, segments, allowed, n)
+        return rows
 
     def interact(
         self, probe: Probe, segments: Sequence[Handle], rows: U32, n: int

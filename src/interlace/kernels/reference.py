@@ -493,8 +493,8 @@ def _best(scores: np.ndarray, n: int, ids: np.ndarray | None = None) -> I64:
     return np.lexsort((ids, -scores))[:n]
 
 
-def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) -> tuple[U32, F32]:
-    """Walk the probed leaves' posting lists; the n best rows, best first, and their scores.
+def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) -> U32:
+    """Walk the probed leaves' posting lists; the n best rows, ascending.
 
     A passage gets, for each query token, the score of its best probed leaf, and where it is in
     none of the probed lists, that of the last one probed. What is summed here is the gain over that
@@ -512,11 +512,9 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
         gains.append(gain)
         seen.append(named)
     total: F32 = np.concatenate([*gains, np.empty(0, np.float32)])
-    total /= np.float32(WALK_STEPS)
     named = np.concatenate([*seen, np.empty(0, bool)])
     rows = np.flatnonzero(named & allowed_rows(allowed, len(total)))
-    rows = rows[_best(total[rows], n)]
-    return rows.astype(np.uint32), total[rows]
+    return np.sort(rows[_best(total[rows], n)]).astype(np.uint32)
 
 
 def _walk_segment(probe: Probe, segment: Settled, gain: F32, named: np.ndarray) -> None:

@@ -305,7 +305,7 @@ def _staged(
     probe = kernels.probe(query, snapshot.codec, plan.groups, plan.cells, plan.leaves)
     watch("probe", n=probe.leaves.size)
     if walks:
-        rows, _ = kernels.walk(probe, segments, allowed, plan.candidates)
+        rows = kernels.walk(probe, segments, allowed, plan.candidates)
     else:
         rows = _rows(allowed, snapshot.n_rows)
         rows = rows[np.searchsorted(rows, snapshot.n_fresh_rows) :]

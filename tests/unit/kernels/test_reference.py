@@ -148,13 +148,13 @@ def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
     assert probe.entries.tolist() == [4 << 8 | 1, 6 << 8 | 1]  # from where each cell's leaves are
     assert probe.leaves.tolist() == [[0, 1], [1 << 8 | 1, 1 << 8]]
 
-    # The last leaf probed is the floor, so each first leaf gains its lead over the second.
-    rows, gains = table.walk(probe, [segment], None, 10)
-    lead = 1 - 120 / np.hypot(120, 40)
-    assert rows.tolist() == [0, 1, 2]
-    np.testing.assert_allclose(gains, [2 * lead, 0, 0], atol=1e-4)  # in whole steps
-    assert table.walk(probe, [segment], np.array([0b010], np.uint8), 10)[0].tolist() == [1]
-    assert table.walk(probe, [segment], np.array([0], np.uint8), 10)[0].tolist() == []
+    # The last leaf probed is the floor, so only first leaves gain: passage 0 has both.
+    assert table.walk(probe, [segment], None, 10).tolist() == [0, 1, 2]
+    assert table.walk(probe, [segment], None, 1).tolist() == [0]
+    assert table.walk(probe, [segment], None, 2).tolist() == [0, 1]  # of equals the lower row
+    assert table.walk(probe, [segment], np.array([0b110], np.uint8), 1).tolist() == [1]
+    assert table.walk(probe, [segment], np.array([0b010], np.uint8), 10).tolist() == [1]
+    assert table.walk(probe, [segment], np.array([0], np.uint8), 10).tolist() == []
 
     # Passages 1 and 2 tie, and the lower row comes first.
     best, sums = table.interact(probe, [segment], np.array([2, 1, 0], np.uint32), 2)
