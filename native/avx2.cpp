@@ -101,23 +101,27 @@ struct Avx2 {
         for (int64_t k = 0; k < dim; ++k) out[k] = levels[k];
     }
 
-    static __m128i load_some(const uint8_t* from, int64_t n) {
+    // Sixteen bytes, of which `n` are there.
+    static __m128i load_some(const void* from, int64_t n) {
+        if (n >= 16) return load<__m128i>(from);
         __m128i bytes{};
-        std::memcpy(&bytes, from, static_cast<size_t>(n));
+        if (n > 0) std::memcpy(&bytes, from, static_cast<size_t>(n));
         return bytes;
     }
 
     // Sixteen codes at a time; a store may run past a plane, into what is written next.
-    static void expand(const uint8_t* packed, int64_t width, int bits, const Level* lookup,
-                       Level* out) {
-        const __m128i wide = _mm_packs_epi16(load<__m128i>(lookup), load<__m128i>(lookup + 8));
+    static void join(const int8_t* leaf, int64_t dim, const uint8_t* packed, int bits,
+                     const int8_t* lookup, Level* out) {
+        const __m128i levels = load<__m128i>(lookup);
         const __m128i mask = _mm_set1_epi8(static_cast<char>((1 << bits) - 1));
-        for (int shift = 0; shift < 8; shift += bits, out += width)
+        const int64_t width = ceil_div(dim * bits, 8);
+        for (int shift = 0; shift < 8; shift += bits, leaf += width, out += width, dim -= width)
             for (int64_t b = 0; b < width; b += 16) {
-                const __m128i bytes = b + 16 <= width ? load<__m128i>(packed + b)
-                                                      : load_some(packed + b, width - b);
+                const __m128i bytes = load_some(packed + b, width - b);
                 const __m128i codes = _mm_and_si128(_mm_srli_epi16(bytes, shift), mask);
-                store(out + b, _mm256_cvtepi8_epi16(_mm_shuffle_epi8(wide, codes)));
+                const __m128i sums = _mm_adds_epi8(load_some(leaf + b, dim - b),
+                                                   _mm_shuffle_epi8(levels, codes));
+                store(out + b, _mm256_cvtepi8_epi16(sums));
             }
     }
 };

@@ -139,34 +139,10 @@ struct Avx512Vnni {
         return true;
     }
 
-    static bool lay_codes(const uint8_t* const* rows, int64_t width, int bits, const Level* lookup,
-                          Level* strip) {
-        if (width % 16) return false;
-        const __m512i levels = _mm512_broadcast_i32x4(load<__m128i>(lookup));
-        const __m512i low = _mm512_set1_epi8(static_cast<char>((1 << bits) - 1));
-        for (int64_t b = 0; b < width; b += 16) {
-            Turned turned = turn_piece([&](int64_t lane) { return rows[lane] + b; });
-            for (int c = 0; c < 4; ++c) {
-                Level* out = strip + 16 * b + 64 * c;
-                for (int plane = 0; plane < 8 / bits; ++plane, out += 16 * width) {
-                    const __m512i codes = _mm512_and_si512(turned.part[c], low);
-                    store(out, _mm512_shuffle_epi8(levels, codes));
-                    turned.part[c] =
-                        _mm512_srli_epi16(turned.part[c], static_cast<unsigned>(bits));
-                }
-            }
-        }
-        return true;
+    // Of 64 bytes the first n.
+    static __mmask64 first(int64_t n) {
+        return n >= 64 ? ~__mmask64{0} : n > 0 ? (__mmask64{1} << n) - 1 : 0;
     }
-
-    static void turn(const float* const* rows, int64_t n, float* out) {
-        for (int64_t i = 0; i < n; i += 4) {
-            const Turned turned = turn_piece([&](int64_t lane) { return rows[lane] + i; });
-            for (int c = 0; c < 4 && i + c < n; ++c) store(out + 16 * (i + c), turned.part[c]);
-        }
-    }
-
-    static __mmask64 first(int64_t n) { return n < 64 ? (__mmask64{1} << n) - 1 : ~__mmask64{0}; }
 
     static void widen(const int8_t* levels, int64_t dim, Level* out) {
         const __m512i bias = _mm512_set1_epi8(-128);
@@ -177,20 +153,26 @@ struct Avx512Vnni {
         }
     }
 
-    static void expand(const uint8_t* packed, int64_t width, int bits, const Level* lookup,
-                       Level* out) {
-        const __m512i levels = _mm512_broadcast_i32x4(load<__m128i>(lookup));
+    static __m512i load_some(const void* from, int64_t n) {
+        return n >= 64 ? load<__m512i>(from) : _mm512_maskz_loadu_epi8(first(n), from);
+    }
+
+    // 64 codes at a time; a store may run past a plane, into what is written next.
+    static void join(const int8_t* leaf, int64_t dim, const uint8_t* packed, int bits,
+                     const int8_t* lookup, Level* out) {
+        const __m512i levels = _mm512_maskz_broadcast_i32x4(0xFFFF, load<__m128i>(lookup));
         const __m512i low = _mm512_set1_epi8(static_cast<char>((1 << bits) - 1));
-        for (int64_t b = 0; b < width; b += 64) {
-            const __mmask64 mask = first(width - b);
-            __m512i bytes = _mm512_maskz_loadu_epi8(mask, packed + b);
-            for (int64_t plane = 0; plane < 8 / bits; ++plane) {
-                const __m512i codes = _mm512_and_si512(bytes, low);
-                _mm512_mask_storeu_epi8(out + plane * width + b, mask,
-                                        _mm512_shuffle_epi8(levels, codes));
-                bytes = _mm512_srli_epi16(bytes, static_cast<unsigned>(bits));
+        const __m512i bias = _mm512_set1_epi8(-128);
+        const int64_t width = ceil_div(dim * bits, 8);
+        for (int shift = 0; shift < 8; shift += bits, leaf += width, out += width, dim -= width)
+            for (int64_t b = 0; b < width; b += 64) {
+                const __m512i bytes = load_some(packed + b, width - b);
+                const __m512i codes = _mm512_and_si512(
+                    _mm512_srl_epi16(bytes, _mm_cvtsi32_si128(shift)), low);
+                const __m512i sums = _mm512_adds_epi8(load_some(leaf + b, dim - b),
+                                                      _mm512_shuffle_epi8(levels, codes));
+                store(out + b, _mm512_xor_si512(sums, bias));
             }
-        }
     }
 };
 

@@ -121,11 +121,11 @@ void check_groups(const In<uint32_t, 1>& group_of, int64_t n_groups, const char*
 CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales,
                        In<int8_t, 2> cells, In<float, 1> cell_scales, In<uint32_t, 1> cell_groups,
                        In<int8_t, 2> leaves, In<float, 1> leaf_scales, In<uint32_t, 1> leaf_cells,
-                       In<int8_t, 1> levels, In<float, 1> norms, In<float, 1> factors,
+                       In<int8_t, 1> levels, In<float, 1> factors,
                        float fairness, const std::string& name) {
     require(bits == 1 || bits == 2 || bits == 4, "bits must be 1, 2 or 4");
     require(length(levels) == 1 << bits, "levels must be (2**bits,)");
-    require(length(norms) == 256 && length(factors) == 256, "norms and factors must be (256,)");
+    require(length(factors) == 256, "factors must be (256,)");
     require(cells.shape(1) == leaves.shape(1) && cells.shape(1) == groups.shape(1),
             "groups, cells and leaves must have one dim");
     require(cell_groups.shape(0) == cells.shape(0), "cell_groups must be (n_cells,)");
@@ -147,11 +147,11 @@ CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales
         if (const auto n = static_cast<int64_t>(codec.by_cell.members(cell).size()); n > kPlaces)
             damaged(name, "leaves of a cell", kPlaces + 1, n);
     codec.levels = levels.data();
-    codec.norms = norms.data();
+    codec.residuals = residuals_of(codec.levels, bits);
     codec.factors = factors.data();
     codec.fairness = fairness;
     handle.keep(groups, group_scales, cells, cell_scales, cell_groups, leaves, leaf_scales,
-                leaf_cells, levels, norms, factors);
+                leaf_cells, levels, factors);
     return handle;
 }
 

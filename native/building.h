@@ -92,6 +92,21 @@ void nearest(const Panel<Isa, L>& panel, const Vectors& centroids, Tile<Isa>& ti
     std::memcpy(best, index, sizeof index);
 }
 
+// All centroids have one length, so that a residual is added to any in the same steps.
+inline float centroid_length(int64_t dim) {
+    return kCentroidDeviation * std::sqrt(static_cast<float>(dim));
+}
+
+inline void bring_to_length(int8_t* row, int64_t dim) {
+    const int32_t squared = dot(row, row, dim);
+    if (squared == 0) return;
+    const float stretch = centroid_length(dim) / std::sqrt(static_cast<float>(squared));
+    for (int64_t k = 0; k < dim; ++k) {
+        const float level = round_even(float(row[k]) * stretch);
+        row[k] = static_cast<int8_t>(level < -127 ? -127.0f : level > 127 ? 127.0f : level);
+    }
+}
+
 // A group of cluster(): n rows at even steps through all rows of the group.
 template <class Isa>
 struct Group {
@@ -115,6 +130,7 @@ struct Group {
             if (k > 1) attach(closest, n_threads);
             move(closest, sums);
         }
+        for (int64_t c = 0; c < k; ++c) bring_to_length(centroids + c * dim, dim);
         rescale();
     }
 
@@ -250,31 +266,33 @@ class Encoder {
 public:
     Encoder(const Codec& codec, const float* cuts)
         : codec_(codec), cuts_(cuts), dim_(codec.leaves.dim), padded_(round_up(dim_, kSumLanes)),
-          root_(std::sqrt(static_cast<float>(dim_))), centre_(padded_, 0.0f), rest_(padded_, 0.0f),
-          work_(padded_, 0.0f), place_(padded_), level_(padded_, 0),
-          code_(8 * codec.width(), uint8_t{0}) {
-        std::copy_n(codec.levels, 1 << codec.bits, levels_);
-    }
+          root_(std::sqrt(static_cast<float>(dim_))), rest_(padded_, 0.0f), work_(padded_, 0.0f),
+          place_(padded_), code_(8 * codec.width(), uint8_t{0}) {}
 
     void encode(const int8_t* token, float scale, int64_t leaf, uint8_t* codes, uint8_t* norm,
                 uint8_t* factor) {
-        const int8_t* leaf_levels = codec_.leaves.row(leaf);
-        const float leaf_scale = codec_.leaves.scales[leaf];
-        for (int64_t k = 0; k < dim_; ++k) {
-            centre_[k] = float(leaf_levels[k]) * leaf_scale;
-            rest_[k] = float(token[k]) * scale - centre_[k];
-        }
-        const float length = choose_levels();
+        const int8_t* near = codec_.leaves.row(leaf);
+        const float steps = scale * centroid_length(dim_);
+        for (int64_t k = 0; k < dim_; ++k) rest_[k] = float(token[k]) * steps - float(near[k]);
+        for (int64_t k = 0; k < padded_; ++k) work_[k] = rest_[k] * rest_[k];
+        const float length = std::sqrt(lane_sum(work_.begin(), padded_));
+        cut(length > 0 ? root_ / length : 0.0f, cuts_);
 
         int32_t power = 0;
-        for (int64_t k = 0; k < padded_; ++k) power += level_[k] * level_[k];
-        *norm = to_byte(length / std::sqrt(float(power)) / codec_.norms[1]);
+        for (int64_t k = 0; k < dim_; ++k) power += square(codec_.levels[code_[k]]);
+        *norm = to_byte(length / std::sqrt(float(power)) * 255);
 
-        for (int64_t k = 0; k < padded_; ++k) {
-            const float near = centre_[k] + float(level_[k]) * codec_.norms[*norm];
-            work_[k] = near * near;
-        }
-        const float unit = 1.0f / std::sqrt(lane_sum(work_.begin(), padded_));
+        // Each coordinate takes the nearest of the whole numbers that the levels become.
+        const int8_t* residual = codec_.residual(*norm);
+        float middles[15];
+        for (int c = 0; c + 1 < 1 << codec_.bits; ++c)
+            middles[c] = float(residual[c] + residual[c + 1]) * 0.5f;
+        cut(1, middles);
+
+        int32_t squared = 0;
+        for (int64_t k = 0; k < dim_; ++k)
+            squared += square(std::clamp(near[k] + residual[code_[k]], -128, 127));
+        const float unit = 1.0f / std::sqrt(float(squared));
         const float step = codec_.factors[1] - codec_.factors[0];
         *factor = to_byte((unit - codec_.factors[0]) / step);
         pack(codes);
@@ -285,26 +303,22 @@ private:
     const float* cuts_;
     int64_t dim_, padded_;
     float root_;
-    int32_t levels_[16];
-    Buffer<float> centre_, rest_, work_;
-    Buffer<int32_t> place_, level_;    // each coordinate's code, and what it stands for
+    Buffer<float> rest_, work_;
+    Buffer<int32_t> place_;
     Buffer<uint8_t> code_;
 
-    // Returns the residual's length.
-    float choose_levels() {
-        for (int64_t k = 0; k < padded_; ++k) work_[k] = rest_[k] * rest_[k];
-        const float length = std::sqrt(lane_sum(work_.begin(), padded_));
-        const float stretch = length > 0 ? root_ / length : 0.0f;
+    static int32_t square(int32_t x) { return x * x; }
+
+    // A code is the number of cuts below the coordinate.
+    void cut(float stretch, const float* cuts) {
         for (int64_t k = 0; k < padded_; k += kWidth) {
             const F32 x = load<F32>(rest_.begin() + k) * splat(stretch);
             I32 code{};
             for (int c = 0; c + 1 < 1 << codec_.bits; ++c)
-                code -= x > splat(cuts_[c]);    // a comparison that holds is -1
+                code -= x > splat(cuts[c]);    // a comparison that holds is -1
             store(place_.begin() + k, code);
         }
         for (int64_t k = 0; k < dim_; ++k) code_[k] = static_cast<uint8_t>(place_[k]);
-        for (int64_t k = 0; k < dim_; ++k) level_[k] = levels_[place_[k]];
-        return length;
     }
 
     // In planes: byte b holds coordinates b, b + width, …, lowest bits first.

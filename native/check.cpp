@@ -90,7 +90,7 @@ struct World {
     std::vector<uint32_t> cell_groups, leaf_cells;
     Rows leaves;
     std::vector<int8_t> levels;
-    std::vector<float> norms, factors, cuts;
+    std::vector<float> factors, cuts;
     Codec codec;
     std::vector<int64_t> offsets;
     Rows tokens;
@@ -115,15 +115,13 @@ struct World {
           leaves(int64_t(leaf_cells.size()), dim),
           levels(numbers<int8_t>(1 << bits, -127, 127)), offsets(some_offsets(n_passages, longest)),
           tokens(offsets.back(), dim) {
-        for (int i = 0; i < 256; ++i) {
-            norms.push_back(float(i) * 1e-4f);
-            factors.push_back(0.9f + float(i) * 1e-3f);
-        }
+        for (int i = 0; i < 256; ++i)    // random levels have a deviation of 73
+            factors.push_back((0.75f + float(i) / 512) / (73 * std::sqrt(float(dim))));
         for (int i = 1; i < 1 << bits; ++i) cuts.push_back(float(i) / float(1 << bits) - 0.5f);
         codec = {bits, groups.view, cells.view, leaves.view, cell_groups.data(),
                  Grouped(cell_groups.data(), n_cells, groups.view.n),
-                 Grouped(leaf_cells.data(), leaves.view.n, n_cells), levels.data(), norms.data(),
-                 factors.data(), 1.02f};
+                 Grouped(leaf_cells.data(), leaves.view.n, n_cells), levels.data(),
+                 residuals_of(levels.data(), bits), factors.data(), 1.02f};
 
         const int64_t n = offsets.back();
         token_leaves = numbers<uint32_t>(n, 0, leaves.view.n - 1);

@@ -1,4 +1,6 @@
 // What a codec is prepared with when it is loaded.
+#include <cmath>
+
 #include "kernels.h"
 
 namespace interlace {
@@ -11,6 +13,16 @@ Grouped::Grouped(const uint32_t* group_of, int64_t n_members, int64_t n_groups)
     for (size_t g = 1; g < offsets.size(); ++g) offsets[g] += offsets[g - 1];
     std::vector<uint32_t> next(offsets.begin(), offsets.end() - 1);
     for (uint32_t i = 0; i < n; ++i) order[next[group_of[i]]++] = i;
+}
+
+// Codes beyond 2**bits repeat, so that a look-up need not know how many there are.
+std::vector<int8_t> residuals_of(const int8_t* levels, int bits) {
+    std::vector<int8_t> residuals(256 * 16);
+    for (int norm = 0; norm < 256; ++norm)
+        for (int code = 0; code < 16; ++code)
+            residuals[static_cast<size_t>(16 * norm + code)] = static_cast<int8_t>(
+                std::lround(levels[code & ((1 << bits) - 1)] * norm / 255.0));
+    return residuals;
 }
 
 }    // namespace interlace

@@ -14,6 +14,7 @@ constexpr uint32_t kNoLeaf = 0xFFFF'FFFFu;    // an unused place among the probe
 
 constexpr int64_t kWalked = 511;              // query tokens that walk posting lists
 constexpr float kSteps = 8192;                // in which a walk counts what a cosine gains
+constexpr float kCentroidDeviation = 32;      // of a centroid's int8 levels
 constexpr int64_t kCells = 65'536;            // of a codec, at most
 constexpr int64_t kPlaces = 256;              // leaves of a cell, at most
 
@@ -53,12 +54,16 @@ struct Codec {
     Grouped by_group;    // cells
     Grouped by_cell;     // leaves
     const int8_t* levels = nullptr;
-    const float* norms = nullptr;
+    std::vector<int8_t> residuals;    // (256, 16): of each norm code what each residual code adds
     const float* factors = nullptr;
     float fairness = 1;
 
     int64_t width() const { return (leaves.dim * bits + 7) / 8; }
+    const int8_t* residual(uint8_t norm) const { return residuals.data() + 16 * norm; }
 };
+
+// (256, 16) of 2**bits levels: codec.cpp.
+std::vector<int8_t> residuals_of(const int8_t* levels, int bits);
 
 // Posting lists, by blocks of passages: a cell leads to its lists, a list to its ordinals.
 struct Lists {

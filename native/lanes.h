@@ -85,7 +85,10 @@ inline uint8_t to_byte(float x) {
 
 // Asks for bytes that will be read soon; they need not exist.
 inline void prefetch(const void* from, int64_t n) {
-    for (int64_t b = 0; b < n; b += 64) __builtin_prefetch(static_cast<const char*>(from) + b);
+    const char* line = static_cast<const char*>(from);
+    const char* end = line + n;
+    for (line -= reinterpret_cast<uintptr_t>(line) % 64; line < end; line += 64)
+        __builtin_prefetch(line);
 }
 
 inline U8 to_bytes(F32 x) {

@@ -7,7 +7,6 @@
 //     Weight, kGroup  a query level in a panel; kGroup coordinates of a lane lie together
 //     dots<L>()       out[i][l] = start[l] + the sum over k of tile[i][k] * (lane l's level k)
 //     widen()         int8 levels to Levels
-//     expand()        packed residual codes to Levels
 #pragma once
 
 #include "lanes.h"
@@ -97,9 +96,8 @@ class Tile {
 public:
     using Level = typename Isa::Level;
 
-    // `slack`: how many levels beyond dim expand() may write in a row.
-    explicit Tile(int64_t dim, int64_t slack = 0)
-        : stride_(round_up(dim + slack, 64)), levels_(kTile * stride_ + 64, Level{0}) {}
+    explicit Tile(int64_t dim)
+        : stride_(round_up(dim, 64)), levels_(kTile * stride_ + 64, Level{0}) {}
 
     Level* row(int64_t i) { return levels_.begin() + i * stride_; }
 

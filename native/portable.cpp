@@ -46,11 +46,14 @@ struct Portable {
         for (int64_t k = 0; k < dim; ++k) out[k] = levels[k];
     }
 
-    static void expand(const uint8_t* packed, int64_t width, int bits, const Level* lookup,
-                       Level* out) {
+    static void join(const int8_t* leaf, int64_t dim, const uint8_t* packed, int bits,
+                     const int8_t* lookup, Level* out) {
         const int mask = (1 << bits) - 1;
-        for (int shift = 0; shift < 8; shift += bits, out += width)
-            for (int64_t b = 0; b < width; ++b) out[b] = lookup[packed[b] >> shift & mask];
+        const int64_t width = ceil_div(dim * bits, 8);
+        for (int shift = 0; shift < 8; shift += bits, leaf += width, out += width, dim -= width)
+            for (int64_t b = 0; b < std::min(width, dim); ++b)
+                out[b] = static_cast<Level>(
+                    std::clamp(leaf[b] + lookup[packed[b] >> shift & mask], -128, 127));
     }
 };
 

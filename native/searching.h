@@ -490,74 +490,25 @@ inline void interact(const Probe& probe, Segments segments, std::span<const uint
 
 // --- score, scan, similarities ------------------------------------------------------------------
 
-// The products of all leaves of a codec with a query, in the order of their cells.
-template <class Isa>
-class LeafTable {
-public:
-    LeafTable(const Weights<Isa>& query, const Codec& codec, int n_threads)
-        : stride_(round_up(query.n, 4)), products_(codec.leaves.n * stride_) {
-        const auto& order = codec.by_cell.order;
-        parallel_ranges(codec.leaves.n, 4096, n_threads, [&](int64_t begin, int64_t end) {
-            Strip<Isa> strip(query);
-            for (int64_t at = begin; at < end; at += kLanes) {
-                const int8_t* levels[kLanes];
-                alignas(64) float scales[kLanes];
-                for (int64_t lane = 0; lane < kLanes; ++lane) {
-                    const auto leaf = order[static_cast<size_t>(std::min(at + lane, end - 1))];
-                    levels[lane] = codec.leaves.row(leaf);
-                    scales[lane] = codec.leaves.scales[leaf];
-                }
-                strip.fill(levels);
-                strip.multiply();
-                const int64_t m = std::min<int64_t>(kLanes, end - at);
-                for (int64_t q = 0; q < query.n; ++q) {
-                    alignas(64) float products[kLanes];
-                    for (int p = 0; p < kLaneParts; ++p)
-                        store(products + p * kWidth,
-                              strip.products(q, p) * load<F32>(scales + p * kWidth));
-                    for (int64_t lane = 0; lane < m; ++lane)
-                        products_[(at + lane) * stride_ + q] = products[lane];
-                }
-            }
-        });
-    }
-
-    const float* row(int64_t place) const { return products_.begin() + place * stride_; }
-
-private:
-    int64_t stride_;
-    Buffer<float> products_;
-};
-
-constexpr int64_t kFurther = 4 * kLanes;
-
-// kLanes tokens of a segment, and where the leaves of each are.
+// kLanes tokens of a segment, and which of the codec's leaves each has.
 struct Tokens {
     int64_t token[kLanes];
-    int64_t leaf[kLanes];    // in the table if there is one, else among the codec's leaves
+    int64_t leaf[kLanes];
 };
 
 // Products of kLanes tokens of a segment with a query.
 template <class Isa>
 class TokenStrip {
 public:
-    TokenStrip(const Weights<Isa>& query, const Segment& segment, const LeafTable<Isa>* table)
-        : query_(query), segment_(segment), table_(table), strip_(query, 8),
-          near_(segment.codec ? query.n * kLanes : 0) {
-        if (segment.codec)
-            for (int code = 0; code < 16; ++code)
-                lookup_[code] = static_cast<typename Isa::Level>(
-                    segment.codec->levels[code & ((1 << segment.codec->bits) - 1)] + Isa::kBias);
-    }
+    TokenStrip(const Weights<Isa>& query, const Segment& segment)
+        : query_(query), segment_(segment), strip_(query, 8) {}
 
-    // Finds the tokens' leaves, and asks for all that will be read of them.
-    void find(Tokens& tokens) const {
-        // Of neighbours, those are asked for that will follow.
-        const bool are_neighbours = tokens.token[kLanes - 1] == tokens.token[0] + kLanes - 1;
-        const int64_t ahead = are_neighbours ? kFurther : 0;
+    // Finds the tokens' leaves, and asks for what will be read of them. Of tokens that follow each
+    // other the processor brings the rest unasked, and sooner.
+    void find(Tokens& tokens, bool follow) const {
         if (!segment_.codec) {
-            for (int64_t token : tokens.token)
-                prefetch(segment_.tokens.codes + (token + ahead) * segment_.dim, segment_.dim);
+            if (follow) return;
+            for (int64_t token : tokens.token) prefetch(segment_.tokens.row(token), segment_.dim);
             return;
         }
         const Codec& codec = *segment_.codec;
@@ -569,22 +520,18 @@ public:
         for (int lane = 0; lane < kLanes; ++lane) {
             const uint32_t cell = cells[tokens.token[lane]];
             const uint32_t inside = cell < n_cells ? cell : 0;
-            const uint32_t leaf = offsets[inside] + places[tokens.token[lane]];
-            is_sound &= cell == inside && leaf < offsets[inside + 1];
-            tokens.leaf[lane] = leaf;
+            const uint32_t at = offsets[inside] + places[tokens.token[lane]];
+            is_sound &= cell == inside && at < offsets[inside + 1];
+            tokens.leaf[lane] = at;
         }
         if (!is_sound) complain(tokens);
         const int64_t width = codec.width();
-        for (int64_t token : tokens.token)
-            prefetch(segment_.codes + (token + ahead) * width, width);
-        if (table_) {
-            for (int64_t leaf : tokens.leaf) prefetch(table_->row(leaf), 4 * query_.n);
-        } else {
-            const uint32_t* order = codec.by_cell.order.data();
-            for (int64_t& leaf : tokens.leaf) {
-                leaf = order[leaf];
-                prefetch(codec.leaves.row(leaf), codec.leaves.dim);
-            }
+        if (!follow)
+            for (int64_t token : tokens.token) prefetch(segment_.codes + token * width, width);
+        const uint32_t* order = codec.by_cell.order.data();
+        for (int64_t& leaf : tokens.leaf) {
+            leaf = order[leaf];
+            prefetch(codec.leaves.row(leaf), codec.leaves.dim);
         }
     }
 
@@ -600,16 +547,14 @@ public:
             return;
         }
         const Codec& codec = *segment_.codec;
-        multiply_leaves(codec, tokens);
-        const uint8_t* rows[kLanes];
         const int64_t width = codec.width();
-        for (int lane = 0; lane < kLanes; ++lane) {
+        strip_.fill_by([&](int lane, typename Isa::Level* row) {
             const int64_t token = tokens.token[lane];
-            rows[lane] = segment_.codes + token * width;
-            scales_[lane] = codec.norms[segment_.norms[token]];
-            factors_[lane] = codec.factors[segment_.factors[token]];
-        }
-        strip_.expand(rows, width, codec.bits, lookup_);
+            Isa::join(codec.leaves.row(tokens.leaf[lane]), codec.leaves.dim,
+                      segment_.codes + token * width, codec.bits,
+                      codec.residual(segment_.norms[token]), row);
+            scales_[lane] = codec.factors[segment_.factors[token]];
+        });
         strip_.multiply();
     }
 
@@ -618,48 +563,15 @@ public:
     void each(Visit visit) const {
         for (int p = 0; p < kLaneParts; ++p) {
             const F32 scale = load<F32>(scales_ + p * kWidth);
-            if (!segment_.codec) {
-                for (int64_t q = 0; q < query_.n; ++q) visit(q, p, strip_.products(q, p) * scale);
-                continue;
-            }
-            const F32 factor = load<F32>(factors_ + p * kWidth);
-            const float* near = near_.begin() + p * kWidth;
-            for (int64_t q = 0; q < query_.n; ++q, near += kLanes)
-                visit(q, p, factor * (load<F32>(near) + strip_.products(q, p) * scale));
+            for (int64_t q = 0; q < query_.n; ++q) visit(q, p, strip_.products(q, p) * scale);
         }
     }
 
 private:
     const Weights<Isa>& query_;
     const Segment& segment_;
-    const LeafTable<Isa>* table_;
     Strip<Isa> strip_;
-    Buffer<float> near_;    // products of the tokens' leaves
     alignas(64) float scales_[kLanes];
-    alignas(64) float factors_[kLanes];
-    alignas(64) typename Isa::Level lookup_[16];
-
-    void multiply_leaves(const Codec& codec, const Tokens& tokens) {
-        if (table_) {
-            const float* rows[kLanes];
-            for (int lane = 0; lane < kLanes; ++lane) rows[lane] = table_->row(tokens.leaf[lane]);
-            turn<Isa>(rows, query_.n, near_.begin());
-            return;
-        }
-        const int8_t* rows[kLanes];
-        alignas(64) float scales[kLanes];
-        for (int lane = 0; lane < kLanes; ++lane) {
-            rows[lane] = codec.leaves.row(tokens.leaf[lane]);
-            scales[lane] = codec.leaves.scales[tokens.leaf[lane]];
-        }
-        strip_.fill(rows);
-        strip_.multiply();
-        for (int p = 0; p < kLaneParts; ++p) {
-            const F32 scale = load<F32>(scales + p * kWidth);
-            for (int64_t q = 0; q < query_.n; ++q)
-                store(near_.begin() + q * kLanes + p * kWidth, strip_.products(q, p) * scale);
-        }
-    }
 
     void complain(const Tokens& tokens) const {
         const Codec& codec = *segment_.codec;
@@ -677,9 +589,9 @@ private:
 template <class Isa>
 class Scorer {
 public:
-    Scorer(const Weights<Isa>& query, const Segment& segment, const LeafTable<Isa>* table,
-           float* scores)
-        : query_(query), strip_(query, segment, table), scores_(scores),
+    // `follow`: whether the passages do so in memory.
+    Scorer(const Weights<Isa>& query, const Segment& segment, bool follow, float* scores)
+        : query_(query), strip_(query, segment), follow_(follow), scores_(scores),
           best_(query.n * kLanes, -kInfinity), values_(query.n * kLanes) {}
 
     void push(int64_t begin, int64_t end) {
@@ -702,8 +614,7 @@ public:
     }
 
     void finish() {
-        next();
-        next();
+        for (int i = 0; i < kBatches; ++i) next();
     }
 
 private:
@@ -718,22 +629,24 @@ private:
     };
     const Weights<Isa>& query_;
     TokenStrip<Isa> strip_;
+    bool follow_;
     float* scores_;
     Buffer<float> best_;
     Buffer<float> values_;
-    Batch batches_[2];
+    static constexpr int kBatches = 8;    // on the way from memory
+    Batch batches_[kBatches];
     int now_ = 0;
 
-    // Asks for what a batch needs, and works on the one before, which memory has brought by now.
+    // Asks for what a batch needs, and works on an earlier one, which memory has brought by now.
     void next() {
         Batch& batch = batches_[now_];
         if (batch.begun < batch.n) batch.pieces[batch.n_pieces++] = {batch.begun, batch.n, -1};
         if (batch.n) {
             for (int lane = batch.n; lane < kLanes; ++lane)
                 batch.tokens.token[lane] = batch.tokens.token[0];
-            strip_.find(batch.tokens);
+            strip_.find(batch.tokens, follow_);
         }
-        now_ ^= 1;
+        now_ = (now_ + 1) % kBatches;
         work(batches_[now_]);
     }
 
@@ -811,25 +724,18 @@ void score_passages(const Weights<Isa>& query, const Segment& segment,
         due = share;
     }
 
-    const auto with = [&](const LeafTable<Isa>* table) {
-        parallel(n_tasks, n_threads, [&](int64_t task) {
-            const auto from = static_cast<size_t>(cuts[task]);
-            const auto n = static_cast<size_t>(cuts[task + 1]) - from;
-            Scorer<Isa> scorer(query, segment, table, scores);
-            for (const Passage& passage : passages.subspan(from, n)) {
-                scorer.push(passage.begin, passage.end);
-                scorer.end(passage.out);
-            }
-            scorer.finish();
-        });
-    };
-    // Where tokens are as many as leaves, it is less work to multiply each leaf once.
-    if (segment.codec && segment.codec->leaves.n <= n_tokens) {
-        const LeafTable<Isa> table(query, *segment.codec, n_threads);
-        with(&table);
-    } else {
-        with(nullptr);
-    }
+    const bool follow =
+        !passages.empty() && passages.back().end - passages.front().begin == n_tokens;
+    parallel(n_tasks, n_threads, [&](int64_t task) {
+        const auto from = static_cast<size_t>(cuts[task]), to = static_cast<size_t>(cuts[task + 1]);
+        Scorer<Isa> scorer(query, segment, follow, scores);
+        for (size_t i = from; i < to; ++i) {
+            if (segment.codec) prefetch_tokens(segment, passages[std::min(i + kAhead, to - 1)]);
+            scorer.push(passages[i].begin, passages[i].end);
+            scorer.end(passages[i].out);
+        }
+        scorer.finish();
+    });
 
     for (const Passage& passage : passages)
         scores[passage.out] = passage.begin == passage.end
@@ -873,12 +779,12 @@ void similarities(const Vectors& query, const Segment& segment, int64_t ordinal,
     const auto at = static_cast<size_t>(ordinal);
     const int64_t begin = segment.offsets[at], end = segment.offsets[at + 1];
     const Weights<Isa> weights(query);
-    TokenStrip<Isa> strip(weights, segment, nullptr);
+    TokenStrip<Isa> strip(weights, segment);
     for (int64_t first = begin; first < end; first += kLanes) {
         Tokens tokens;
         for (int64_t lane = 0; lane < kLanes; ++lane)
             tokens.token[lane] = std::min(first + lane, end - 1);
-        strip.find(tokens);
+        strip.find(tokens, false);
         strip.multiply(tokens);
         const int64_t n = std::min<int64_t>(kLanes, end - first);
         strip.each([&](int64_t q, int p, F32 products) {

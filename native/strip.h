@@ -6,9 +6,10 @@
 //
 //     kStripGroup    coordinates of a lane that lie together
 //     across()       out[q][lane] = start[q] + the sum over k of strip[k][lane] * query[q][k]
+//     join()         a row of int8 levels, and what packed codes add to each, as Levels
 //     lay()          rows of Levels, one after another, into a strip
 //
-// and, where it has a shorter way for most dims, lay_rows(), lay_codes() and turn().
+// and, where it has a shorter way for most dims, lay_rows().
 #pragma once
 
 #include "panel.h"
@@ -53,7 +54,7 @@ public:
     using Level = typename Isa::Level;
     static constexpr int G = Isa::kStripGroup;
 
-    // `slack`: how many levels beyond dim Isa::expand() may write in a row.
+    // `slack`: how many levels beyond dim Isa::join() may write in a row.
     Strip(const Weights<Isa>& query, int64_t slack = 0)
         : query_(query), stride_(round_up(query.dim + slack, 64)),
           rows_(kLanes * stride_ + 64, Level{0}), levels_(kLanes * stride_, Level{0}),
@@ -68,12 +69,10 @@ public:
         Isa::lay(rows_.begin(), stride_, query_.n_groups, levels_.begin());
     }
 
-    // Lanes of packed residual codes.
-    void expand(const uint8_t* const* rows, int64_t width, int bits, const Level* lookup) {
-        if constexpr (requires { &Isa::lay_codes; })
-            if (Isa::lay_codes(rows, width, bits, lookup, levels_.begin())) return;
-        for (int64_t lane = 0; lane < kLanes; ++lane)
-            Isa::expand(rows[lane], width, bits, lookup, rows_.begin() + lane * stride_);
+    // Lane by lane join(lane, row) puts the Levels of one into its row.
+    template <class Join>
+    void fill_by(Join join) {
+        for (int lane = 0; lane < kLanes; ++lane) join(lane, rows_.begin() + lane * stride_);
         Isa::lay(rows_.begin(), stride_, query_.n_groups, levels_.begin());
     }
 
@@ -94,17 +93,6 @@ private:
     Buffer<Level> levels_;
     Buffer<int32_t> products_;
 };
-
-// kLanes rows of n floats, readable up to a multiple of four, into n rows of kLanes.
-template <class Isa>
-void turn(const float* const* rows, int64_t n, float* out) {
-    if constexpr (requires { &Isa::turn; }) {
-        Isa::turn(rows, n, out);
-    } else {
-        for (int64_t i = 0; i < n; ++i)
-            for (int64_t lane = 0; lane < kLanes; ++lane) out[i * kLanes + lane] = rows[lane][i];
-    }
-}
 
 }    // namespace
 }    // namespace interlace

@@ -77,7 +77,7 @@ def some_codec(rng: np.random.Generator, dim: int, bits: int, n_cells: int) -> C
     n_groups, n_leaves = n_cells // 7 + 1, int(rng.integers(1, 4 * n_cells + 1))
     groups = unit(levels(rng, n_groups, dim))
     cells = unit(levels(rng, n_cells, dim))
-    leaves = unit(levels(rng, n_leaves, dim))
+    leaves = unit(levels(rng, n_leaves, dim) // np.int8(2))
     return CodecArrays(
         bits=bits,
         groups=groups.codes,
@@ -89,8 +89,7 @@ def some_codec(rng: np.random.Generator, dim: int, bits: int, n_cells: int) -> C
         leaf_scales=leaves.scales,
         leaf_cells=rng.integers(0, n_cells, n_leaves).astype(np.uint32),
         levels=np.sort(rng.integers(-127, 128, 1 << bits).astype(np.int8)),
-        norms=np.linspace(0, 0.01, 256, dtype=np.float32),
-        factors=np.linspace(0.9, 1.3, 256, dtype=np.float32),
+        factors=np.linspace(0.5, 1.5, 256, dtype=np.float32) / np.float32(40 * np.sqrt(dim)),
         fairness=1.015625,
     )
 
@@ -291,7 +290,7 @@ def test_encode(seed: int, dim: int, n: int, bits: int, closeness: int, n_thread
     codec = some_codec(rng, dim, bits, 7)
     codec = codec._replace(levels=np.linspace(-120, 120, 1 << bits).astype(np.int8))
     leaves = rng.integers(0, len(codec.leaves), n).astype(np.uint32)
-    near = codec.leaves[leaves] + rng.integers(-closeness, closeness + 1, (n, dim))
+    near = 2 * codec.leaves[leaves] + rng.integers(-closeness, closeness + 1, (n, dim))
     tokens = unit(np.clip(near, -127, 127).astype(np.int8))
     cuts = np.sort(rng.standard_normal((1 << bits) - 1).astype(np.float32))
     expected = TWIN.encode(tokens, leaves, TWIN.load_codec(codec, "codec"), cuts)
@@ -545,7 +544,7 @@ def test_a_codec_with_wrong_numbers_never_crashes(sound: Collection) -> None:
         codec = sound.codec._replace(
             cell_scales=np.full_like(sound.codec.cell_scales, bad),
             leaf_scales=np.full_like(sound.codec.leaf_scales, bad),
-            norms=np.full_like(sound.codec.norms, bad),
+            factors=np.full_like(sound.codec.factors, bad),
         )
         broken = replace(sound, codec=codec)
         for table in OTHERS:

@@ -19,7 +19,17 @@ import numpy.typing as npt
 from interlace.chance import draws
 from interlace.codec import clustering
 from interlace.codec.clustering import Tokens
-from interlace.kernels import CodecArrays, Handle, Kernels, Quantised, unpack
+from interlace.kernels import (
+    CENTROID_DEVIATION,
+    CodecArrays,
+    Handle,
+    Kernels,
+    Quantised,
+    centroid_length,
+    joined,
+    residuals,
+    unpack,
+)
 from interlace.progress import Progress, silent
 
 _POSITIVE_LEVELS = {
@@ -28,9 +38,6 @@ _POSITIVE_LEVELS = {
     4: (0.12840, 0.38805, 0.65676, 0.94234, 1.25623, 1.61804, 2.06902, 2.73259),
 }
 """Lloyd-Max levels of a unit Gaussian (J. Max, 1960, table I), the positive half."""
-
-_NORM_STEP = 1 / 200
-"""A norm code of 255 stands for a residual of length 1.275: a leaf at 79 degrees."""
 
 _FACTOR_FIRST, _FACTOR_STEP = 0.75, 1 / 512
 
@@ -326,10 +333,10 @@ class Generation:
         """
         arrays, leaves = self.arrays, self.leaves(coded)
         codes = unpack(coded.codes, arrays.bits, arrays.leaves.shape[1])
-        near = arrays.leaves[leaves] * arrays.leaf_scales[leaves, None]
-        near += arrays.levels[codes] * arrays.norms[coded.norms, None]
-        near *= arrays.factors[coded.factors, None]
-        decoded: npt.NDArray[np.float32] = near
+        rest = residuals(arrays.levels)[coded.norms[:, None], codes]
+        decoded: npt.NDArray[np.float32] = (
+            joined(arrays.leaves[leaves], rest) * arrays.factors[coded.factors, None]
+        )
         return decoded
 
     def leaves(self, coded: Coded) -> npt.NDArray[np.int64]:
@@ -352,15 +359,13 @@ class Generation:
         None when those had no length: every token was a leaf.
         """
         trained = self.description["residual"]
-        return _mean_length(norms) / trained if trained else None
+        return _mean_length(norms, self.description["bits"]) / trained if trained else None
 
     @cached_property
     def arrays(self) -> CodecArrays:
         """All chunks as one codec, for ``kernels.load_codec``."""
         bits, dim = self.description["bits"], self.description["dim"]
-        variance = _mean_square(bits)
-        unit = np.float32(_NORM_STEP / math.sqrt(dim * variance))
-        steps = np.arange(256, dtype=np.float32)
+        factors = np.float32(_FACTOR_FIRST) + np.arange(256) * np.float32(_FACTOR_STEP)
         return CodecArrays(
             bits=bits,
             groups=self._joined("groups"),
@@ -372,8 +377,7 @@ class Generation:
             leaf_scales=self._joined("leaf_scales"),
             leaf_cells=self._joined("leaf_cells"),
             levels=levels(bits),
-            norms=steps * unit,
-            factors=np.float32(_FACTOR_FIRST) + steps * np.float32(_FACTOR_STEP),
+            factors=factors.astype(np.float32) / centroid_length(dim),
             fairness=self.description["fairness"],
         )
 
@@ -471,13 +475,14 @@ class Generation:
         return {
             "fairness": float(np.float32(math.fsum(true) / math.fsum(found))),
             "mean_cosine": cosine,
-            "residual": _mean_length(codes.norms),
+            "residual": _mean_length(codes.norms, self.description["bits"]),
         }
 
 
-def _mean_length(norms: npt.NDArray[np.uint8]) -> float:
+def _mean_length(norms: npt.NDArray[np.uint8], bits: int) -> float:
     """Of residuals with these codes; a sum of whole numbers, whatever its order."""
-    return int(norms.sum(dtype=np.int64)) / max(1, len(norms)) * _NORM_STEP
+    code = int(norms.sum(dtype=np.int64)) / max(1, len(norms))
+    return code / 255 * math.sqrt(_mean_square(bits)) / CENTROID_DEVIATION
 
 
 def _mean_square(bits: int) -> float:

@@ -14,6 +14,7 @@ from interlace.errors import SettingsError
 from interlace.kernels import reference
 from interlace.kernels.api import (
     BLOCK,
+    CENTROID_DEVIATION,
     NO_LEAF,
     CodecArrays,
     FreshArrays,
@@ -24,7 +25,16 @@ from interlace.kernels.api import (
     Residuals,
     SettledArrays,
 )
-from interlace.kernels.reference import pack, packed_width, rotate, unpack, unrotate
+from interlace.kernels.reference import (
+    centroid_length,
+    joined,
+    pack,
+    packed_width,
+    residuals,
+    rotate,
+    unpack,
+    unrotate,
+)
 
 _NAMES = ("avx512vnni", "avx2", "neon", "portable", "reference")
 
@@ -87,6 +97,7 @@ def _load(name: str) -> Kernels:
 
 __all__ = [
     "BLOCK",
+    "CENTROID_DEVIATION",
     "NO_LEAF",
     "CodecArrays",
     "FreshArrays",
@@ -97,8 +108,11 @@ __all__ = [
     "Residuals",
     "SettledArrays",
     "available",
+    "centroid_length",
+    "joined",
     "pack",
     "packed_width",
+    "residuals",
     "rotate",
     "table",
     "unpack",

@@ -33,6 +33,9 @@ BLOCK = 65_536
 #: So many query tokens walk posting lists, and count cosines in steps of so many to one.
 WALKED_MAX, WALK_STEPS = 511, 8_192
 
+#: Of a centroid's int8 levels; rotated, they are nearly Gaussian, so that few reach 127.
+CENTROID_DEVIATION = 32
+
 #: The cells of a codec, and the leaves of a cell, at most.
 CELLS_MAX, PLACES_MAX = 65_536, 256
 
@@ -82,9 +85,9 @@ class CodecArrays(NamedTuple):
     cell_groups : (n_cells,) uint32, the group of each cell
     leaves : (n_leaves, dim) int8, ``leaf_scales`` (n_leaves,) float32
     leaf_cells : (n_leaves,) uint32, the cell of each leaf
-    levels : (2**bits,) int8, what a residual code stands for
-    norms : (256,) float32, the residual's scale for each norm code
-    factors : (256,) float32, the correction to unit length for each factor code
+    levels : (2**bits,) int8, what a residual code stands for: times its norm code, divided by 255
+        and rounded, it is added to the leaf's level
+    factors : (256,) float32, what brings that sum to unit length, for each factor code
     fairness : multiplies settled scores, so that they compare with fresh ones
     """
 
@@ -98,7 +101,6 @@ class CodecArrays(NamedTuple):
     leaf_scales: F32
     leaf_cells: U32
     levels: I8
-    norms: F32
     factors: F32
     fairness: float
 
@@ -217,9 +219,7 @@ class Kernels(Protocol):
     ) -> Probe:
         """Look at the codec from group to cell to leaf; choose each query token's best leaves."""
 
-    def walk(
-        self, probe: Probe, segments: Sequence[Handle], allowed: U8 | None, n: int
-    ) -> U32:
+    def walk(self, probe: Probe, segments: Sequence[Handle], allowed: U8 | None, n: int) -> U32:
         """Walk the probed leaves' posting lists; the n best rows, ascending."""
 
     def interact(

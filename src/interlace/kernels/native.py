@@ -83,9 +83,7 @@ class Native:
     ) -> Probe:
         return Probe(*self._table.probe(*query, codec, n_groups, n_cells, n_leaves))
 
-    def walk(
-        self, probe: Probe, segments: Sequence[Handle], allowed: U8 | None, n: int
-    ) -> U32:
+    def walk(self, probe: Probe, segments: Sequence[Handle], allowed: U8 | None, n: int) -> U32:
         rows: U32 = self._table.walk(*probe, segments, allowed, n)
         return rows
 

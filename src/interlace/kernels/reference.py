@@ -21,6 +21,7 @@ import numpy as np
 from interlace.kernels.api import (
     BLOCK,
     CELLS_MAX,
+    CENTROID_DEVIATION,
     F32,
     I8,
     I32,
@@ -155,7 +156,8 @@ def cluster(
     Group g holds rows ``group_offsets[g] : group_offsets[g + 1]`` and gets ``n_centroids[g]`` (at
     least 1, at most its rows) centroids. At most ``sample`` rows a centroid are looked at, taken at
     even steps; so are the first centroids. A centroid is the sum of its rows' levels, scaled to
-    127 and rounded; one that loses all rows stays where it was.
+    127 and rounded; one that loses all rows stays where it was. At last all are brought to one
+    length, ``centroid_length``.
     """
     found = np.empty((int(n_centroids.sum()), codes.shape[1]), np.int8)
     out = 0
@@ -173,7 +175,23 @@ def cluster(
             centroids[alive] = np.rint(levels * (np.float32(127) / _largest(levels)))
         found[out : out + k] = centroids
         out += k
-    return _with_unit_scale(found)
+    return _with_unit_scale(_at_length(found))
+
+
+def centroid_length(dim: int) -> np.float32:
+    """Of every centroid's int8 levels, so that a residual is added to any in the same steps."""
+    length: np.float32 = np.float32(CENTROID_DEVIATION) * np.sqrt(np.float32(dim))
+    return length
+
+
+def _at_length(centroids: I8) -> I8:
+    squared = np.square(centroids, dtype=np.int32).sum(axis=1, dtype=np.int32).astype(np.float32)
+    stretch = np.zeros_like(squared)
+    length = centroid_length(centroids.shape[1])
+    np.divide(length, np.sqrt(squared), out=stretch, where=squared > 0)
+    levels = np.rint(centroids.astype(np.float32) * stretch[:, None])
+    brought: I8 = np.clip(levels, -127, 127).astype(np.int8)
+    return brought
 
 
 def _nearest(rows: I8, centroids: Quantised) -> I64:
@@ -203,7 +221,8 @@ def encode(
 
     The residual, scaled to unit variance a coordinate, is cut at ``cuts`` ((2**bits - 1,) float32,
     ascending): a code is the number of cuts below the coordinate. The norm code holds the scale
-    that gives the levels the residual's length, the factor code what then restores unit length.
+    that gives the levels the residual's length. Then each coordinate takes the nearest of the whole
+    numbers that the levels become, and the factor code holds what restores unit length.
     """
     n, dim = tokens.codes.shape
     out = Residuals(
@@ -211,27 +230,44 @@ def encode(
         np.empty(n, np.uint8),
         np.empty(n, np.uint8),
     )
-    root = np.float32(np.sqrt(np.float32(dim)))
+    root, length = np.sqrt(np.float32(dim)), centroid_length(dim)
+    step = codec.factors[1] - codec.factors[0]
     for at in range(0, n, _TOKENS_AT_ONCE):
         part = slice(at, at + _TOKENS_AT_ONCE)
-        leaf = leaves[part]
-        centre = codec.leaves.codes[leaf].astype(np.float32) * codec.leaves.scales[leaf][:, None]
-        rest = tokens.codes[part].astype(np.float32) * tokens.scales[part][:, None] - centre
+        near = codec.leaves.codes[leaves[part]]
+        steps = (tokens.scales[part] * length)[:, None]
+        rest = tokens.codes[part].astype(np.float32) * steps - near.astype(np.float32)
         norm = np.sqrt(_lane_sum(rest * rest))
         stretch = np.zeros_like(norm)
         np.divide(root, norm, out=stretch, where=norm > 0)
         codes = np.searchsorted(cuts, rest * stretch[:, None], side="left").astype(np.uint8)
-        level = codec.levels[codes].astype(np.float32)
         power = np.square(codec.levels[codes], dtype=np.int32).sum(axis=1, dtype=np.int32)
-        scale = norm / np.sqrt(power.astype(np.float32))
-        out.norms[part] = np.clip(np.rint(scale / codec.norms[1]), 0, 255)
-        near = centre + level * codec.norms[out.norms[part]][:, None]
+        scale = norm / np.sqrt(power.astype(np.float32)) * np.float32(255)
+        out.norms[part] = np.clip(np.rint(scale), 0, 255)
+        added = residuals(codec.levels)[out.norms[part]]
+        middles = (added[:, 1:].astype(np.float32) + added[:, :-1]) * np.float32(0.5)
+        codes = np.zeros_like(codes)
+        for middle in middles.T:
+            codes += rest > middle[:, None]
+        whole = joined(near, np.take_along_axis(added, codes.astype(np.intp), axis=1))
+        squared = np.square(whole, dtype=np.int32).sum(axis=1, dtype=np.int32)
         with np.errstate(divide="ignore"):  # a zero token on a zero leaf: the factor is the largest
-            unit = np.float32(1) / np.sqrt(_lane_sum(near * near))
-        step = codec.factors[1] - codec.factors[0]
+            unit = np.float32(1) / np.sqrt(squared.astype(np.float32))
         out.factors[part] = np.clip(np.rint((unit - codec.factors[0]) / step), 0, 255)
         out.codes[part] = pack(codes, codec.bits)
     return out
+
+
+def residuals(levels: I8) -> I8:
+    """What is added to a leaf's level, for each norm code and residual code: ``(256, 2**bits)``."""
+    scaled = np.arange(256)[:, None] * levels / 255
+    return np.rint(scaled).astype(np.int8)
+
+
+def joined(leaves: I8, residuals: I8) -> I8:
+    """The sum of two int8 arrays, at most as large as int8 holds."""
+    total: I8 = np.clip(leaves.astype(np.int16) + residuals, -128, 127).astype(np.int8)
+    return total
 
 
 def packed_width(dim: int, bits: int) -> int:
@@ -309,7 +345,6 @@ class Codec:
     by_group: Grouped
     by_cell: Grouped
     levels: I8
-    norms: F32
     factors: F32
     fairness: np.float32
 
@@ -343,13 +378,10 @@ class Settled:
     def similarities(self, query: Quantised, start: int, end: int) -> F32:
         """``(tokens, q_tokens)`` products, without the query's scales."""
         codec, arrays, leaves = self.codec, self.arrays, self._leaves(start, end)
-        near = dots(codec.leaves.codes[leaves], query.codes).astype(np.float32)
-        near *= codec.leaves.scales[leaves, None]
         codes = unpack(arrays.codes[start:end], codec.bits, query.codes.shape[1])
-        rest = dots(codec.levels[codes], query.codes).astype(np.float32)
-        rest *= codec.norms[arrays.norms[start:end], None]
-        total: F32 = (near + rest) * codec.factors[arrays.factors[start:end], None]
-        return total
+        rest = residuals(codec.levels)[arrays.norms[start:end, None], codes]
+        products = dots(joined(codec.leaves.codes[leaves], rest), query.codes).astype(np.float32)
+        return products * codec.factors[arrays.factors[start:end], None]
 
     def _leaves(self, start: int, end: int) -> I64:
         """Numbers of the leaves of some tokens."""
@@ -400,7 +432,6 @@ def load_codec(arrays: CodecArrays, name: str) -> Codec:
         Grouped.by(arrays.cell_groups, len(arrays.group_scales)),
         by_cell,
         arrays.levels,
-        arrays.norms,
         arrays.factors,
         np.float32(arrays.fairness),
     )

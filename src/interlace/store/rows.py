@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 from interlace.files import Written
 from interlace.types import Id
 
-FORMAT: Final = 6
+FORMAT: Final = 7
 """The format that this version writes: docs/reference/format.md."""
 
-OLDEST_READABLE: Final = 6
+OLDEST_READABLE: Final = 7
 
 PART: Final = 65_536
 """Characters of a text that are kept, and read, together."""

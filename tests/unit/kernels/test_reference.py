@@ -64,7 +64,7 @@ def test_a_zero_row_stays_zero(table: Kernels) -> None:
 def test_two_clear_clusters_are_found(table: Kernels) -> None:
     rows = quantised([[100, 1], [0, 90], [100, 2], [1, 90], [100, 3], [2, 90]]).codes
     centroids = table.cluster(rows, np.array([0, 6]), np.array([2]))
-    assert centroids.codes.tolist() == [[127, 3], [1, 127]]
+    assert centroids.codes.tolist() == [[45, 1], [0, 45]]  # 32 * sqrt(2) long
     first, last = np.zeros(6, np.int64), np.full(6, 2)
     assert table.assign(rows, first, last, centroids).tolist() == [0, 1, 0, 1, 0, 1]
 
@@ -114,7 +114,6 @@ def small_world(table: Kernels) -> tuple[Any, Any]:
             *quantised([[127, 0], [120, 40], [40, 120], [0, 127]]),
             np.array([0, 0, 1, 1], np.uint32),
             np.linspace(-120, 120, 16).astype(np.int8),
-            np.zeros(256, np.float32),
             np.ones(256, np.float32),
             1.0,
         ),
@@ -167,6 +166,43 @@ def test_a_query_sees_from_afar_what_is_far(table: Kernels) -> None:
     probe = table.probe(quantised([[127, 0]]), codec, 1, 1, 2)
     assert probe.table[:, 0].tolist() == [254, 137, 254, 254, 247]
     assert probe.entries.tolist() == [3 << 8 | 1, 1 << 8]
+
+
+def test_what_is_stored_of_a_token_is_added_up(table: Kernels) -> None:
+    codec = table.load_codec(
+        CodecArrays(
+            2,
+            *quantised([[127, 0]]),
+            *quantised([[127, 0]]),
+            np.array([0], np.uint32),
+            *quantised([[100, 20]]),
+            np.array([0], np.uint32),
+            np.array([-127, -38, 38, 127], np.int8),
+            np.linspace(0, 1, 256, dtype=np.float32),
+            0.5,
+        ),
+        "codec",
+    )
+    arrays = SettledArrays(
+        offsets=np.array([0, 1, 2]),
+        cells=np.zeros(2, np.uint16),
+        places=np.zeros(2, np.uint8),
+        codes=np.array([[0 | 2 << 2], [3 | 1 << 2]], np.uint8)[:, :1],
+        norms=np.array([51, 255], np.uint8),
+        factors=np.array([255, 51], np.uint8),
+        block_lists=np.array([0, 0]),
+        block_postings=np.array([0, 0]),
+        list_cells=np.zeros((1, 1), np.uint32),
+        list_places=np.empty(0, np.uint8),
+        list_offsets=np.zeros(1, np.uint32),
+        list_ordinals=np.empty(0, np.uint16),
+    )
+    segment = table.load_settled(arrays, codec, "settled")
+    query = quantised([[1, 0], [0, 1]])
+    # A fifth of the levels onto the first leaf, all of them onto the second: 227 stays at 127.
+    added = [100 - 25 + 20 + 8, (127 + 20 - 38) / 5]
+    np.testing.assert_allclose(table.scan(query, [segment], None), np.multiply(added, 0.5))
+    np.testing.assert_allclose(table.similarities(query, [segment], 0), [[37.5, 14]])
 
 
 def test_memory_mapped_arrays_are_taken_as_they_are(table: Kernels, tmp_path: Path) -> None:
