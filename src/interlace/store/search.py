@@ -71,9 +71,9 @@ class Effort:
 
 
 EFFORTS: Final[Mapping[str, Effort | None]] = {
-    "fast": Effort(groups=8, cells=8, leaves=24, candidates=500, scored=128, spread=15),
-    "balanced": Effort(groups=16, cells=12, leaves=48, candidates=2_000, scored=512, spread=22),
-    "thorough": Effort(groups=32, cells=24, leaves=96, candidates=6_000, scored=1_024, spread=40),
+    "fast": Effort(groups=6, cells=8, leaves=32, candidates=400, scored=128, spread=15),
+    "balanced": Effort(groups=12, cells=16, leaves=64, candidates=1_000, scored=512, spread=22),
+    "thorough": Effort(groups=24, cells=24, leaves=128, candidates=2_500, scored=1_024, spread=36),
     "exhaustive": None,
 }
 """The one knob for people. ``exhaustive`` scores every passage."""
