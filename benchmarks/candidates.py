@@ -92,7 +92,7 @@ def looked_at(snapshot: store.Snapshot, matrix: A, effort: str, more: int) -> tu
     store.search(snapshot, matrix, K, effort=effort, observe=stages.__setitem__)
     query = snapshot.kernels.quantise(matrix, snapshot.signs)
     probe = snapshot.kernels.probe(query, snapshot.codec, plan.groups, plan.cells, plan.leaves)
-    rows, _ = snapshot.kernels.walk(probe, snapshot.segments, None, plan.candidates)
+    rows = snapshot.kernels.walk(probe, snapshot.segments, None, plan.candidates)
     scored = stages["score"]
     rows, _ = snapshot.kernels.interact(probe, snapshot.segments, rows, len(scored) + more)
     return scored, rows

@@ -45,17 +45,11 @@ class Corpus(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """All passages coded, with what a segment would hold beside their tokens.
-
-    ``near`` has of each token the product of its leaf with its levels, ``power`` the levels'
-    squared length: with these a factor can be computed instead of kept.
-    """
+    """All passages coded, with what a segment would hold beside their tokens."""
 
     generation: codec.Generation
     coded: codec.Coded
     lists: Mapping[str, A]
-    near: A
-    power: A
 
 
 def loaded(documents: Embedded, queries: list[A], wanted: A) -> Corpus:
@@ -93,25 +87,13 @@ def cells_alone(generation: codec.Generation) -> codec.Generation:
 
 
 def packed(corpus: Corpus, generation: codec.Generation) -> Packed:
-    parts, near, power = [], [], []
-    arrays = generation.arrays
+    parts = []
     for at in range(0, len(corpus.tokens.scales), AT_ONCE):
         some = codec.Tokens(*(part[at : at + AT_ONCE] for part in corpus.tokens))
-        coded = generation.encode(some, kernels=TABLE)
-        parts.append(coded)
-        if not corpus.queries:
-            continue
-        leaves = generation.leaves(coded)
-        codes = kernels.unpack(coded.codes, arrays.bits, arrays.leaves.shape[1])
-        levels = arrays.levels[codes].astype(np.float32)
-        products = np.einsum("ij,ij->i", levels, arrays.leaves[leaves].astype(np.float32))
-        near.append(products * arrays.leaf_scales[leaves])
-        power.append(np.einsum("ij,ij->i", levels, levels))
+        parts.append(generation.encode(some, kernels=TABLE))
     joined = codec.Coded(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
-    lists = postings.build(corpus.offsets, joined._asdict(), len(arrays.cell_scales))
-    nothing = np.empty(0, np.float32)
-    scaled = (np.concatenate([nothing, *one]) for one in (near, power))
-    return Packed(generation, joined, lists, *scaled)
+    n_cells = len(generation.arrays.cell_scales)
+    return Packed(generation, joined, postings.build(corpus.offsets, joined._asdict(), n_cells))
 
 
 # --- how large ------------------------------------------------------------------------------------
@@ -235,11 +217,15 @@ def fitted(counts: A, n_levels: int) -> A:
 
 def computed(it: Packed, norms: A) -> A:
     """Factor codes that restore unit length, from leaf, levels and norm alone."""
-    arrays = it.generation.arrays
-    norm = arrays.norms[norms]
-    squared = 1 + 2 * norm * it.near + norm * norm * it.power
+    arrays, leaves = it.generation.arrays, it.generation.leaves(it.coded)
+    residuals, squared = kernels.residuals(arrays.levels), np.empty(len(norms), np.float32)
+    for at in range(0, len(norms), AT_ONCE):
+        part = slice(at, at + AT_ONCE)
+        codes = kernels.unpack(it.coded.codes[part], arrays.bits, arrays.leaves.shape[1])
+        whole = kernels.joined(arrays.leaves[leaves[part]], residuals[norms[part, None], codes])
+        squared[part] = np.square(whole, dtype=np.int32).sum(axis=1)
     step = arrays.factors[1] - arrays.factors[0]
-    codes = np.rint((1 / np.sqrt(np.maximum(squared, 1e-6)) - arrays.factors[0]) / step)
+    codes = np.rint((1 / np.sqrt(np.maximum(squared, 1)) - arrays.factors[0]) / step)
     return np.clip(codes, 0, 255).astype(np.uint8)
 
 
@@ -287,7 +273,7 @@ def searched(it: Packed, corpus: Corpus, norms: A, factors: A) -> dict[str, floa
         whole += len(np.intersect1d(np.argsort(-scores, kind="stable")[:K], best))
         start = time.perf_counter()
         probe = TABLE.probe(query, handle, plan.groups, plan.cells, plan.leaves)
-        rows, _ = TABLE.walk(probe, [segment], None, plan.candidates)
+        rows = TABLE.walk(probe, [segment], None, plan.candidates)
         rows, _ = TABLE.interact(probe, [segment], rows, plan.scored)
         scores = TABLE.score(query, [segment], rows)
         times.append((time.perf_counter() - start) * 1000)
