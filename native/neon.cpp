@@ -124,32 +124,6 @@ struct Neon {
         return true;
     }
 
-    static bool lay_codes(const uint8_t* const* rows, int64_t width, int bits, const Level* lookup,
-                          Level* strip) {
-        if (width % 16) return false;
-        const auto levels = load<int8x16_t>(lookup);
-        for (int64_t b = 0; b < width; b += 16)
-            for (int64_t lane = 0; lane < 16; lane += 4) {
-                const Turned turned = turn_piece([&](int64_t i) { return rows[lane + i] + b; });
-                for (int c = 0; c < 4; ++c) {
-                    Level* out = strip + 16 * b + 64 * c + 4 * lane;
-                    const auto bytes = vreinterpretq_u8_s64(turned.part[c]);
-                    for (int shift = 0; shift < 8; shift += bits, out += 16 * width)
-                        store(out, vqtbl1q_s8(levels, codes(bytes, shift, bits)));
-                }
-            }
-        return true;
-    }
-
-    static void turn(const float* const* rows, int64_t n, float* out) {
-        for (int64_t i = 0; i < n; i += 4)
-            for (int64_t lane = 0; lane < 16; lane += 4) {
-                const Turned turned = turn_piece([&](int64_t l) { return rows[lane + l] + i; });
-                for (int c = 0; c < 4 && i + c < n; ++c)
-                    store(out + 16 * (i + c) + lane, turned.part[c]);
-            }
-    }
-
     static void widen(const int8_t* levels, int64_t dim, Level* out) {
         std::memcpy(out, levels, static_cast<size_t>(dim));
     }
@@ -159,21 +133,25 @@ struct Neon {
         return vandq_u8(vshlq_u8(bytes, vdupq_n_s8(static_cast<int8_t>(-shift))), low);
     }
 
-    static uint8x16_t load_some(const uint8_t* from, int64_t n) {
-        uint8x16_t bytes{};
-        std::memcpy(&bytes, from, static_cast<size_t>(n));
+    // Sixteen bytes, of which `n` are there.
+    template <class V>
+    static V load_some(const void* from, int64_t n) {
+        if (n >= 16) return load<V>(from);
+        V bytes{};
+        if (n > 0) std::memcpy(&bytes, from, static_cast<size_t>(n));
         return bytes;
     }
 
     // Sixteen codes at a time; a store may run past a plane, into what is written next.
-    static void expand(const uint8_t* packed, int64_t width, int bits, const Level* lookup,
-                       Level* out) {
+    static void join(const int8_t* leaf, int64_t dim, const uint8_t* packed, int bits,
+                     const int8_t* lookup, Level* out) {
         const auto levels = load<int8x16_t>(lookup);
-        for (int shift = 0; shift < 8; shift += bits, out += width)
+        const int64_t width = ceil_div(dim * bits, 8);
+        for (int shift = 0; shift < 8; shift += bits, leaf += width, out += width, dim -= width)
             for (int64_t b = 0; b < width; b += 16) {
-                const auto bytes = b + 16 <= width ? load<uint8x16_t>(packed + b)
-                                                   : load_some(packed + b, width - b);
-                store(out + b, vqtbl1q_s8(levels, codes(bytes, shift, bits)));
+                const auto bytes = load_some<uint8x16_t>(packed + b, width - b);
+                const auto rest = vqtbl1q_s8(levels, codes(bytes, shift, bits));
+                store(out + b, vqaddq_s8(load_some<int8x16_t>(leaf + b, dim - b), rest));
             }
     }
 };

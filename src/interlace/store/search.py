@@ -361,7 +361,9 @@ def _score_while_it_pays(
         if n == len(rows):
             break
         added = scores[:n] - expected[:n]
-        possible = expected[n] + added.mean() + spread / 10 * added.std()
+        mean = np.add.reduce(added) / n
+        variance = np.add.reduce(added * added) / n - mean * mean  # a third of the time of np.var
+        possible = expected[n] + mean + spread / 10 * np.sqrt(max(variance, 0.0))
         if possible < _least(snapshot, rows[:n], scores[:n], k, by):
             break
     _check(snapshot, query, rows[:n], scores[:n])
