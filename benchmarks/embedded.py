@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 import interlace
+from interlace.types import Encoded
 
 FOLDER = Path(__file__).parents[1] / "build" / "embeddings"
 CHUNK = 1_000
@@ -48,6 +49,12 @@ class Embedded(NamedTuple):
         for begin, end in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
             yield np.asarray(self.matrix[begin:end], np.float32)
 
+    def encoded(self) -> Iterator[Encoded]:
+        """Each text as a store takes it."""
+        ends = self.offsets.tolist()
+        for i, matrix in enumerate(self):
+            yield Encoded(matrix, self.token_ids[ends[i] : ends[i + 1]])
+
 
 def embedded(name: str, texts: Sequence[str], *, as_queries: bool = False) -> Embedded:
     """The tokens of texts, from the cache or encoded now on all threads."""
@@ -77,6 +84,39 @@ def embedded(name: str, texts: Sequence[str], *, as_queries: bool = False) -> Em
         np.load(folder / "token_ids.npy"),
         np.load(folder / "offsets.npy"),
     )
+
+
+def enlarged(documents: Embedded, n_texts: int, seed: int = 0) -> Iterator[Encoded]:
+    """A larger collection made of a real one, drawn as it is read and never stored as floats.
+
+    First the texts themselves. Each later one is the first half of a text and the second half of
+    another, drawn anew for each round through all. Its tokens keep their types, and each vector v
+    is moved as vectors of its type differ: v + (u - w) / 4, of unit length again, where u and w are
+    random tokens of that type. So types stay as frequent, and clusters as wide, as they were.
+    """
+    n = len(documents.offsets) - 1
+    yield from documents.head(min(n, n_texts)).encoded()
+    of_type = np.argsort(documents.token_ids, kind="stable")
+    types, first = np.unique(documents.token_ids[of_type], return_index=True)
+    count = np.diff(first, append=len(of_type))
+    ends = documents.offsets
+    for start in range(n, n_texts, CHUNK):
+        random = np.random.default_rng((seed, start))
+        order = np.random.default_rng((seed, start // n)).permutation(n)
+        for i in range(start, min(n_texts, start + CHUNK)):
+            one, other = i % n, order[i % n]
+            at = np.concatenate(
+                [
+                    np.arange(ends[one], (ends[one] + ends[one + 1]) // 2),
+                    np.arange((ends[other] + ends[other + 1]) // 2, ends[other + 1]),
+                ]
+            )
+            kind = np.searchsorted(types, documents.token_ids[at])
+            drawn = first[kind] + (random.random((2, len(at))) * count[kind]).astype(np.int64)
+            u, w = documents.matrix[of_type[drawn]].astype(np.float32)
+            moved = documents.matrix[at].astype(np.float32) + (u - w) / 4
+            moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+            yield Encoded(moved, documents.token_ids[at])
 
 
 def exact(

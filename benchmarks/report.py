@@ -34,6 +34,7 @@ def main() -> None:
         "docs/explanation/hybrid.md": hybrid,
         "docs/explanation/growth.md": growth,
         "docs/explanation/peers.md": beside.page,
+        "docs/explanation/search.md": searching,
         "docs/how-to/filter.md": filters,
     }
     for page, write in pages.items():
@@ -267,6 +268,47 @@ def codecs() -> str:
         f"{line['collection']}, {line['tokens']:,} tokens of `mini`, {line['leaves']:,} leaves, "
         f"{line['queries']} queries:\n\n"
         + table(["codec", "mean cosine", "recall@10", "recall@100"], rows)
+    )
+
+
+def searching() -> str:
+    """Recall and time of efforts, stage by stage, by passages and bits."""
+    found = {(line["passages"], line["bits"]): line for line in lines("searching")}
+    stages = ("probe", "walk", "interact", "score")
+    rows, sizes = [], []
+    for (passages, bits), line in sorted(found.items(), key=lambda item: (item[0][0], -item[0][1])):
+        what = f"{passages:,}, {width(bits)}"
+        for effort, of_effort in line["efforts"].items():
+            spans = (of_effort["stages"].get(f"{stage}_us") for stage in stages)
+            rows.append(
+                [
+                    what,
+                    effort,
+                    f"{of_effort['recall@10']:.3f}",
+                    f"{of_effort['p50_ms']:.2f}",
+                    f"{of_effort['p95_ms']:.2f}",
+                    *("" if span is None else f"{span / 1000:.2f}" for span in spans),
+                ]
+            )
+        if "opening" in line:
+            opening, on_disk = line["opening"], sum(line["info"].values())
+            sizes.append(
+                [
+                    what,
+                    f"{line['tokens']:,}",
+                    f"{on_disk / line['tokens']:.1f}",
+                    f"{line['built_s']:,.0f}",
+                    f"{opening['ms']:.0f} ms, {opening['mb']:.0f} MB",
+                ]
+            )
+    newest = lines("searching")[-1]
+    return (
+        f"{machine({**newest, 'dim': 128})} Beyond 100,000 passages it is against an exhaustive "
+        f"search of the codes. {newest['query_tokens']} tokens a query on average; milliseconds:\n\n"
+        + table(["", "effort", "recall@10", "p50", "p95", *stages], rows)
+        + "\n\nWhat these collections take: bytes a token on disk without texts, all counted; "
+        "seconds to add, settle and compact, encoded before; opening, and memory for it:\n\n"
+        + table(["", "tokens", "bytes", "build s", "opening"], sizes)
     )
 
 

@@ -7,48 +7,84 @@ From a float32 query matrix to ten rows and scores, on one thread; each query ta
 its repeats. Recall is against exact float32 MaxSim over the same vectors, kept beside them. The
 collections are kept in build/searching. One JSON line for each size and width. `--also` measures
 `balanced` with other knobs, too.
+
+More passages than there are come from `embedded.enlarged`, in commits of 10,000, settled as they
+come; recall is then against an exhaustive search of the codes, for the first 100 queries. Opening
+is measured in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from embedded import Embedded, debian_texts, embedded, exact
+from embedded import Embedded, debian_texts, embedded, enlarged, exact
 from measure import record
 
 from interlace import store
-from interlace.types import Document, Encoded, Passage
+from interlace.types import Document, Passage
 
-BUILD = Path(__file__).parents[1] / "build" / "searching"
+HERE = Path(__file__).parent
+BUILD = HERE.parent / "build" / "searching"
 K = 10
 REPEATS = 5
+A_COMMIT, QUERIES_OF_MANY = 10_000, 100
 
 
-def built(documents: Embedded, bits: int) -> store.Store:
-    """The collection, made if it is not there."""
-    n = len(documents.offsets) - 1
+def built(documents: Embedded, bits: int, n_passages: int | None = None) -> store.Store:
+    """The collection, made if it is not there, of all texts or of so many."""
+    n = len(documents.offsets) - 1 if n_passages is None else n_passages
     path = BUILD / f"debian-{n}-{bits}.lace"
     if not (path / "done").exists():
         BUILD.mkdir(parents=True, exist_ok=True)
         settings = store.Settings(dim=documents.matrix.shape[1], codec=f"residual{bits}")
+        start = time.perf_counter()
         with store.create(path, settings, n_threads=1) as opened:
-            ends = documents.offsets.tolist()
-            with opened.write() as writer:
-                for i, matrix in enumerate(documents):
-                    ids = documents.token_ids[ends[i] : ends[i + 1]]
-                    passage = Passage(i, 0, 0, 1, "x")
-                    writer.add(Document("x", i), str(i), [passage], [Encoded(matrix, ids)])
-            opened.settle()
+            texts = enumerate(enlarged(documents, n))
+            a_commit = n if n_passages is None else A_COMMIT
+            for _ in range(0, n, a_commit):
+                with opened.write() as writer:
+                    for i, encoded in islice(texts, a_commit):
+                        passage = Passage(i, 0, 0, 1, "x")
+                        writer.add(Document("x", i), str(i), [passage], [encoded])
+                opened.settle()
             opened.compact()
-        (path / "done").touch()
+        (path / "done").write_text(f"{time.perf_counter() - start:.1f}")
     return store.open(path, n_threads=1)
+
+
+def opening(path: Path) -> dict[str, float]:
+    """What opening takes, and memory before a search and after one, of a process that does that."""
+    script = (
+        "import json, sys, time; from scale import resident_mb; from interlace import store\n"
+        "before, start = resident_mb(), time.perf_counter()\n"
+        "snapshot = store.open(sys.argv[1]).snapshot()\n"
+        "spans = (time.perf_counter() - start) * 1000\n"
+        "print(json.dumps({'ms': round(spans, 1), 'mb': round(resident_mb() - before, 1)}))"
+    )
+    found = [
+        json.loads(subprocess.check_output([sys.executable, "-c", script, str(path)], cwd=HERE))
+        for _ in range(REPEATS)
+    ]
+    return {name: statistics.median(one[name] for one in found) for name in found[0]}
+
+
+def on_codes(
+    snapshot: store.Snapshot, queries: list[npt.NDArray[np.float32]]
+) -> npt.NDArray[np.int64]:
+    """What an exhaustive search finds."""
+    found = [store.search(snapshot, query, K, effort="exhaustive").rows for query in queries]
+    return snapshot.document_of_row[np.stack(found)]
 
 
 def measured(
@@ -101,12 +137,19 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print, and record nothing")
     args = parser.parse_args()
     texts, asked = debian_texts()
-    documents = embedded("debian", texts).head(args.passages)
+    documents = embedded("debian", texts)
     queries = list(embedded("debian", asked, as_queries=True))
-    wanted = exact(documents, queries, f"debian-{args.passages}")
+    is_enlarged = args.passages > len(texts)
+    if is_enlarged:
+        queries = queries[:QUERIES_OF_MANY]
+    else:
+        documents = documents.head(args.passages)
+        wanted = exact(documents, queries, f"debian-{args.passages}")
     for bits in map(int, args.bits.split(",")):
-        with built(documents, bits) as opened:
+        with built(documents, bits, args.passages if is_enlarged else None) as opened:
             snapshot = opened.snapshot()
+            if is_enlarged:
+                wanted = on_codes(snapshot, queries)
             for query in queries:
                 store.search(snapshot, query, K)
             efforts = {}
@@ -116,14 +159,16 @@ def main() -> None:
             if not args.dry:
                 record(
                     "searching",
-                    corpus="debian",
+                    corpus="debian, enlarged" if is_enlarged else "debian",
                     passages=args.passages,
-                    tokens=int(documents.offsets[-1]),
+                    tokens=int(snapshot.n_tokens_of(np.arange(snapshot.n_rows))),
                     queries=len(queries),
                     query_tokens=round(statistics.fmean(map(len, queries)), 1),
                     bits=bits,
                     kernels=snapshot.kernels.name,
                     info=opened.info()["bytes"],
+                    opening=opening(opened.path),
+                    built_s=float((opened.path / "done").read_text() or 0),
                     efforts=efforts,
                 )
 
