@@ -299,16 +299,19 @@ def searching() -> str:
                     f"{on_disk / line['tokens']:.1f}",
                     f"{line['built_s']:,.0f}",
                     f"{opening['ms']:.0f} ms, {opening['mb']:.0f} MB",
+                    f"{line['a_second']['1']:,.0f}, {line['a_second']['2']:,.0f}",
                 ]
             )
     newest = lines("searching")[-1]
     return (
         f"{machine({**newest, 'dim': 128})} Beyond 100,000 passages it is against an exhaustive "
-        f"search of the codes. {newest['query_tokens']} tokens a query on average; milliseconds:\n\n"
+        f"search of the codes. {newest['query_tokens']} tokens a query on average; "
+        "milliseconds:\n\n"
         + table(["", "effort", "recall@10", "p50", "p95", *stages], rows)
         + "\n\nWhat these collections take: bytes a token on disk without texts, all counted; "
-        "seconds to add, settle and compact, encoded before; opening, and memory for it:\n\n"
-        + table(["", "tokens", "bytes", "build s", "opening"], sizes)
+        "seconds to add, settle and compact, encoded before; opening, and memory for it; queries a "
+        "second of a batch at `balanced`, on one thread and on two:\n\n"
+        + table(["", "tokens", "bytes", "build s", "opening", "a second"], sizes)
     )
 
 

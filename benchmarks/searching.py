@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -29,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from embedded import Embedded, debian_texts, embedded, enlarged, exact
-from measure import record
+from measure import pinned, record
 
 from interlace import store
 from interlace.types import Document, Passage
@@ -118,6 +119,20 @@ def measured(
     }
 
 
+def batches(snapshot: store.Snapshot, queries: list[npt.NDArray[np.float32]]) -> dict[str, float]:
+    """Queries a second, all of them at once on one thread and on two, each with a core."""
+    found = {}
+    for n in (1, 2):
+        spans = []
+        with pinned(n), ThreadPoolExecutor(n) as threads:
+            for _ in range(REPEATS):
+                start = time.perf_counter()
+                list(threads.map(lambda query: store.search(snapshot, query, K), queries))
+                spans.append(time.perf_counter() - start)
+        found[str(n)] = round(len(queries) / statistics.median(spans), 1)
+    return found
+
+
 def turned(effort: str) -> str | store.Effort:
     """An effort by its name, or `balanced` with some knobs turned."""
     if effort in store.EFFORTS:
@@ -169,6 +184,7 @@ def main() -> None:
                     info=opened.info()["bytes"],
                     opening=opening(opened.path),
                     built_s=float((opened.path / "done").read_text() or 0),
+                    a_second=batches(snapshot, queries),
                     efforts=efforts,
                 )
 
