@@ -1,9 +1,9 @@
 """Search on Debian's passages: recall and milliseconds of each effort, stage by stage.
 
-    taskset -c 0 python benchmarks/searching.py [--passages 100000] [--bits 4,2]
-                                                [--also groups=64 --also scored=64,spread=100]
+    python benchmarks/searching.py [--passages 100000] [--bits 4,2]
+                                   [--also groups=64 --also scored=64,spread=100]
 
-From a float32 query matrix to ten rows and scores, on one thread; each query takes the median of
+From a float32 query matrix to ten rows and scores, on one thread and core; each query takes the median of
 its repeats. Recall is against exact float32 MaxSim over the same vectors, kept beside them. The
 collections are kept in build/searching. One JSON line for each size and width. `--also` measures
 `balanced` with other knobs, too.
@@ -163,14 +163,15 @@ def main() -> None:
     for bits in map(int, args.bits.split(",")):
         with built(documents, bits, args.passages if is_enlarged else None) as opened:
             snapshot = opened.snapshot()
-            if is_enlarged:
-                wanted = on_codes(snapshot, queries)
-            for query in queries:
-                store.search(snapshot, query, K)
             efforts = {}
-            for effort in [*args.efforts.split(","), *args.also]:
-                efforts[effort] = measured(snapshot, queries, wanted, turned(effort))
-                print(bits, effort, efforts[effort], flush=True)
+            with pinned(1):
+                if is_enlarged:
+                    wanted = on_codes(snapshot, queries)
+                for query in queries:
+                    store.search(snapshot, query, K)
+                for effort in [*args.efforts.split(","), *args.also]:
+                    efforts[effort] = measured(snapshot, queries, wanted, turned(effort))
+                    print(bits, effort, efforts[effort], flush=True)
             if not args.dry:
                 record(
                     "searching",
