@@ -3,10 +3,10 @@
     python benchmarks/searching.py [--passages 100000] [--bits 4,2]
                                    [--also groups=64 --also scored=64,spread=100]
 
-From a float32 query matrix to ten rows and scores, on one thread and core; each query takes the median of
-its repeats. Recall is against exact float32 MaxSim over the same vectors, kept beside them. The
-collections are kept in build/searching. One JSON line for each size and width. `--also` measures
-`balanced` with other knobs, too.
+From a float32 query matrix to ten rows and scores, on one thread and core; each query takes the
+median of its repeats. Recall is against exact float32 MaxSim over the same vectors, kept beside
+them. The collections are kept in build/searching. One JSON line for each size and width. `--also`
+measures `balanced` with other knobs, too.
 
 More passages than there are come from `embedded.enlarged`, in commits of 10,000, settled as they
 come; recall is then against an exhaustive search of the codes, for the first 100 queries. Opening
