@@ -157,22 +157,40 @@ struct Avx512Vnni {
         return n >= 64 ? load<__m512i>(from) : _mm512_maskz_loadu_epi8(first(n), from);
     }
 
-    // 64 codes at a time; a store may run past a plane, into what is written next.
+    static constexpr int16_t kQuarter[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+                                           2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3};
+
+    // 64 codes at a time, of one plane or of several that fill a vector together; a store may run
+    // past a plane, into what is written next.
     static void join(const int8_t* leaf, int64_t dim, const uint8_t* packed, int bits,
                      const int8_t* lookup, Level* out) {
         const __m512i levels = _mm512_maskz_broadcast_i32x4(0xFFFF, load<__m128i>(lookup));
         const __m512i low = _mm512_set1_epi8(static_cast<char>((1 << bits) - 1));
         const __m512i bias = _mm512_set1_epi8(-128);
+        const auto add = [&](__m512i shifted, const int8_t* near, int64_t n, Level* to) {
+            const __m512i rest = _mm512_shuffle_epi8(levels, _mm512_and_si512(shifted, low));
+            store(to, _mm512_xor_si512(_mm512_adds_epi8(load_some(near, n), rest), bias));
+        };
         const int64_t width = ceil_div(dim * bits, 8);
-        for (int shift = 0; shift < 8; shift += bits, leaf += width, out += width, dim -= width)
-            for (int64_t b = 0; b < width; b += 64) {
-                const __m512i bytes = load_some(packed + b, width - b);
-                const __m512i codes = _mm512_and_si512(
-                    _mm512_srl_epi16(bytes, _mm_cvtsi32_si128(shift)), low);
-                const __m512i sums = _mm512_adds_epi8(load_some(leaf + b, dim - b),
-                                                      _mm512_shuffle_epi8(levels, codes));
-                store(out + b, _mm512_xor_si512(sums, bias));
+        if (width == 16 || width == 32) {
+            const __m512i bytes =
+                width == 16 ? _mm512_maskz_broadcast_i32x4(0xFFFF, load<__m128i>(packed))
+                            : _mm512_maskz_broadcast_i64x4(0xFF, load<__m256i>(packed));
+            const __m512i quarter = load<__m512i>(kQuarter);
+            const __m512i plane = width == 16 ? quarter : _mm512_srli_epi16(quarter, 1);
+            const __m512i step = _mm512_set1_epi16(static_cast<int16_t>(bits * 64 / width));
+            __m512i shifts =
+                _mm512_mullo_epi16(plane, _mm512_set1_epi16(static_cast<int16_t>(bits)));
+            for (int64_t at = 0; at < dim; at += 64) {
+                add(_mm512_srlv_epi16(bytes, shifts), leaf + at, dim - at, out + at);
+                shifts = _mm512_add_epi16(shifts, step);
             }
+            return;
+        }
+        for (int shift = 0; shift < 8; shift += bits, leaf += width, out += width, dim -= width)
+            for (int64_t b = 0; b < width; b += 64)
+                add(_mm512_srl_epi16(load_some(packed + b, width - b), _mm_cvtsi32_si128(shift)),
+                    leaf + b, dim - b, out + b);
     }
 };
 
