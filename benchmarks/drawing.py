@@ -36,7 +36,7 @@ class Look(NamedTuple):
 
 LOOKS: Mapping[str, Look] = {
     "exact": Look("exact, PyTorch", INK, 0, (-9, -4), "right"),
-    "bm25": Look("BM25, then MaxSim", "#6b7785", -1, (9, -4)),
+    "bm25": Look("BM25, then MaxSim", "#6b7785", 0, (9, -4)),
     "xtr-warp": Look("xtr-warp", "#8a6d3b", -1, (9, -4)),
     "fast-plaid-2": Look("fast-plaid, 2 bits", "#a58bbd", 0, (0, -15), "center"),
     "fast-plaid-4": Look("fast-plaid, 4 bits", "#76549a", 0, (0, -15), "center"),

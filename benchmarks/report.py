@@ -54,9 +54,21 @@ def figures() -> str:
     for name in ("bm25", "pooled", "product"):
         baseline = {line["collection"]: line for line in lines(name)}
         collections = [{**line, name: baseline.get(line["collection"])} for line in collections]
-    parts = [machine(collections[-1]), quality(collections), efforts(collections[0])]
+    parts = [machine(collections[-1]), elsewhere(collections)]
+    parts += [quality(collections), efforts(collections[0])]
     parts += [beside.summary(), building(collections), living(), small()]
     return "\n\n".join(filter(None, parts))
+
+
+def elsewhere(collections: list[dict[str, Any]]) -> str:
+    """Which of these were measured on another machine than the last."""
+    sets = collections[-1]["machine"]["sets"]
+    others = [line for line in collections if line["machine"]["sets"] != sets]
+    return " ".join(
+        f"{line['collection']} was measured on another processor, "
+        f"{', '.join(line['machine']['sets'])}."
+        for line in others
+    )
 
 
 def hybrid() -> str:
@@ -297,7 +309,7 @@ def searching() -> str:
                     what,
                     f"{line['tokens']:,}",
                     f"{on_disk / line['tokens']:.1f}",
-                    f"{line['built_s']:,.0f}",
+                    f"{line['built_s']:,.0f}" if line["built_s"] else "",
                     f"{opening['ms']:.0f} ms, {opening['mb']:.0f} MB",
                     f"{line['a_second']['1']:,.0f}, {line['a_second']['2']:,.0f}",
                 ]

@@ -393,7 +393,7 @@ inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowe
         }
         first += segment->n_passages();
     }
-    // Ascending: a bit for each row is quicker than sorting, and reading them in order than at random.
+    // Ascending: a bit for each row is quicker than sorting, and so is reading them in order.
     Buffer<uint64_t> is_best(ceil_div(n_rows, 64), 0);
     for (uint64_t rank : best.in_any_order())
         is_best[id_of(rank) >> 6] |= uint64_t{1} << (id_of(rank) & 63);
