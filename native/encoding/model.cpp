@@ -31,12 +31,8 @@ namespace {
 std::vector<const Table*> detect() {
     std::vector<const Table*> found;
 #ifdef INTERLACE_X86
-    // These also ask whether the operating system saves the wide registers.
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vnni"))
-        found.push_back(&avx512vnni);
-    if (__builtin_cpu_supports("avx2")) found.push_back(&avx2);
+    if (has_avx512_vnni()) found.push_back(&avx512vnni);
+    if (has_avx2()) found.push_back(&avx2);
 #endif
 #ifdef INTERLACE_ARM
     if (has_dot_products()) found.push_back(&neon);
