@@ -12,6 +12,7 @@ JSON line a codec.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import statistics
 import time
@@ -81,9 +82,8 @@ def trained(corpus: Corpus, bits: int, n_leaves: int | None = None) -> codec.Gen
 
 def cells_alone(generation: codec.Generation) -> codec.Generation:
     """The same cells, each its own leaf."""
-    (chunk,) = generation.chunks
-    kept = {name: rows for name, rows in chunk.items() if name not in LEAVES}
-    return type(generation)(generation.description, (kept,))
+    none = {name: generation.rows[name][:0] for name in LEAVES}
+    return dataclasses.replace(generation, rows={**generation.rows, **none})
 
 
 def packed(corpus: Corpus, generation: codec.Generation) -> Packed:
@@ -101,8 +101,7 @@ def on_disk(it: Packed, corpus: Corpus) -> dict[str, float]:
     """Bytes a token of every array of a segment and of the codec."""
     rows = dict.fromkeys(("passages", "documents", "offsets"), corpus.offsets)
     arrays = {**rows, **it.coded._asdict(), **it.lists}
-    (chunk,) = it.generation.chunks
-    arrays |= {f"codec: {name}": array for name, array in chunk.items()}
+    arrays |= {f"codec: {name}": array for name, array in it.generation.rows.items()}
     n = len(it.coded.cells)
     return {name: round(array.nbytes / n, 3) for name, array in arrays.items()}
 

@@ -6,6 +6,10 @@ header's ``__metadata__`` is the manifest; it holds a CRC-32 for each array. Dat
 multiple of 64, and arrays stand in the order of the largest power of two, up to 64, that divides
 their rows' bytes: so rows of 64 bytes are a cache line each, and every number is aligned.
 
+Growing files are the rows of one array each, from the first byte on, raw and little-endian. Pieces
+are only ever appended; how many bytes count, and their checksums, the catalog says. What lies
+beyond is of no commit, and nobody maps it.
+
 The catalog's own reading and writing is SQLite's; everything else goes through here.
 """
 
@@ -23,7 +27,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -238,9 +242,7 @@ def verify_arrays(path: Path, expected: Written) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise _corrupt(path, "a checksum for each array", repr(error)) from error
     for name, array in arrays.items():
-        content, crc = array.reshape(-1).view(np.uint8), 0
-        for start in range(0, len(content), _READ_AT_ONCE):
-            crc = zlib.crc32(content[start : start + _READ_AT_ONCE].data, crc)
+        crc = _crc(array.reshape(-1).view(np.uint8))
         if f"{crc:08x}" != crcs.get(name):
             raise _corrupt(path, f"{name} with checksum {crcs.get(name)}", f"{crc:08x}")
 
@@ -273,6 +275,99 @@ def _map(path: Path, expected: Written | None) -> tuple[mmap.mmap, dict[str, Any
 
 def _corrupt(path: Path, expected: str, found: str) -> Corrupt:
     return Corrupt.at(path, expected, found)
+
+
+# --- growing files -------------------------------------------------------------------------------
+class Piece(NamedTuple):
+    """What the catalog keeps of bytes that were appended at once: how many, and their CRC-32."""
+
+    n_bytes: int
+    checksum: int
+
+
+def append(path: Path, at: int, rows: Array) -> Piece:
+    """Write rows behind the first ``at`` bytes of a growing file, in place of what is there, and
+    sync it; where these are none, the file is made, and its name is the caller's to sync.
+
+    Nothing before ``at`` is touched, so whoever has mapped that much sees no change. As SQLite
+    does, this relies on a disk that, losing power in the middle of a sector, keeps those bytes of
+    it that were not to change.
+
+    Raises
+    ------
+    Corrupt
+        When the file is shorter than that.
+    CollectionError
+        When the disk is full or refuses the write; what counts of the file is as it was.
+    """
+    dtype = _DTYPES[_NAMES[rows.dtype.newbyteorder("<")]]
+    content = np.ascontiguousarray(rows, dtype).reshape(-1).view(np.uint8).data
+    if not at:
+        remove(path)  # what a crash left may be mapped by whoever reads without a lock
+    with _writing(path, len(content)), path.open("r+b" if at else "xb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < at:
+            raise _corrupt(path, f"at least {at} bytes", f"{size} bytes")
+        file.seek(at)
+        _write_all(file, content)
+        file.truncate()
+        sync_file(file.fileno())
+    return Piece(len(content), zlib.crc32(content))
+
+
+def open_rows(path: Path, n_bytes: int) -> npt.NDArray[np.uint8]:
+    """Map so many bytes of a growing file, read-only and lazily read.
+
+    Raises
+    ------
+    Corrupt
+        When it is shorter. Contents are checked by ``verify_rows``.
+    FileNotFoundError
+        When there is no such file: the caller knows whether that is damage.
+    """
+    if "\0" in str(path):  # a name from a damaged catalog
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    with _reading(path), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < n_bytes:
+            raise _corrupt(path, f"at least {n_bytes} bytes", f"{size} bytes")
+        if not n_bytes:
+            return np.empty(0, np.uint8)
+        return np.frombuffer(mmap.mmap(file.fileno(), n_bytes, access=mmap.ACCESS_READ), np.uint8)
+
+
+def verify_rows(path: Path, pieces: Sequence[Piece], n_known: int = 0) -> None:
+    """Read a growing file and compare the checksum of each piece, but for the first ``n_known``.
+
+    Raises
+    ------
+    Corrupt
+        With the first piece whose bytes are not those that were written.
+    """
+    content, start = open_rows(path, sum(piece.n_bytes for piece in pieces)), 0
+    for number, piece in enumerate(pieces):
+        end = start + piece.n_bytes
+        if number >= n_known and (found := _crc(content[start:end])) != piece.checksum:
+            expected = f"bytes {start} to {end} with checksum {piece.checksum:08x}"
+            raise _corrupt(path, expected, f"{found:08x}")
+        start = end
+
+
+def cut(path: Path, n_bytes: int) -> None:
+    """Give back what lies beyond the bytes of a growing file that count.
+
+    A failure is let go: nobody reads it, the next piece is written over it, and the next writer
+    sweeps again.
+    """
+    with suppress(OSError), path.open("r+b", buffering=0) as file:
+        file.truncate(n_bytes)
+
+
+def _crc(content: npt.NDArray[np.uint8]) -> int:
+    crc = 0
+    for start in range(0, len(content), _READ_AT_ONCE):
+        crc = zlib.crc32(content[start : start + _READ_AT_ONCE].data, crc)
+    return crc
 
 
 # --- whole files ---------------------------------------------------------------------------------
@@ -317,7 +412,7 @@ def _copied_by_system(old: int, new: int, n_bytes: int) -> int:
     return done
 
 
-def _write_all(file: io.FileIO, content: bytes) -> None:
+def _write_all(file: io.FileIO, content: bytes | memoryview) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]

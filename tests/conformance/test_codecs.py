@@ -66,7 +66,7 @@ def test_a_generation_survives_being_written_down(name):
     tokens, _ = made_tokens()
     generation = trained(name, tokens)
     again = codec.Generation.load(
-        dict(generation.description), [dict(chunk) for chunk in generation.chunks]
+        dict(generation.description), dict(generation.rows), generation.n_tokens
     )
     for kept, given in zip(again.arrays, generation.arrays, strict=True):
         np.testing.assert_array_equal(kept, given)
@@ -83,10 +83,9 @@ def test_same_tokens_and_seed_give_the_same_bytes_on_every_table_and_thread_coun
         for n_threads in (1, 3):
             other = trained("residual2", tokens, kernels.table(name), n_threads)
             assert other.description == first.description
-            for a, b in zip(first.chunks, other.chunks, strict=True):
-                assert a.keys() == b.keys()
-                for key in a:
-                    np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+            assert first.rows.keys() == other.rows.keys()
+            for key, rows in first.rows.items():
+                np.testing.assert_array_equal(rows, other.rows[key], err_msg=key)
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():

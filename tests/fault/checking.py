@@ -135,12 +135,14 @@ def vectors(opened: store.Store, model: Model, memory: Memory) -> None:
 
 
 def nothing_left_over(opened: store.Store) -> None:
-    """No file without a row, no lock of a reader that is gone, no space lost; after two writes."""
+    """No file without a row, no byte of a codec, no lock of a reader that is gone, no space lost;
+    after two writes."""
     folder = opened.path
-    segments, chunks = opened._catalog.known_files()
+    segments, rows = opened._catalog.known_files()
     known = {f"segments/{name}" for name in segments}
-    known |= {f"codec/{generation}/{name}" for generation, name in chunks}
-    assert set(storing.listing(folder)) == known
+    codec = {f"codec/{generation}/{name}": n for (generation, name), n in rows.items()}
+    assert set(storing.listing(folder)) == known | set(codec)
+    assert {name: (folder / name).stat().st_size for name in codec} == codec
     mapped = len(opened._folder.opened())
     assert mapped <= len(segments), (mapped, segments)
     readers = [path.name for path in (folder / "readers").iterdir() if path.name != "gate"]

@@ -74,7 +74,9 @@ def _own_memory() -> None:
             array.flags.writeable = False
         return arrays, manifest
 
+    rows = files.open_rows
     files.open_arrays = copied
+    files.open_rows = lambda path, n_bytes: rows(path, n_bytes).copy()
 
 
 if BUILD in os.environ and __name__ != "__main__":

@@ -45,8 +45,9 @@ def folder(good, tmp_path) -> Path:
 
 
 def parts(folder: Path) -> dict[str, Path]:
-    """One file of each kind."""
-    return {Path(name).suffix[1:]: folder / name for name in storing.listing(folder)}
+    """The largest file of each kind."""
+    paths = sorted((folder / name for name in storing.listing(folder)), key=files.size)
+    return {path.suffix[1:]: path for path in paths}
 
 
 @pytest.mark.parametrize("kind", ["fresh", "settled", "codec"])
@@ -55,7 +56,7 @@ def test_truncated(folder, kind, share):
     path = parts(folder)[kind]
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(Corrupt, match=rf"{path}: expected {len(content)} bytes, found"):
+    with pytest.raises(Corrupt, match=rf"{path}: expected .*{len(content)} bytes, found"):
         store.open(folder)
 
 
@@ -69,10 +70,10 @@ def test_missing(folder, kind):
 
 @pytest.mark.parametrize("kind", ["fresh", "settled", "codec"])
 def test_flipped(folder, kind):
-    """In the header it is found by opening, else by verify; searching does not crash."""
+    """In a header it is found by opening, else by verify; searching does not crash."""
     path = parts(folder)[kind]
     content = path.read_bytes()
-    header = 8 + int.from_bytes(content[:8], "little")
+    header = 0 if kind == "codec" else 8 + int.from_bytes(content[:8], "little")
     positions = random.Random(0).sample(range(len(content)), 60)
     for position in [*range(16), *positions]:
         damaged = bytearray(content)

@@ -167,7 +167,7 @@ def test_a_full_disk(opened, folder, limit):
 def test_orphans_are_swept_by_the_next_writer(opened, folder):
     (folder / "segments" / "cafe.fresh").write_bytes(b"left by a crash")
     (folder / "codec" / "beef").mkdir()
-    (folder / "codec" / "beef" / "0.codec").write_bytes(b"left by a crash")
+    (folder / "codec" / "beef" / "cells.codec").write_bytes(b"left by a crash")
     assert opened.verify().ok
     fill(opened, 100, 101)
     assert not (folder / "segments" / "cafe.fresh").exists()

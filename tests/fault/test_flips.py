@@ -22,7 +22,7 @@ import pytest
 import storing
 from storing import add, fill, record
 
-from interlace import files, kernels, store
+from interlace import codec, files, kernels, store
 from interlace.errors import Corrupt
 from interlace.store.search import Effort
 
@@ -96,8 +96,11 @@ def table(request, monkeypatch) -> str:
 
 
 # --- damage --------------------------------------------------------------------------------------
-def spans(content: bytes) -> dict[str, tuple[int, int, np.dtype]]:
+def spans(name: str, content: bytes) -> dict[str, tuple[int, int, np.dtype]]:
     """Where each array of a file lies, and its dtype; ``header`` is what comes before them."""
+    array, _, kind = Path(name).name.partition(".")
+    if kind == "codec":
+        return {array: (0, len(content), np.dtype(codec.DTYPES[array]))}
     length = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:length])
     header.pop("__metadata__")
@@ -109,9 +112,9 @@ def spans(content: bytes) -> dict[str, tuple[int, int, np.dtype]]:
     return found
 
 
-def damaged(content: bytes, rng: random.Random) -> tuple[bytes, str]:
+def damaged(file: str, content: bytes, rng: random.Random) -> tuple[bytes, str]:
     """Other bytes for a file, and what was done to it."""
-    name, (start, end, dtype) = rng.choice(sorted(spans(content).items()))
+    name, (start, end, dtype) = rng.choice(sorted(spans(file, content).items()))
     flat = np.frombuffer(bytearray(content[start:end]), dtype).copy()
     at = rng.randrange(len(flat))
     kind = rng.choice(["flip", "flip", "extreme", "run", "swap"])
@@ -137,7 +140,8 @@ def damages(good: Path, tmp_path: Path, salt: str) -> Iterator[tuple[Path, Path,
     for kind in storing.listing(good):
         content = (good / kind).read_bytes()
         for i in range(N_FLIPS):
-            other, what = damaged(content, random.Random(f"{SEED} {salt} {Path(kind).suffix} {i}"))
+            rng = random.Random(f"{SEED} {salt} {Path(kind).suffix} {i}")
+            other, what = damaged(kind, content, rng)
             if other == content:
                 continue
             folder = tmp_path / "damaged.lace"

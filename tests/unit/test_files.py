@@ -229,3 +229,53 @@ def test_a_strange_note_is_another_process(tmp_path):
 def test_names_of_a_missing_folder(tmp_path):
     assert files.names(tmp_path / "none") == []
     assert files.size(tmp_path / "none") == 0
+
+
+# --- growing files -------------------------------------------------------------------------------
+def test_pieces_are_appended_and_mapped(tmp_path):
+    path = tmp_path / "rows"
+    first, second = np.arange(6, dtype="<i4").reshape(3, 2), np.array([[7, -8]], "<i4")
+    pieces = [files.append(path, 0, first), files.append(path, 24, second)]
+    assert [piece.n_bytes for piece in pieces] == [24, 8]
+    rows = files.open_rows(path, 24)
+    np.testing.assert_array_equal(rows.view("<i4").reshape(-1, 2), first)
+    assert not rows.flags.writeable
+    files.verify_rows(path, pieces)
+    assert len(files.open_rows(path, 0)) == 0
+
+
+def test_a_piece_is_written_over_what_lies_beyond(tmp_path):
+    path = tmp_path / "rows"
+    one = files.append(path, 0, np.arange(8, dtype="u1"))
+    files.append(path, 8, np.zeros(100, "u1"))
+    mapped = files.open_rows(path, 8)
+    two = files.append(path, 8, np.ones(3, "u1"))
+    assert path.read_bytes() == bytes(range(8)) + b"\1\1\1"
+    files.verify_rows(path, [one, two])
+    assert mapped.tolist() == list(range(8))
+    files.append(path, 0, np.ones(2, "u1"))  # another file: whoever has mapped the old one keeps it
+    assert path.read_bytes() == b"\1\1"
+    assert mapped.tolist() == list(range(8))
+
+
+def test_growing_files_that_are_shorter_or_other_are_damage(tmp_path):
+    path = tmp_path / "rows"
+    pieces = [files.append(path, at, np.full(5, at, "u1")) for at in (0, 5)]
+    with pytest.raises(Corrupt, match=f"{path}: expected at least 11 bytes, found 10"):
+        files.append(path, 11, np.ones(1, "u1"))
+    with pytest.raises(Corrupt, match="at least 11 bytes"):
+        files.open_rows(path, 11)
+    path.write_bytes(path.read_bytes()[:9] + b"x")
+    with pytest.raises(Corrupt, match=f"{path}: expected bytes 5 to 10 with checksum"):
+        files.verify_rows(path, pieces)
+    files.verify_rows(path, pieces, 2)
+    with pytest.raises(FileNotFoundError):
+        files.open_rows(tmp_path / "none", 1)
+
+
+def test_cutting_gives_back_what_lies_beyond_and_fails_silently(tmp_path):
+    path = tmp_path / "rows"
+    files.append(path, 0, np.ones(9, "u1"))
+    files.cut(path, 4)
+    assert path.read_bytes() == b"\1" * 4
+    files.cut(tmp_path / "none", 4)

@@ -9,16 +9,18 @@ from typing import Final
 
 from interlace.codec.checking import Fault, faults
 from interlace.codec.clustering import Tokens
-from interlace.codec.residual import Coded, Generation, rotation_signs
+from interlace.codec.residual import DTYPES, Coded, Generation, Rows, rotation_signs
 from interlace.errors import SettingsError
 from interlace.kernels import Kernels
 from interlace.progress import Progress, silent
 
 __all__ = [
+    "DTYPES",
     "NAMES",
     "Coded",
     "Fault",
     "Generation",
+    "Rows",
     "Tokens",
     "check_name",
     "faults",

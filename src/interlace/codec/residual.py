@@ -8,10 +8,10 @@ factor restores unit length. docs/explanation/codec.md has what lost against thi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +41,8 @@ _POSITIVE_LEVELS = {
 
 _FACTOR_FIRST, _FACTOR_STEP = 0.75, 1 / 512
 
-_LEAVES = {"leaves": "cells", "leaf_scales": "cell_scales", "leaf_cells": ""}
-"""The arrays of leaves, and what stands for them where each cell is its own leaf."""
-
 _CHUNK_SHARE = 1 / 32
-"""A chunk adds at least such a share of the leaves: each is a file, and loads the codec again."""
+"""A chunk adds at least such a share of the leaves: each is synced, and loads the codec again."""
 
 _RATE_WITHOUT_IDS = 2
 """Later leaves a fiftieth of the tokens: routers of a first few tokens tell less than types do."""
@@ -63,6 +60,24 @@ _QUERIES, _QUERY_TOKENS, _HEAD = 24, 16, 10
 
 Ten of 256 come close to what real queries' first ten hits show (benchmarks/fairness.py).
 """
+
+
+Rows: TypeAlias = Mapping[str, npt.NDArray[Any]]
+"""Arrays by name, with a row for each centroid of a kind."""
+
+DTYPES: Final = {
+    "cells": "i1", "cell_scales": "<f4", "cell_types": "<i4", "cell_groups": "<u4",
+    "leaves": "i1", "leaf_scales": "<f4", "leaf_cells": "<u4",
+    "groups": "i1", "group_scales": "<f4", "routers": "i1", "router_scales": "<f4",
+}  # fmt: skip
+"""The arrays of a codec, and the types of their rows: those of int8 have ``dim`` columns."""
+
+
+def no_rows(dim: int) -> dict[str, npt.NDArray[Any]]:
+    """Of a codec that is yet to be trained."""
+    return {
+        name: np.empty((0, dim) if dtype == "i1" else 0, dtype) for name, dtype in DTYPES.items()
+    }
 
 
 def rotation_signs(dim: int, seed: int) -> npt.NDArray[np.int8]:
@@ -110,33 +125,30 @@ class Coded(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """A trained codec. Its chunks of cells and leaves are only ever appended to.
+    """A trained codec. Its rows are only ever appended to, a chunk at a time.
 
     Attributes
     ----------
     description : mapping
         JSON-able: ``bits``, ``dim``, ``fairness``, ``mean_cosine``, ``residual`` (the mean length
         of the residuals it was trained on), ``typed``.
-    chunks : tuple of mappings
-        The arrays of each chunk: ``n_tokens``, what the generation held with it; ``cells``,
-        ``cell_scales``, ``cell_types`` and, unless each of these cells is its own leaf,
-        ``leaves``, ``leaf_scales``, ``leaf_cells``: the cell of each leaf, counted through all
-        chunks; ``groups``, ``group_scales``, ``cell_groups``: the group of each of these cells,
-        counted through all chunks too. The first chunk of a codec for embeddings without token
-        ids has ``routers`` and ``router_scales``, which stand for types.
+    rows : mapping of name to array
+        ``cells``, ``cell_scales``, ``cell_types``, ``cell_groups``: the group of each;
+        ``groups``, ``group_scales``; ``leaves``, ``leaf_scales``, ``leaf_cells``: the cell of each,
+        without rows as long as each cell is its own leaf; ``routers``, ``router_scales``, which
+        stand for types where embeddings come without token ids, else without rows.
+    n_tokens : int
+        What it held when it was made or last grown, with what it was grown for.
     """
 
     description: Mapping[str, Any]
-    chunks: tuple[Mapping[str, npt.NDArray[Any]], ...]
+    rows: Rows
+    n_tokens: int
 
     @classmethod
-    def load(
-        cls,
-        description: Mapping[str, Any],
-        chunks: Sequence[Mapping[str, npt.NDArray[Any]]],
-    ) -> Self:
-        """Take back what ``description`` and ``chunks`` gave."""
-        return cls(description, tuple(chunks))
+    def load(cls, description: Mapping[str, Any], rows: Rows, n_tokens: int) -> Self:
+        """Take back what ``description``, ``rows`` and ``n_tokens`` gave."""
+        return cls(description, rows, n_tokens)
 
     @classmethod
     def train(
@@ -151,11 +163,11 @@ class Generation:
     ) -> Self:
         """Cluster a sample and measure what the codec does to scores."""
         progress("cluster", 0, 2)
-        routers: dict[str, npt.NDArray[Any]] = {}
+        empty = no_rows(tokens.codes.shape[1])
         if tokens.token_ids is None:
-            found = _routers(tokens.codes, n_tokens, kernels, n_threads)
-            routers = {"routers": found.codes, "router_scales": found.scales}
-            types = _route(tokens.codes, found, kernels, n_threads)
+            routers = _routers(tokens.codes, n_tokens, kernels, n_threads)
+            empty |= {"routers": routers.codes, "router_scales": routers.scales}
+            types = _route(tokens.codes, routers, kernels, n_threads)
         else:
             types = clustering.group_types(tokens.token_ids)
         description = {
@@ -166,14 +178,14 @@ class Generation:
             "mean_cosine": 1.0,
             "residual": 0.0,
         }
-        empty = cls(description, ())
         wanted = clustering.wanted_leaves(n_tokens)
-        chunk = empty._chunk(tokens, types, n_tokens, wanted, kernels, n_threads)
+        draft = cls(description, empty, 0)._with_more(
+            tokens, types, n_tokens, wanted, kernels, n_threads
+        )
         progress("calibrate", 1, 2)
-        draft = cls(description, ({**chunk, **routers},))
         measured = draft._measure(tokens, kernels, n_threads)
         progress("calibrate", 2, 2)
-        return cls({**description, **measured}, draft.chunks)
+        return cls({**description, **measured}, draft.rows, n_tokens)
 
     def grow(
         self, tokens: Tokens, *, n_tokens: int, kernels: Kernels, n_threads: int = 1
@@ -190,7 +202,7 @@ class Generation:
             return self
         types = self._types(tokens, kernels, n_threads)
         n_strange = len(np.setdiff1d(types, self._types_known))
-        n_since = n_tokens - int(self.chunks[-1]["n_tokens"][0])
+        n_since = n_tokens - self.n_tokens
         rate = 1 if self.description["typed"] else _RATE_WITHOUT_IDS
         wanted = rate * n_since // clustering.TOKENS_PER_LEAF + n_strange
         if wanted < len(self.arrays.leaf_scales) * _CHUNK_SHARE:
@@ -200,8 +212,7 @@ class Generation:
             ids = None if tokens.token_ids is None else tokens.token_ids[chosen]
             tokens = Tokens(tokens.codes[chosen], tokens.scales[chosen], ids)
             types = types[chosen]
-        chunk = self._chunk(tokens, types, n_tokens, wanted, kernels, n_threads)
-        return Generation(self.description, (*self.chunks, chunk))
+        return self._with_more(tokens, types, n_tokens, wanted, kernels, n_threads)
 
     def _misfits(
         self,
@@ -218,7 +229,7 @@ class Generation:
         n = min(len(far), max(wanted * _MISFITS_A_LEAF, int((far == 256).sum())))
         return np.sort(np.argsort(-far, kind="stable")[:n])
 
-    def _chunk(
+    def _with_more(
         self,
         tokens: Tokens,
         types: npt.NDArray[np.int32],
@@ -226,12 +237,12 @@ class Generation:
         wanted: int,
         kernels: Kernels,
         n_threads: int,
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Cells and leaves for the next chunk: so many leaves, and of these the cells there lack.
+    ) -> Generation:
+        """The same with a chunk more: so many leaves, and of these the cells it lacks.
 
         While every cell is its own leaf, new leaves are new cells.
         """
-        n_cells = len(self._joined("cell_types"))
+        n_cells = len(self.rows["cells"])
         budget = clustering.wanted_cells(n_tokens)
         if budget < clustering.wanted_leaves(n_tokens):
             budget = max(0, budget - n_cells)
@@ -249,32 +260,51 @@ class Generation:
         order = np.argsort(cell_groups, kind="stable")
         cells = Quantised(cells.codes[order], cells.scales[order])
         cell_types, cell_groups = cell_types[order], cell_groups[order]
-        chunk: dict[str, npt.NDArray[Any]] = {
-            "n_tokens": np.array([n_tokens], np.int64),
-            "groups": groups.codes,
-            "group_scales": groups.scales,
-            "cell_groups": len(self._joined("group_scales")) + cell_groups,
-            "cells": cells.codes,
-            "cell_scales": cells.scales,
-            "cell_types": cell_types,
-        }
+        with_cells = self._appended(
+            n_tokens,
+            groups=groups.codes,
+            group_scales=groups.scales,
+            cell_groups=(len(self.rows["groups"]) + cell_groups).astype(np.uint32),
+            cells=cells.codes,
+            cell_scales=cells.scales,
+            cell_types=cell_types,
+        )
         if wanted <= len(cell_types) * 3 // 2:
-            return chunk
-        draft = Generation(self.description, (*self.chunks, chunk))
+            if not len(self.rows["leaves"]):
+                return with_cells
+            numbers = np.arange(n_cells, n_cells + len(cell_types), dtype=np.uint32)
+            return with_cells._appended(
+                n_tokens, leaves=cells.codes, leaf_scales=cells.scales, leaf_cells=numbers
+            )
         leaves, leaf_cells = clustering.new_leaves(
             tokens.codes,
-            draft._cells(tokens.codes, types, kernels, n_threads),
-            Quantised(draft.arrays.cells, draft.arrays.cell_scales),
-            np.diff(draft._leaf_offsets) * (np.arange(len(draft.arrays.cell_scales)) < n_cells),
+            with_cells._cells(tokens.codes, types, kernels, n_threads),
+            Quantised(with_cells.rows["cells"], with_cells.rows["cell_scales"]),
+            np.bincount(self.arrays.leaf_cells, minlength=n_cells + len(cell_types)),
             wanted,
             kernels,
             n_threads,
         )
-        return chunk | {
-            "leaves": leaves.codes,
-            "leaf_scales": leaves.scales,
-            "leaf_cells": leaf_cells,
+        if not len(self.rows["leaves"]):  # the cells were the leaves: each stays its cell's first
+            old = self.arrays
+            leaf_cells = np.concatenate([old.leaf_cells, leaf_cells])
+            order = np.argsort(leaf_cells, kind="stable")
+            leaf_cells = leaf_cells[order]
+            leaves = Quantised(
+                np.concatenate([old.leaves, leaves.codes])[order],
+                np.concatenate([old.leaf_scales, leaves.scales])[order],
+            )
+        return with_cells._appended(
+            n_tokens, leaves=leaves.codes, leaf_scales=leaves.scales, leaf_cells=leaf_cells
+        )
+
+    def _appended(self, n_tokens: int, **more: npt.NDArray[Any]) -> Generation:
+        """The same with more rows."""
+        rows = {
+            name: np.concatenate([rows, more[name]]) if len(more.get(name, ())) else rows
+            for name, rows in self.rows.items()
         }
+        return Generation(self.description, rows, n_tokens)
 
     def encode(self, tokens: Tokens, *, kernels: Kernels, n_threads: int = 1) -> Coded:
         """Leaves and residual codes of some tokens, in their order.
@@ -363,38 +393,27 @@ class Generation:
 
     @cached_property
     def arrays(self) -> CodecArrays:
-        """All chunks as one codec, for ``kernels.load_codec``."""
-        bits, dim = self.description["bits"], self.description["dim"]
+        """The codec as ``kernels.load_codec`` takes it."""
+        bits, rows = self.description["bits"], self.rows
         factors = np.float32(_FACTOR_FIRST) + np.arange(256) * np.float32(_FACTOR_STEP)
+        leaves = rows["leaves"], rows["leaf_scales"], rows["leaf_cells"]
+        if not len(rows["leaves"]):
+            numbers = np.arange(len(rows["cells"]), dtype=np.uint32)
+            leaves = rows["cells"], rows["cell_scales"], numbers
         return CodecArrays(
             bits=bits,
-            groups=self._joined("groups"),
-            group_scales=self._joined("group_scales"),
-            cells=self._joined("cells"),
-            cell_scales=self._joined("cell_scales"),
-            cell_groups=self._joined("cell_groups").astype(np.uint32),
-            leaves=self._joined("leaves"),
-            leaf_scales=self._joined("leaf_scales"),
-            leaf_cells=self._joined("leaf_cells"),
+            groups=rows["groups"],
+            group_scales=rows["group_scales"],
+            cells=rows["cells"],
+            cell_scales=rows["cell_scales"],
+            cell_groups=rows["cell_groups"],
+            leaves=leaves[0],
+            leaf_scales=leaves[1],
+            leaf_cells=leaves[2],
             levels=levels(bits),
-            factors=factors.astype(np.float32) / centroid_length(dim),
+            factors=factors.astype(np.float32) / centroid_length(self.description["dim"]),
             fairness=self.description["fairness"],
         )
-
-    def _joined(self, name: str) -> npt.NDArray[Any]:
-        """An array of all chunks. Without leaves of its own, a chunk's cells are its leaves."""
-        parts, n_cells = [], 0
-        for chunk in self.chunks:
-            if "leaves" in chunk or name not in _LEAVES:
-                parts.append(chunk[name])
-            elif name == "leaf_cells":
-                parts.append(n_cells + np.arange(len(chunk["cell_types"]), dtype=np.uint32))
-            else:
-                parts.append(chunk[_LEAVES[name]])
-            n_cells += len(chunk["cell_types"])
-        if not parts:
-            return np.empty(0, np.int32)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _handle(self, kernels: Kernels) -> Handle:
         return kernels.load_codec(self.arrays, "the codec in memory")
@@ -402,8 +421,8 @@ class Generation:
     def _types(self, tokens: Tokens, kernels: Kernels, n_threads: int) -> npt.NDArray[np.int32]:
         if self.description["typed"] and tokens.token_ids is not None:
             return clustering.group_types(tokens.token_ids, self._types_known)
-        if "routers" in self.chunks[0]:
-            routers = Quantised(self.chunks[0]["routers"], self.chunks[0]["router_scales"])
+        if len(self.rows["routers"]):
+            routers = Quantised(self.rows["routers"], self.rows["router_scales"])
             return _route(tokens.codes, routers, kernels, n_threads)
         # Tokens without ids in a codec made for tokens with: no type is known, all cells compete.
         return np.full(len(tokens.codes), np.iinfo(np.int32).min, np.int32)
@@ -411,7 +430,7 @@ class Generation:
     @cached_property
     def _cell_order(self) -> npt.NDArray[np.int64]:
         """The cells sorted by type: they come in order of time and group."""
-        return np.argsort(self._joined("cell_types"), kind="stable")
+        return np.argsort(self.rows["cell_types"], kind="stable")
 
     @cached_property
     def _leaf_order(self) -> npt.NDArray[np.int64]:
@@ -427,7 +446,7 @@ class Generation:
     def _by_cell(self) -> Quantised:
         """The leaves sorted by cell; those of a single chunk are, and stay mapped from disk."""
         leaves, order = Quantised(self.arrays.leaves, self.arrays.leaf_scales), self._leaf_order
-        if len(self.chunks) == 1:
+        if (order[:-1] < order[1:]).all():
             return leaves
         return Quantised(leaves.codes[order], leaves.scales[order])
 
@@ -438,11 +457,11 @@ class Generation:
 
     @cached_property
     def _types_known(self) -> npt.NDArray[np.int32]:
-        return np.unique(self._joined("cell_types"))
+        return np.unique(self.rows["cell_types"])
 
     @cached_property
     def _type_offsets(self) -> npt.NDArray[np.int64]:
-        types = self._joined("cell_types")[self._cell_order]
+        types = self.rows["cell_types"][self._cell_order]
         starts = np.searchsorted(types, self._types_known)
         return np.append(starts, len(types)).astype(np.int64)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from interlace import files
 from interlace.errors import CollectionError, InputError, ModelMismatch
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
 from interlace.store.rows import GenerationRow
 from interlace.store.runs import copy
-from interlace.store.segment import FRESH, Numbers, Segment, open_chunks
+from interlace.store.segment import FRESH, Numbers, Segment, rows_path
 from interlace.store.transaction import Transaction
-from interlace.store.writing import write_chunk, write_fresh, write_settled
+from interlace.store.writing import append_rows, write_fresh, write_settled
 
 _SAME = ("dim", "codec", "seed")
 
@@ -101,12 +102,10 @@ def _check_same(folder: Folder, other: Folder) -> None:
 def _copy_codec(
     folder: Folder, transaction: Transaction, other: Folder, theirs: GenerationRow
 ) -> None:
-    """Copy the chunks that are not here; a longer codec serves the segments of a shorter one."""
+    """Copy the rows that are not here; a longer codec serves the segments of a shorter one."""
     mine = transaction.catalog.generation(transaction.number)
-    n_known = 0
     if mine is not None:
-        n_known = len(mine.chunks)
-        n_common = min(n_known, len(theirs.chunks))
+        n_common = min(len(mine.chunks), len(theirs.chunks))
         if mine.name != theirs.name or mine.chunks[:n_common] != theirs.chunks[:n_common]:
             raise CollectionError(
                 f"the codecs were trained or grown apart: {folder.path} has {mine.name}, "
@@ -114,12 +113,22 @@ def _copy_codec(
                 "anything is added to it (Store.train_like)."
             )
     else:
+        mine = theirs._replace(chunks=())
         transaction.catalog.add_generation(theirs.name, theirs.description, transaction.number)
     other.check_codec(theirs)
-    chunks = open_chunks(other.path, theirs, other.bits, other.settings.dim)
-    for i, chunk in enumerate(chunks[n_known:], n_known):
-        written = write_chunk(folder.path, theirs.name, i, chunk)
-        transaction.catalog.add_chunk(theirs.name, i, written, transaction.number)
+    append_rows(
+        folder.path,
+        mine,
+        {
+            array: files.open_rows(
+                rows_path(other.path, theirs.name, array), theirs.n_bytes(array)
+            )[mine.n_bytes(array) :]
+            for array in theirs.arrays
+        },
+    )
+    n_known = len(mine.chunks)
+    for number, chunk in enumerate(theirs.chunks[n_known:], n_known):
+        transaction.catalog.add_chunk(theirs.name, number, chunk, transaction.number)
 
 
 def _copy_rows(transaction: Transaction, other: Catalog, number: int) -> int:

@@ -2,25 +2,27 @@
 
 A copy is made in a folder beside, ``<name>.partial``, which is no collection until all of it is
 there, and takes its name last. A backup is brought up to date where it lies: files are only added,
-then one SQLite transaction makes its catalog the new one, then what the old one needed goes.
+and rows appended, then one SQLite transaction makes its catalog the new one, then what the old one
+needed goes.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from operator import eq
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
 from interlace import files
 from interlace.errors import VERIFY, CollectionError, Corrupt, InputError, Locked
-from interlace.files import Lock, Written
+from interlace.files import Lock, Piece, Written
 from interlace.progress import Progress, silent
 from interlace.store import database
 from interlace.store.catalog import Catalog
 from interlace.store.folder import READERS, WRITE_LOCK, Folder, missing
-from interlace.store.segment import CODEC, SEGMENTS, chunk_path
+from interlace.store.rows import GenerationRow
+from interlace.store.segment import CODEC, SEGMENTS, rows_path
 
 PARTIAL: Final = ".partial"
 """What the name of an unfinished copy ends with."""
@@ -111,9 +113,11 @@ def _renew(folder: Folder, target: Path, progress: Progress) -> BackupReport:
     with into.shape_lock("copying to here"), into.write_lock(doing="copying to here"):
         with closing(Catalog(target, wait_seconds=into.lock_wait_seconds)) as old:
             _check_backup_of(folder, old)
+            old.end_log()  # it may hold a try that failed, whose rows others are written over
+            codec = old.generation(old.newest().number)
         with _alone(into):
             pass  # rather now than after an hour of copying
-        report = _fill(folder, target, True, progress)
+        report = _fill(folder, target, True, progress, codec)
         with (
             _alone(into),
             closing(Catalog(target / _COMING, wait_seconds=into.lock_wait_seconds)) as new,
@@ -141,8 +145,16 @@ _NEVER: Final = 2**63
 """A commit that is not reached."""
 
 
-def _fill(folder: Folder, into: Path, is_backup: bool, progress: Progress) -> BackupReport:
+def _fill(
+    folder: Folder,
+    into: Path,
+    is_backup: bool,
+    progress: Progress,
+    codec: GenerationRow | None = None,
+) -> BackupReport:
     """Copy into a folder all that it lacks of the newest commit; its catalog is left in coming.
+
+    Of a codec that it has, only the rows are copied that came since, onto what is there.
 
     A reader that cannot lock may find a file gone, as in ``snapshot.take``: it begins again.
     """
@@ -157,7 +169,7 @@ def _fill(folder: Folder, into: Path, is_backup: bool, progress: Progress) -> Ba
                 held.enter_context(lock)
             commit = catalog.newest()
             try:
-                copied, n_kept = _copy_files(folder, into, catalog, commit.number, progress)
+                copied, n_kept = _copy_files(folder, into, catalog, commit.number, codec, progress)
             except FileNotFoundError as error:
                 if lock is not None or tried == commit.number:
                     raise missing(error.filename) from error
@@ -198,40 +210,71 @@ def _copy_catalog(folder: Folder, coming: Path) -> tuple[Catalog, Lock | None]:
 
 
 def _copy_files(
-    folder: Folder, into: Path, catalog: Catalog, number: int, progress: Progress
+    folder: Folder,
+    into: Path,
+    catalog: Catalog,
+    number: int,
+    codec: GenerationRow | None,
+    progress: Progress,
 ) -> tuple[list[int], int]:
-    """Bytes of each file that was copied, and how many were there."""
-    wanted = _named(folder.path, catalog, number)
-    total, done, n_kept = sum(written.n_bytes for _, written in wanted), 0, 0
-    copied: list[int] = []
+    """Bytes of what was copied, for each file, and how many were there.
+
+    (1) A backup of commit 7 is brought up to date: rows are appended to its codec. (2) It is cut
+    off. (3) The backup is restored: at commit 7, which names no more rows than before. A copy of
+    the source's file in place of its own would do as well, but for its size.
+    """
+    segments, generation = catalog.segments(number), catalog.generation(number)
+    arrays = [] if generation is None else generation.arrays
+    total = sum(row.written.n_bytes for row in segments)
+    total += sum(map(generation.n_bytes, arrays)) if generation else 0
+    done, copied = 0, []
     progress("copy", 0, total)
-    for source, written in wanted:
-        target = into / source.relative_to(folder.path)
-        files.make_folder(target.parent)
-        if _is_there(target, written):
-            n_kept += 1
-        else:
-            _copy_file(source, target, written)
-            copied.append(written.n_bytes)
-        done += written.n_bytes
+    for row in segments:
+        source, target = (path / SEGMENTS / row.file_name for path in (folder.path, into))
+        if not _is_there(target, row.written):
+            _copy_file(source, target, row.written)
+            copied.append(row.written.n_bytes)
+        done += row.written.n_bytes
         progress("copy", done, total)
-    filled = {into / SEGMENTS, into / CODEC}
-    filled |= {into / source.parent.relative_to(folder.path) for source, _ in wanted}
-    for parent in filled:
-        files.sync_folder(parent)
-    return copied, n_kept
-
-
-def _named(path: Path, catalog: Catalog, number: int) -> list[tuple[Path, Written]]:
-    """Every file that a commit needs besides the catalog."""
-    named = [(path / SEGMENTS / row.file_name, row.written) for row in catalog.segments(number)]
-    generation = catalog.generation(number)
+    files.sync_folder(into / SEGMENTS)
     if generation is not None:
-        named += [
-            (chunk_path(path, generation.name, i), written)
-            for i, written in enumerate(generation.chunks)
-        ]
-    return named
+        files.make_folder(into / CODEC / generation.name)
+        n_common = _n_common(generation, codec)
+        for array in arrays:
+            source, target = (rows_path(at, generation.name, array) for at in (folder.path, into))
+            pieces = generation.pieces(array)
+            if n_new := _append_rows(source, target, pieces, n_common):
+                copied.append(n_new)
+            done += generation.n_bytes(array)
+            progress("copy", done, total)
+        files.sync_folder(into / CODEC / generation.name)
+    files.sync_folder(into / CODEC)
+    return copied, len(segments) + len(arrays) - len(copied)
+
+
+def _n_common(generation: GenerationRow, other: GenerationRow | None) -> int:
+    """How many chunks two codecs have in common."""
+    if other is None or other.name != generation.name:
+        return 0
+    pairs = zip(generation.chunks, other.chunks, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _append_rows(source: Path, target: Path, pieces: list[Piece], n_common: int) -> int:
+    """Bring a growing file up to date, and read what was copied; how many bytes that are."""
+    known, total = (sum(p.n_bytes for p in some) for some in (pieces[:n_common], pieces))
+    if files.size(target) < known:
+        n_common = known = 0
+    if known == total:
+        return 0
+    files.append(target, known, files.open_rows(source, total)[known:])
+    try:
+        files.verify_rows(target, pieces, n_common)
+    except Corrupt:
+        files.cut(target, known)
+        files.verify_rows(source, pieces, n_common)  # says so, where the damage is there
+        raise
+    return total - known
 
 
 def _copy_file(source: Path, target: Path, written: Written) -> None:
@@ -331,7 +374,7 @@ def _is_past(old: Catalog, original: Catalog) -> bool:
     codec, mine = old.generation(commit.number), original.generation(original.newest().number)
     if codec is None or mine is None or codec.name != mine.name:
         return True
-    return all(map(eq, codec.chunks, mine.chunks))
+    return _n_common(mine, codec) == min(len(mine.chunks), len(codec.chunks))
 
 
 def _at(report: BackupReport, target: Path) -> BackupReport:

@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from interlace.errors import VERIFY, Corrupt
-from interlace.files import Written
+from interlace.files import Piece, Written
 from interlace.store.fields import FieldTables
 from interlace.store.mending import MendingRows
 from interlace.store.recutting import RebuildTables
 from interlace.store.rows import (
     FORMAT,
     PART,
+    Chunk,
     Commit,
     DocumentRow,
     GenerationRow,
@@ -198,12 +200,28 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             return None
         (name, description) = rows[0]
         chunks = self._rows(
-            "SELECT n_bytes, checksum FROM chunks"
+            "SELECT n_tokens, pieces FROM chunks"
             " WHERE generation = :name AND born <= :commit ORDER BY number",
             {"name": name, "commit": commit},
         )
         return GenerationRow(
-            name, self._parsed(description), tuple(Written(*chunk) for chunk in chunks)
+            name,
+            self._parsed(description),
+            tuple(self._chunk(*chunk) for chunk in chunks),
+        )
+
+    def _chunk(self, n_tokens: Any, text: object) -> Chunk:
+        try:
+            pieces = {array: Piece(*piece) for array, piece in self._parsed(text).items()}
+            numbers = [n_tokens, *chain.from_iterable(pieces.values())]
+            if all(type(n) is int and 0 <= n < 1 << 63 for n in numbers):
+                return Chunk(n_tokens, pieces)
+        except TypeError:  # no pieces
+            pass
+        raise Corrupt(
+            f"the catalog is damaged: {self.path}: expected a chunk of a codec, found "
+            f"{n_tokens!r}, {str(text)[:40]!r}. Restore the folder from a copy, or index the "
+            "documents again."
         )
 
     def dead_passages(self, commit: int, *, after: int = -1) -> _Numbers:
@@ -805,10 +823,12 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
             [(name, json.dumps(description, sort_keys=True), born)],
         )
 
-    def add_chunk(self, generation: str, number: int, written: Written, born: int) -> None:
-        """Add a chunk of a codec, whose file is written and synced."""
+    def add_chunk(self, generation: str, number: int, chunk: Chunk, born: int) -> None:
+        """Add a chunk of a codec, whose pieces are written and synced."""
+        pieces = json.dumps(chunk.pieces, sort_keys=True)
         self._change_many(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", [(generation, number, *written, born)]
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?)",
+            [(generation, number, chunk.n_tokens, pieces, born)],
         )
 
     def end_commits(self, oldest: int) -> None:
@@ -876,11 +896,14 @@ class Catalog(FieldTables, RebuildTables, WordTables, MendingRows):
         self.purge_values(oldest)
         self._change("DELETE FROM documents WHERE died <= :oldest", values)
 
-    def known_files(self) -> tuple[set[str], set[tuple[str, str]]]:
-        """Every segment file, and every chunk as (generation, file name), that has a row."""
+    def known_files(self) -> tuple[set[str], dict[tuple[str, str], int]]:
+        """Every segment file that has a row, and how much counts of each (generation, file)."""
         segments = self._rows("SELECT name || '.' || kind FROM segments")
-        chunks = self._rows("SELECT generation, number || '.codec' FROM chunks")
-        return {name for (name,) in segments}, set(chunks)
+        grown = self._rows(
+            "SELECT generation, key || '.codec', sum(json_extract(value, '$[0]'))"
+            " FROM chunks, json_each(pieces) GROUP BY generation, key"
+        )
+        return {name for (name,) in segments}, {(of, name): n for of, name, n in grown}
 
 
 def _with_parents(name: str, n: int) -> Iterator[str]:

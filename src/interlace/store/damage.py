@@ -13,7 +13,7 @@ DAMAGED: Final = ("raise", "skip")
 class Damage:
     """The damaged files that this store has met, and leaves out from then on.
 
-    A codec's folder stands for its chunks: without one of them, the others mean nothing.
+    A codec's folder stands for its files: without one of them, the others mean nothing.
 
     Parameters
     ----------

@@ -131,8 +131,8 @@ CREATE TABLE segments (
 CREATE TABLE chunks (
     generation TEXT NOT NULL,
     number INTEGER NOT NULL,
-    n_bytes INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
+    n_tokens INTEGER NOT NULL,
+    pieces TEXT NOT NULL,
     born INTEGER NOT NULL,
     PRIMARY KEY (generation, number)
 );

@@ -2,7 +2,7 @@
 
     catalog.sqlite       the truth on what exists
     segments/            <name>.fresh and <name>.settled
-    codec/<generation>/  <number>.codec
+    codec/<generation>/  <array>.codec
     readers/             <commit>, locked by whoever reads that commit; gate
     write.lock           held while a commit is made
     shape.lock           held while segments are replaced, the codec grows, or orphans are swept
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from interlace import codec, files, kernels
 from interlace.codec import Generation
 from interlace.errors import CollectionError, Corrupt, Locked, SettingsError
-from interlace.files import Lock, Written
+from interlace.files import Lock, Piece
 from interlace.kernels import Handle, packed_width
 from interlace.store.catalog import Catalog
 from interlace.store.damage import Damage
@@ -38,9 +38,9 @@ from interlace.store.segment import (
     SEGMENTS,
     Numbers,
     Segment,
-    chunk_path,
-    open_chunks,
+    open_codec,
     open_segment,
+    rows_path,
 )
 from interlace.store.settings import Settings
 from interlace.store.tombstones import NONE, Tombstones
@@ -98,7 +98,7 @@ class Folder:
         self._tombstones = NONE
         self._places = NOWHERE
         self._settled: tuple[tuple[str, ...], tuple[Numbers, Numbers]] | None = None
-        self._sound_chunks: set[Path] = set()
+        self._sound_pieces: dict[Path, list[Piece]] = {}
 
     def at(self, catalog: Catalog, commit: int) -> Folder:
         """The folder as a commit sees it: this one, unless its settings are others."""
@@ -266,7 +266,9 @@ class Folder:
             catalog.purge_alone(oldest)
 
     def sweep(self, catalog: Catalog, *, log_is_certain: bool = False) -> None:
-        """Remove files that no row names: what a crash, a failure or a purge left.
+        """Remove files that no row names, and what of a codec's files counts for no commit.
+
+        That is what a crash, a failure or a purge left.
 
         Needs the shape lock and the write lock: whoever holds either may have files on the way
         that are not named yet.
@@ -276,20 +278,24 @@ class Folder:
         opens the catalog next reads the log to its end: the rows are there, their files are not.
         So the log's end is overwritten first, unless it is certain: just committed, or made so.
         """
-        segments, chunks = catalog.known_files()
+        segments, rows = catalog.known_files()
         named = self.path / SEGMENTS, self.path / CODEC
         orphans = [named[0] / name for name in files.names(named[0]) if name not in segments]
         emptied = []
         for generation in files.names(named[1]):
             inside = named[1] / generation
-            strange = [name for name in files.names(inside) if (generation, name) not in chunks]
+            strange = [name for name in files.names(inside) if (generation, name) not in rows]
             orphans += [inside / name for name in strange]
             if len(strange) == len(files.names(inside)):
                 emptied.append(inside)
-        if orphans and not log_is_certain:
+        known = {named[1] / of / name: n_bytes for (of, name), n_bytes in rows.items()}
+        longer = {path: n_bytes for path, n_bytes in known.items() if files.size(path) > n_bytes}
+        if (orphans or longer) and not log_is_certain:
             catalog.end_log()
         for path in orphans:
             files.remove(path)
+        for path, n_bytes in longer.items():
+            files.cut(path, n_bytes)
         for inside in emptied:
             files.remove_folder(inside)
 
@@ -307,8 +313,8 @@ class Folder:
         """Load a codec with the chunks that a row names, or take it as it was loaded before."""
         with self._opening:
             if self._codec is None or self._codec[0] != row:
-                chunks = open_chunks(self.path, row, self.bits, self.settings.dim)
-                generation = Generation.load(row.description, chunks)
+                rows = open_codec(self.path, row, self.bits, self.settings.dim)
+                generation = Generation.load(row.description, rows, row.chunks[-1].n_tokens)
                 inside = self.path / CODEC / row.name
                 handle = self.kernels.load_codec(generation.arrays, str(inside))
                 self._codec = (row, generation, handle)
@@ -372,7 +378,9 @@ class Folder:
         Corrupt
         """
         for row in rows:
-            self._check(self.path / SEGMENTS / row.file_name, row.written)
+            path = self.path / SEGMENTS / row.file_name
+            with _found(path):
+                files.verify_arrays(path, row.written)
 
     def mapped(self, rows: Iterable[SegmentRow]) -> list[Segment]:
         """Map some segments; those that are too damaged for it are left out."""
@@ -411,18 +419,14 @@ class Folder:
         return True
 
     def check_codec(self, row: GenerationRow) -> None:
-        """The same for a codec, before anything is coded by it; each chunk once."""
-        for number, written in enumerate(row.chunks):
-            path = chunk_path(self.path, row.name, number)
-            if path not in self._sound_chunks:
-                self._check(path, written)
-                self._sound_chunks.add(path)
-
-    def _check(self, path: Path, written: Written) -> None:
-        try:
-            files.verify_arrays(path, written)
-        except FileNotFoundError as error:
-            raise missing(path) from error
+        """The same for a codec, before anything is coded by it; each piece once."""
+        for array in row.arrays:
+            path, pieces = rows_path(self.path, row.name, array), row.pieces(array)
+            known = self._sound_pieces.get(path, [])
+            n_known = len(known) if pieces[: len(known)] == known else 0
+            with _found(path):
+                files.verify_rows(path, pieces, n_known)
+            self._sound_pieces[path] = pieces
 
     def forget(self, gone: Iterable[str]) -> None:
         """Let go of opened segments that newer snapshots do not need."""
@@ -438,7 +442,9 @@ class Folder:
 
 
 def joined_numbers(segments: Sequence[Segment]) -> tuple[Numbers, Numbers]:
-    """Insertion numbers of the passages of segments, and of their documents."""
+    """Insertion numbers of the passages of segments, and of their documents; of one, as mapped."""
+    if len(segments) == 1:
+        return segments[0].passages, segments[0].documents
     nothing = [np.empty(0, np.int64)]
     passages = np.concatenate([segment.passages for segment in segments] or nothing)
     documents = np.concatenate([segment.documents for segment in segments] or nothing)
@@ -460,6 +466,14 @@ def stored_settings(catalog: Catalog, commit: int | None = None) -> Settings:
             f"the catalog is damaged: {catalog.path}: expected settings, found: {error} "
             "Restore the folder from a copy, or index the documents again."
         ) from error
+
+
+@contextmanager
+def _found(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise missing(path) from error
 
 
 def missing(path: object) -> Corrupt:

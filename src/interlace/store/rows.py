@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from interlace.files import Written
+from interlace.files import Piece, Written
 from interlace.types import Id
 
-FORMAT: Final = 7
+FORMAT: Final = 8
 """The format that this version writes: docs/reference/format.md."""
 
-OLDEST_READABLE: Final = 7
+OLDEST_READABLE: Final = 8
 
 PART: Final = 65_536
 """Characters of a text that are kept, and read, together."""
@@ -57,12 +57,43 @@ class SegmentRow(NamedTuple):
         return f"{self.name}.{self.kind}"
 
 
+_NOTHING: Final = Piece(0, 0)
+
+
+class Chunk(NamedTuple):
+    """What a codec got at once: rows of its arrays.
+
+    Attributes
+    ----------
+    n_tokens : int
+        What the codec held then, those included that the chunk was made for.
+    pieces : mapping of str to Piece
+        What was appended to the file of each array; those that got nothing are not there.
+    """
+
+    n_tokens: int
+    pieces: Mapping[str, Piece]
+
+
 class GenerationRow(NamedTuple):
-    """What the catalog knows of a codec; chunk i is ``codec/<name>/<i>.codec``."""
+    """What the catalog knows of a codec; an array's file is ``codec/<name>/<array>.codec``."""
 
     name: str
     description: Mapping[str, Any]
-    chunks: tuple[Written, ...]
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def arrays(self) -> list[str]:
+        """The arrays that have rows."""
+        return sorted({array for chunk in self.chunks for array in chunk.pieces})
+
+    def pieces(self, array: str) -> list[Piece]:
+        """Those of an array; where a chunk has none, one without bytes."""
+        return [chunk.pieces.get(array, _NOTHING) for chunk in self.chunks]
+
+    def n_bytes(self, array: str) -> int:
+        """How much of an array's file counts."""
+        return sum(piece.n_bytes for piece in self.pieces(array))
 
 
 class StoredPassage(NamedTuple):

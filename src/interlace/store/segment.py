@@ -7,6 +7,7 @@ its document's, so the catalog needs no addresses and nothing is rewritten when 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,31 +198,38 @@ def open_segment(folder: Path, row: SegmentRow, width: int, dim: int) -> Segment
     return Segment(row, path, arrays)
 
 
-def open_chunks(folder: Path, row: GenerationRow, bits: int, dim: int) -> list[Arrays]:
-    """Map the chunks of a codec, and check that training could have made them.
+def open_codec(folder: Path, row: GenerationRow, bits: int, dim: int) -> codec.Rows:
+    """Map the rows of a codec that a commit sees, and check that training could have made them.
 
     Raises
     ------
-    Corrupt, FormatTooNew
+    Corrupt
     FileNotFoundError
         When a file is gone.
     """
-    chunks = []
-    for number, written in enumerate(row.chunks):
-        path = chunk_path(folder, row.name, number)
-        arrays, manifest = files.open_arrays(path, written)
-        _check_format(path, manifest)
-        chunks.append(arrays)
-    for fault in codec.faults(row.description, chunks, bits, dim):
+    rows, ends = {}, {}
+    for array, dtype in codec.DTYPES.items():
+        shape = (-1, dim) if dtype == "i1" else (-1,)
+        width, n_bytes = np.dtype(dtype).itemsize * abs(math.prod(shape)), row.n_bytes(array)
+        path, lengths = rows_path(folder, row.name, array), [p.n_bytes for p in row.pieces(array)]
+        if any(length % width for length in lengths):
+            raise _corrupt(path, f"rows of {width} bytes", f"pieces of {lengths}")
+        content = files.open_rows(path, n_bytes) if n_bytes else np.empty(0, np.uint8)
+        rows[array] = content.view(dtype).reshape(shape)
+        ends[array] = (np.cumsum(lengths, dtype=np.int64) // width).tolist()
+    for array in row.arrays:
+        if array not in codec.DTYPES:
+            raise _corrupt(rows_path(folder, row.name, array), "an array of a codec", array)
+    for fault in codec.faults(row.description, rows, ends, bits, dim):
         inside = folder / CODEC / row.name
-        at = inside if fault.chunk is None else chunk_path(folder, row.name, fault.chunk)
+        at = inside if fault.array is None else rows_path(folder, row.name, fault.array)
         raise _corrupt(at, fault.expected, fault.found)
-    return chunks
+    return rows
 
 
-def chunk_path(folder: Path, generation: str, number: int) -> Path:
-    """The file of a chunk."""
-    return folder / CODEC / generation / f"{number}.codec"
+def rows_path(folder: Path, generation: str, array: str) -> Path:
+    """The file of an array of a codec."""
+    return folder / CODEC / generation / f"{array}.codec"
 
 
 def _check_format(path: Path, manifest: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from itertools import chain, count
 
@@ -13,16 +13,24 @@ import numpy as np
 from interlace import codec
 from interlace.chance import draws
 from interlace.codec import Generation, Tokens
-from interlace.files import Array, Written
+from interlace.files import Array
 from interlace.progress import Progress, silent
 from interlace.store.catalog import Catalog
 from interlace.store.drift import drift
 from interlace.store.folder import Folder
 from interlace.store.parts import Parts
-from interlace.store.rows import GenerationRow, SegmentRow
-from interlace.store.segment import FRESH, SETTLED, Numbers, Part, Segment, in_memory
+from interlace.store.rows import Chunk, GenerationRow, SegmentRow
+from interlace.store.segment import (
+    FRESH,
+    SETTLED,
+    Numbers,
+    Part,
+    Segment,
+    in_memory,
+    open_codec,
+)
 from interlace.store.transaction import Transaction
-from interlace.store.writing import write_chunk, write_settled
+from interlace.store.writing import append_rows, write_settled
 
 SEGMENT_TOKENS_MAX = 4_000_000
 """Tokens of a settled segment as it is first written; merging makes larger ones."""
@@ -141,15 +149,13 @@ class Coder:
         taken: Container[str] = (),
     ) -> None:
         self._folder, self._n_tokens, self._progress = folder, n_tokens, progress
-        self._taken = taken
+        self._taken, self._row = taken, generation
         self._n_chunks_known = 0 if generation is None else len(generation.chunks)
-        self._name = "" if generation is None else generation.name
         self._generation: Generation | None = None
         if generation is not None:
             folder.check_codec(generation)
             self._generation = folder.codec(generation)[0]
         self._complete, self._done = False, 0
-        self.chunks: list[Written] = []
         self.rows: list[SegmentRow] = []
 
     def train(self, parts: Parts, n_tokens: int | None = None) -> None:
@@ -160,7 +166,7 @@ class Coder:
         settings = self._folder.settings
         at = sample(parts.lengths, settings.sample_tokens_max, settings.seed)
         self._complete = len(at) == len(parts)
-        self._generation = codec.train(
+        trained = codec.train(
             settings.codec,
             _tokens(parts.take(at)),
             n_tokens=parts.n_tokens if n_tokens is None else n_tokens,
@@ -168,16 +174,17 @@ class Coder:
             n_threads=self._folder.n_threads,
             progress=self._progress,
         )
-        self._name = _name(self._generation, self._taken)
-        self._write_chunks()
+        self._row = GenerationRow(_name(trained, self._taken), trained.description, ())
+        self._write(trained, trained.rows)
 
     def encode(self, parts: Parts) -> None:
         """Write settled segments of all passages, each of a bounded number of tokens."""
+        assert self._row is not None
         folder, nothing = self._folder, np.empty(0, np.int64)
         room = folder.settings.memory_bytes_max // (2 * folder.width + 32)
         for first, last in parts.spans(max(1, min(SEGMENT_TOKENS_MAX, room))):
             coded = Parts([in_memory(SETTLED, self._coded(parts, first, last))], nothing)
-            self.rows.append(write_settled(folder.path, coded, self._name, folder.width))
+            self.rows.append(write_settled(folder.path, coded, self._row.name, folder.width))
         self._complete = False  # what comes next was not trained on
 
     def _coded(self, parts: Parts, first: int, last: int) -> Part:
@@ -201,33 +208,38 @@ class Coder:
         tokens = _tokens(part)
         self._n_tokens += part.n_tokens
         if not self._complete and part.n_tokens:
-            self._generation = self._generation.grow(
+            old = self._generation
+            grown = old.grow(
                 tokens,
                 n_tokens=self._n_tokens,
                 kernels=self._folder.kernels,
                 n_threads=self._folder.n_threads,
             )
-            self._write_chunks()
+            if grown is not old:
+                new = {name: rows[len(old.rows[name]) :] for name, rows in grown.rows.items()}
+                self._write(grown, new)
         coded = self._generation.encode(
             tokens, kernels=self._folder.kernels, n_threads=self._folder.n_threads
         )
         return coded._asdict()
 
-    def _write_chunks(self) -> None:
-        assert self._generation is not None
-        for number in range(self._n_chunks_known + len(self.chunks), len(self._generation.chunks)):
-            chunk = self._generation.chunks[number]
-            self.chunks.append(write_chunk(self._folder.path, self._name, number, chunk))
+    def _write(self, generation: Generation, new: codec.Rows) -> None:
+        """Append a chunk, and go on with what the files hold: there it takes no memory."""
+        assert self._row is not None
+        folder = self._folder
+        chunk = Chunk(generation.n_tokens, append_rows(folder.path, self._row, new))
+        self._row = self._row._replace(chunks=(*self._row.chunks, chunk))
+        rows = open_codec(folder.path, self._row, folder.bits, folder.settings.dim)
+        self._generation = Generation.load(generation.description, rows, generation.n_tokens)
 
     def record(self, transaction: Transaction) -> None:
-        """Name in the catalog all that was written since the last call."""
-        assert self._generation is not None
-        if not self._n_chunks_known and self.chunks:
-            transaction.catalog.add_generation(
-                self._name, self._generation.description, transaction.number
-            )
-        for number, written in enumerate(self.chunks, self._n_chunks_known):
-            transaction.catalog.add_chunk(self._name, number, written, transaction.number)
+        """Name in the catalog all that was written."""
+        assert self._row is not None
+        name, chunks = self._row.name, self._row.chunks
+        if not self._n_chunks_known and chunks:
+            transaction.catalog.add_generation(name, self._row.description, transaction.number)
+        for number, chunk in enumerate(chunks[self._n_chunks_known :], self._n_chunks_known):
+            transaction.catalog.add_chunk(name, number, chunk, transaction.number)
         for row in self.rows:
             transaction.add_segment(row)
 
@@ -242,10 +254,9 @@ def _name(generation: Generation, taken: Container[str]) -> str:
     Unless a collection is rebuilt and has had that very codec: then it is numbered.
     """
     digest = hashlib.sha256(json.dumps(generation.description, sort_keys=True).encode())
-    first: Mapping[str, Array] = generation.chunks[0]
-    for name in sorted(first):
+    for name, rows in sorted(generation.rows.items()):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(first[name]).data)
+        digest.update(np.ascontiguousarray(rows).data)
     name = digest.hexdigest()[:16]
     names = chain([name], (f"{name}-{n}" for n in count(2)))
     return next(name for name in names if name not in taken)

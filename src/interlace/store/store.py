@@ -384,7 +384,7 @@ class Store:
                 "catalog": files.size(self._catalog.path) + files.size(self.path / log),
                 "fresh": sum(row.written.n_bytes for row in fresh),
                 "settled": sum(row.written.n_bytes for row in settled),
-                "codec": sum(chunk.n_bytes for chunk in generation.chunks) if generation else 0,
+                "codec": sum(map(generation.n_bytes, generation.arrays)) if generation else 0,
             },
         }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from interlace import files
 from interlace.errors import REPAIR, VERIFY, Corrupt, InterlaceError
-from interlace.files import Array, Written
+from interlace.files import Array
 from interlace.kernels import BLOCK
 from interlace.progress import Progress, silent
 from interlace.store import postings
@@ -25,9 +26,9 @@ from interlace.store.segment import (
     SETTLED,
     Numbers,
     Segment,
-    chunk_path,
-    open_chunks,
+    open_codec,
     open_segment,
+    rows_path,
 )
 
 
@@ -57,7 +58,7 @@ class VerifyReport:
 
 
 class Finding(NamedTuple):
-    """A sentence on what is wrong, and the segment's or chunk's file that is to blame."""
+    """A sentence on what is wrong, and the segment's or codec's file that is to blame."""
 
     sentence: str
     file: Path | None = None
@@ -120,7 +121,8 @@ class Reading:
         for done, row in enumerate(rows):
             progress("verify", done, len(rows))
             path = self._folder.path / SEGMENTS / row.file_name
-            found = list(self._bytes(path, row.written))
+            check = partial(files.verify_arrays, path, row.written)
+            found = list(self._bytes(path, row.written.n_bytes, check))
             segment = None if found else self._open(row)
             if isinstance(segment, Finding):
                 found = [segment]
@@ -154,21 +156,24 @@ class Reading:
 
     def _codec(self, generation: GenerationRow) -> Iterator[Finding]:
         folder, n_found = self._folder, 0
-        for i, written in enumerate(generation.chunks):
-            for finding in self._bytes(chunk_path(folder.path, generation.name, i), written):
+        for array in generation.arrays:
+            path = rows_path(folder.path, generation.name, array)
+            pieces = generation.pieces(array)
+            check = partial(files.verify_rows, path, pieces)
+            for finding in self._bytes(path, generation.n_bytes(array), check):
                 n_found += 1
                 yield finding
         if not n_found:
             try:
-                open_chunks(folder.path, generation, folder.bits, folder.settings.dim)
+                open_codec(folder.path, generation, folder.bits, folder.settings.dim)
             except InterlaceError as error:
                 yield Finding(_sentence(error), folder.path / CODEC / generation.name)
 
-    def _bytes(self, path: Path, written: Written) -> Iterator[Finding]:
-        """What is wrong with the bytes of a file."""
-        self.n_files, self.n_bytes = self.n_files + 1, self.n_bytes + written.n_bytes
+    def _bytes(self, path: Path, n_bytes: int, check: Callable[[], None]) -> Iterator[Finding]:
+        """What is wrong with the bytes of a file, by its checksums."""
+        self.n_files, self.n_bytes = self.n_files + 1, self.n_bytes + n_bytes
         try:
-            files.verify_arrays(path, written)
+            check()
         except FileNotFoundError:
             yield Finding(_sentence(missing(path)), path)
         except InterlaceError as error:

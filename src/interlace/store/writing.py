@@ -1,19 +1,18 @@
-"""Segments and chunks into files, each written once and synced: docs/reference/format.md."""
+"""Segments into files, each written once, and chunks onto them: docs/reference/format.md."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from interlace import files
-from interlace.files import Array, Shape
+from interlace import codec, files
+from interlace.files import Piece, Shape
 from interlace.store import postings
 from interlace.store.parts import Parts
-from interlace.store.rows import FORMAT, SegmentRow
+from interlace.store.rows import FORMAT, GenerationRow, SegmentRow
 from interlace.store.segment import (
     CODEC,
     FRESH,
@@ -22,6 +21,7 @@ from interlace.store.segment import (
     SETTLED_ARRAYS,
     TOKEN_ARRAYS,
     Part,
+    rows_path,
 )
 from interlace.version import VERSION
 
@@ -106,17 +106,34 @@ def write_settled(folder: Path, parts: Parts, generation: str, width: int) -> Se
     return row._replace(written=writer.written)
 
 
-def write_chunk(
-    folder: Path, generation: str, number: int, chunk: Mapping[str, Array]
-) -> files.Written:
-    """Write a chunk of a codec, sync it, its name, and that of the codec's folder."""
-    into = folder / CODEC / generation
+def append_rows(folder: Path, known: GenerationRow, rows: codec.Rows) -> dict[str, Piece]:
+    """Append rows to the files of a codec, sync them, their names, and that of its folder.
+
+    Needs the shape lock, and that it was swept since that was taken.
+
+    (1) A writer appends; its COMMIT is written to the log, which then fails to be synced. (2) The
+    next appends in place of that, other rows. (3) It is killed before its own commit, and whoever
+    opens the catalog next reads the log to its end: the first one's chunk counts, and the second
+    one's bytes are there. A sweep makes the log certain before (2), or finds the chunk in it.
+
+    (1) A process reads commit 7, and has mapped the rows that it knows. (2) Rows are appended for
+    commit 8. (3) It searches: what it has mapped is as it was, and it asks for nothing beyond.
+
+    Parameters
+    ----------
+    known : GenerationRow
+        The codec as it is; without chunks when it is new.
+    """
+    into = folder / CODEC / known.name
     files.make_folder(into)
-    manifest = {"format": str(FORMAT), "kind": "codec", "writer": _writer()}
-    written = files.write_arrays(into / f"{number}.codec", chunk, manifest)
+    pieces = {
+        name: files.append(rows_path(folder, known.name, name), known.n_bytes(name), array)
+        for name, array in rows.items()
+        if len(array)
+    }
     files.sync_folder(into)
     files.sync_folder(into.parent)
-    return written
+    return pieces
 
 
 def _manifest(row: SegmentRow) -> dict[str, str]:

@@ -74,7 +74,7 @@ def test_a_token_never_leaves_its_type():
     generation = train(tokens)
     leaves = generation.leaves(generation.encode(tokens, kernels=TABLE))
     cells = generation.arrays.leaf_cells[leaves]
-    np.testing.assert_array_equal(generation.chunks[0]["cell_types"][cells], tokens.token_ids)
+    np.testing.assert_array_equal(generation.rows["cell_types"][cells], tokens.token_ids)
 
 
 def test_two_levels_split_large_cells_only(monkeypatch):
@@ -100,8 +100,10 @@ def test_growth_appends_and_keeps_old_codes_valid():
     before = generation.decode(coded)
     later = typed_tokens(8_000, 60, seed=1)
     grown = generation.grow(later, n_tokens=16_000, kernels=TABLE)
-    assert len(grown.chunks) == 2
-    assert grown.chunks[0] is generation.chunks[0]
+    assert grown.n_tokens == 16_000
+    for name, rows in generation.rows.items():
+        np.testing.assert_array_equal(grown.rows[name][: len(rows)], rows)
+    assert len(grown.rows["cells"]) > len(generation.rows["cells"])
     np.testing.assert_array_equal(grown.decode(coded), before)
     old, new = (
         (g.decode(g.encode(later, kernels=TABLE)) * later.codes * later.scales[:, None]).sum(1)
@@ -130,7 +132,7 @@ def test_rare_types_of_a_large_vocabulary_share_groups(monkeypatch):
     monkeypatch.setattr(clustering, "RARE_GROUPS", 8)
     tokens = typed_tokens(4_000, 200)
     generation = train(tokens)
-    types = np.unique(generation.chunks[0]["cell_types"])
+    types = np.unique(generation.rows["cell_types"])
     assert len(types) <= 50
     assert types[0] >= -8
     decoded = generation.decode(generation.encode(tokens, kernels=TABLE))
@@ -175,7 +177,7 @@ def test_leaves_follow_the_tokens_when_cells_have_run_out(monkeypatch):
     tokens = typed_tokens(2_000, 60, seed=99, spread=1.0)
     leaves = generation.leaves(generation.encode(tokens, kernels=TABLE))
     known = np.isin(tokens.token_ids, generation._types_known)
-    types = generation._joined("cell_types")[arrays.leaf_cells[leaves]]
+    types = generation.rows["cell_types"][arrays.leaf_cells[leaves]]
     np.testing.assert_array_equal(types[known], tokens.token_ids[known])
 
 
@@ -192,12 +194,11 @@ def test_a_grown_codec_codes_better_than_the_one_it_grew_from(monkeypatch):
 
 
 def test_a_probe_finds_leaves_that_were_added_to_old_cells(monkeypatch):
-    generation = grow_in_batches(monkeypatch, 12)
+    before, generation = (grow_in_batches(monkeypatch, n) for n in (11, 12))
     handle = TABLE.load_codec(generation.arrays, "grown")
-    last = generation.chunks[-1]["leaf_cells"]
-    n_cells = len(generation.chunks[0]["cell_types"])
-    assert last[0] < n_cells
-    leaf = len(generation.arrays.leaf_scales) - len(last)
+    leaf = len(before.rows["leaves"])
+    assert 0 < leaf < len(generation.rows["leaves"])
+    assert generation.rows["leaf_cells"][leaf] < len(before.rows["cells"])
     codes = generation.arrays.leaves[leaf : leaf + 1]
     query = kernels.Quantised(codes, generation.arrays.leaf_scales[leaf : leaf + 1])
     cell = int(generation.arrays.leaf_cells[leaf])
@@ -214,7 +215,7 @@ def test_a_type_that_comes_later_gets_a_cell_however_many_leaves_there_are():
     assert new.any()
     assert generation.grow(later, n_tokens=1_200, kernels=TABLE) is not generation
     grown = generation.grow(later, n_tokens=1_200, kernels=TABLE)
-    assert set(later.token_ids) <= set(np.concatenate([c["cell_types"] for c in grown.chunks]))
+    assert set(later.token_ids) <= set(grown.rows["cell_types"])
 
 
 def test_later_leaves_go_to_the_tokens_that_lie_far_from_theirs():
@@ -236,10 +237,12 @@ def test_growth_goes_on_where_the_last_chunk_left_off():
     tokens = typed_tokens(40_000, 20)
     codes, scales, ids = tokens
     generation = train(codec.Tokens(codes[:20_000], scales[:20_000], ids[:20_000]))
-    n = len(generation.arrays.leaf_scales)
+    n, n_chunks = len(generation.arrays.leaf_scales), 1
     for first in range(20_000, 40_000, 500):
         part = slice(first, first + 500)
         batch = codec.Tokens(codes[part], scales[part], ids[part])
+        before = generation
         generation = generation.grow(batch, n_tokens=first + 500, kernels=TABLE)
-    assert 1 < len(generation.chunks) < 40
+        n_chunks += generation is not before
+    assert 1 < n_chunks < 40
     assert len(generation.arrays.leaf_scales) - n > 0.5 * 20_000 / clustering.TOKENS_PER_LEAF

@@ -396,8 +396,7 @@ def test_a_newer_format_is_left_alone(kept, encoder):
 
 # --- damage --------------------------------------------------------------------------------------
 def part(path: Path, kind: str) -> Path:
-    (found,) = (file for file in path.rglob(f"*.{kind}") if file.is_file())
-    return found
+    return max(path.rglob(f"*.{kind}"), key=lambda file: file.stat().st_size)
 
 
 @pytest.mark.parametrize("kind", ["fresh", "settled", "codec"])
@@ -407,7 +406,7 @@ def test_a_truncated_segment_is_named_and_the_rest_is_untouched(kept, encoder, k
     file = part(kept, kind)
     content = file.read_bytes()
     file.write_bytes(content[: -n_bytes_lost if n_bytes_lost else 0])
-    with pytest.raises(Corrupt, match=f"expected {len(content)} bytes") as caught:
+    with pytest.raises(Corrupt, match=f"expected .*{len(content)} bytes") as caught:
         interlace.open(kept, encoder)
     assert str(file) in remedy(caught)
     file.write_bytes(content)

@@ -484,8 +484,8 @@ def test_a_damaged_collection_is_made_whole(notes):
     notes.close()
     (segment,) = path.glob("segments/*.settled")
     segment.write_bytes(segment.read_bytes()[:1000])
-    (chunk,) = path.glob("codec/*/0.codec")
-    chunk.unlink()
+    (cells,) = path.glob("codec/*/cells.codec")
+    cells.unlink()
     with interlace.open(path, damaged="skip") as hurt:
         assert not hurt.verify().ok
         hurt.rebuild()

@@ -206,7 +206,7 @@ def named(opened: store.Store) -> list[str]:
     assert generation is not None
     return sorted(
         [f"segments/{row.file_name}" for row in opened._catalog.segments(number)]
-        + [f"codec/{generation.name}/{n}.codec" for n in range(len(generation.chunks))]
+        + [f"codec/{generation.name}/{array}.codec" for array in generation.arrays]
     )
 
 

@@ -52,8 +52,8 @@ def orphans(opened: store.Store) -> set[str]:
     snapshot = opened.snapshot()
     named = {f"segments/{segment.row.file_name}" for segment in snapshot.opened}
     if snapshot.generation is not None:
-        n = len(snapshot.generation.chunks)
-        named |= {f"codec/{snapshot.generation.name}/{i}.codec" for i in range(n)}
+        name, arrays = snapshot.generation.name, snapshot.generation.arrays
+        named |= {f"codec/{name}/{array}.codec" for array in arrays}
     return set(listing(opened.path)) ^ named
 
 
