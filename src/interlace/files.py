@@ -286,8 +286,10 @@ class Piece(NamedTuple):
 
 
 def append(path: Path, at: int, rows: Array) -> Piece:
-    """Write rows behind the first ``at`` bytes of a growing file, in place of what is there, and
-    sync it; where these are none, the file is made, and its name is the caller's to sync.
+    """Write rows behind the first ``at`` bytes of a growing file, and sync it.
+
+    What lies there is replaced. Where ``at`` is 0 the file is made anew, and its name is the
+    caller's to sync.
 
     Nothing before ``at`` is touched, so whoever has mapped that much sees no change. As SQLite
     does, this relies on a disk that, losing power in the middle of a sector, keeps those bytes of

@@ -220,8 +220,7 @@ def _copy_files(
     """Bytes of what was copied, for each file, and how many were there.
 
     (1) A backup of commit 7 is brought up to date: rows are appended to its codec. (2) It is cut
-    off. (3) The backup is restored: at commit 7, which names no more rows than before. A copy of
-    the source's file in place of its own would do as well, but for its size.
+    off. (3) The backup is restored: at commit 7, which names no more rows than before.
     """
     segments, generation = catalog.segments(number), catalog.generation(number)
     arrays = [] if generation is None else generation.arrays
@@ -262,7 +261,7 @@ def _n_common(generation: GenerationRow, other: GenerationRow | None) -> int:
 
 def _append_rows(source: Path, target: Path, pieces: list[Piece], n_common: int) -> int:
     """Bring a growing file up to date, and read what was copied; how many bytes that are."""
-    known, total = (sum(p.n_bytes for p in some) for some in (pieces[:n_common], pieces))
+    known, total = (sum(one.n_bytes for one in some) for some in (pieces[:n_common], pieces))
     if files.size(target) < known:
         n_common = known = 0
     if known == total:

@@ -454,7 +454,7 @@ def test_info_shows_all_that_the_collection_tells(run, monkeypatch):
         r"deleted +1 passage, until compaction",
         r"fresh +8 tokens in 1 segment, \d+ bytes a token",
         r"settled +1,200 tokens in 1 segment, \d+ bytes a token",
-        rf"codec +residual4, generation {told['generation']}, [\d.]+ KB in 1 chunk, scores times",
+        rf"codec +residual4, generation {told['generation']}, \d+ bytes in 1 chunk, scores times",
         r"by +none: embeddings of 8 dims come from elsewhere",
     ):
         assert re.search(row, re.sub(r" +\n", "\n", shown)), row
