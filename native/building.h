@@ -76,19 +76,24 @@ inline void quantise(const float* matrix, int64_t n, int64_t dim, std::span<cons
 // --- cluster and assign --------------------------------------------------------------------------
 
 // The best centroid of each lane, counted from the first; ties go to the lowest.
-template <class Isa, int L>
-void nearest(const Panel<Isa, L>& panel, const Vectors& centroids, Tile<Isa>& tile, int32_t* best) {
-    Lanes<L> highest = Lanes<L>::filled(-std::numeric_limits<float>::infinity());
-    I32 index[Lanes<L>::kParts] = {};
-    multiply_rows<L>(
-        centroids, centroids.n, [](int64_t i) { return i; }, panel, tile,
-        [&](int64_t i, const Lanes<L>& cosines) {
-            for (int p = 0; p < Lanes<L>::kParts; ++p) {
-                const I32 better = cosines.part[p] > highest.part[p];
-                highest.part[p] = better ? cosines.part[p] : highest.part[p];
-                index[p] = better ? I32{} + static_cast<int32_t>(i) : index[p];
+template <class Isa>
+void nearest(const Panel<Isa>& panel, const Vectors& centroids, Tile<Isa>& tile, int32_t* best) {
+    F32 highest[kPanelParts];
+    I32 index[kPanelParts] = {};
+    std::fill_n(highest, kPanelParts, splat(-kInfinity));
+    for (int64_t at = 0; at < centroids.n; at += kTile) {
+        const int64_t n = std::min(kTile, centroids.n - at);
+        for (int64_t i = 0; i < n; ++i)
+            Isa::widen(centroids.row(at + i), centroids.dim, tile.row(i));
+        tile.multiply(n, panel);
+        for (int p = 0; p < panel.n_parts(); ++p)
+            for (int64_t i = 0; i < n; ++i) {
+                const F32 cosines = tile.products(i, p) * splat(centroids.scales[at + i]);
+                const I32 better = cosines > highest[p];
+                highest[p] = better ? cosines : highest[p];
+                index[p] = better ? I32{} + static_cast<int32_t>(at + i) : index[p];
             }
-        });
+    }
     std::memcpy(best, index, sizeof index);
 }
 
@@ -141,11 +146,11 @@ struct Group {
     void attach(Buffer<int32_t>& closest, int n_threads) const {
         rescale();
         parallel_ranges(n, 512, n_threads, [&](int64_t begin, int64_t end) {
-            Panel<Isa, 32> panel(dim);
+            Panel<Isa> panel(dim);
             Tile<Isa> tile(dim);
-            int32_t best[32];
-            for (int64_t at = begin; at < end; at += 32) {
-                const int64_t m = std::min<int64_t>(32, end - at);
+            int32_t best[kPanel];
+            for (int64_t at = begin; at < end; at += kPanel) {
+                const int64_t m = std::min<int64_t>(kPanel, end - at);
                 panel.fill(m, [&](int64_t l) { return row(at + l); });
                 nearest(panel, found(), tile, best);
                 std::copy_n(best, m, closest.begin() + at);
@@ -223,13 +228,13 @@ void assign(const int8_t* codes, int64_t n, const int64_t* first, const int64_t*
             const Vectors& centroids, uint32_t* found, int n_threads) {
     const Buffer<int64_t> order = sorted_rows(first, n);
     parallel_ranges(n, 8192, n_threads, [&](int64_t begin, int64_t end) {
-        Panel<Isa, 32> panel(centroids.dim);
+        Panel<Isa> panel(centroids.dim);
         Tile<Isa> tile(centroids.dim);
-        int32_t best[32];
+        int32_t best[kPanel];
         for (int64_t at = begin; at < end;) {
             const int64_t start = first[order[at]], stop = last[order[at]];
             int64_t m = 1;
-            while (m < 32 && at + m < end && first[order[at + m]] == start &&
+            while (m < kPanel && at + m < end && first[order[at + m]] == start &&
                    last[order[at + m]] == stop)
                 ++m;
             std::fill_n(best, m, 0);

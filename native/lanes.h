@@ -31,6 +31,8 @@ constexpr int kWidth = 8;
 constexpr int kWidth = 4;
 #endif
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
 typedef float F32 __attribute__((vector_size(4 * kWidth)));
 typedef int32_t I32 __attribute__((vector_size(4 * kWidth)));
 typedef uint8_t U8 __attribute__((vector_size(kWidth)));
@@ -223,7 +225,7 @@ private:
     static constexpr int64_t kRoom = 64;    // choosing among many at once costs less a candidate
     int64_t n_ = 0;
     int64_t size_ = 0;
-    float least_ = -std::numeric_limits<float>::infinity();
+    float least_ = -kInfinity;
     Buffer<uint64_t> kept_;
 
     void cut() {

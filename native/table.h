@@ -2,7 +2,9 @@
 #pragma once
 
 #include "building.h"
-#include "searching.h"
+#include "probing.h"
+#include "scoring.h"
+#include "walking.h"
 
 namespace interlace {
 namespace {
