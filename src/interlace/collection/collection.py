@@ -387,7 +387,8 @@ class Collection:
         def writer(heard: Callable[[int, int], None]) -> Changes:
             return Changes(self._store, self._models, heard=heard)
 
-        return carry_out(plan, report, writer, progress)
+        ahead = self._n_threads > 1 and self._model.serves_threads
+        return carry_out(plan, report, writer, progress, ahead=ahead)
 
     # --- as a file -----------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, islice
 
 from interlace import text
@@ -13,7 +13,7 @@ from interlace.types import Document, Encoded, Passage
 
 def encode(
     documents: Iterable[Document], splitting: text.Splitting, model: Model
-) -> Iterator[tuple[list[Passage], Iterator[Encoded]]]:
+) -> Generator[tuple[list[Passage], Iterator[Encoded]]]:
     """Split and encode in one stream, so that the encoder's threads never wait.
 
     A document's matrices come as an iterator that must be read to its end before the next

@@ -244,6 +244,14 @@ class Model:
         return self._skipping_blanks(texts, lambda full: self._speaker().documents(full))
 
     @property
+    def serves_threads(self) -> bool:
+        """Whether any thread may call it: an ``Encoder`` says so, an object of the user's may not.
+
+        That may even belong to the thread that made it.
+        """
+        return self.identity is not None and "fingerprint" in self.identity
+
+    @property
     def tokens_max(self) -> int | None:
         """How many tokens of a text it reads; None when it does not tell its tokens."""
         return self._speaker().tokens_max
