@@ -58,20 +58,78 @@ inline F32 lower(F32 a, F32 b) {
 inline F32 magnitude(F32 x) { return std::bit_cast<F32>(std::bit_cast<I32>(x) & 0x7FFF'FFFF); }
 
 // Added to a float of a magnitude below 2**22, it leaves the nearest integer, ties to even, in the last
-// bits.
+// bits. Where there is an instruction for that, it finds the same.
 constexpr float kRounding = 12'582'912.0f;
 
 inline I32 nearest(F32 x) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<I32>(_mm512_cvtps_epi32(reinterpret_cast<__m512>(x)));
+#elif defined(__AVX2__)
+    return reinterpret_cast<I32>(_mm256_cvtps_epi32(reinterpret_cast<__m256>(x)));
+#elif defined(__aarch64__)
+    return reinterpret_cast<I32>(vcvtnq_s32_f32(reinterpret_cast<float32x4_t>(x)));
+#else
     return std::bit_cast<I32>(x + kRounding) - std::bit_cast<int32_t>(kRounding);
+#endif
 }
 
-// 2**x for x <= 0; what is below 2**-24 counts as that.
+// 2**x for x <= 0. Below 2**-24 it may be anything that small: attention is 0 there.
 inline F32 exp2_of(F32 x) {
+    const auto power = [](F32 f) {
+        return ((kExp2[3] * f + kExp2[2]) * f + kExp2[1]) * f + kExp2[0];
+    };
+#if defined(__AVX512F__)
+    const __m512 whole = _mm512_roundscale_ps(reinterpret_cast<__m512>(x), 0);
+    const F32 fraction = power(x - reinterpret_cast<F32>(whole));
+    return reinterpret_cast<F32>(_mm512_scalef_ps(reinterpret_cast<__m512>(fraction), whole));
+#else
     x = upper(x, splat(-24));
     const F32 shifted = x + kRounding;
-    const F32 f = x - (shifted - kRounding);
-    const F32 power = ((kExp2[3] * f + kExp2[2]) * f + kExp2[1]) * f + kExp2[0];
-    return std::bit_cast<F32>(std::bit_cast<I32>(power) + (std::bit_cast<I32>(shifted) << 23));
+    const F32 fraction = power(x - (shifted - kRounding));
+    return std::bit_cast<F32>(std::bit_cast<I32>(fraction) + (std::bit_cast<I32>(shifted) << 23));
+#endif
+}
+
+#if defined(__AVX512F__)
+inline __m512i packed(I32 a, I32 b) {
+    return _mm512_packs_epi32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
+}
+#elif defined(__AVX2__)
+inline __m256i packed(I32 a, I32 b) {
+    return _mm256_packs_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
+}
+#endif
+
+// Four vectors of numbers that are bytes, stored as such: packing takes half the instructions that
+// converting each would.
+inline void store_bytes(uint8_t* to, const I32 (&parts)[4]) {
+#if defined(__AVX512F__)
+    const __m512i mixed =
+        _mm512_packus_epi16(packed(parts[0], parts[1]), packed(parts[2], parts[3]));
+    const __m512i order =
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    store(to, _mm512_permutexvar_epi32(order, mixed));
+#elif defined(__AVX2__)
+    const __m256i mixed =
+        _mm256_packus_epi16(packed(parts[0], parts[1]), packed(parts[2], parts[3]));
+    store(to, _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+#else
+    for (int p = 0; p < 4; ++p)
+        store(to + p * kWidth, __builtin_convertvector(parts[p], U8));
+#endif
+}
+
+// The same of two vectors of numbers that are words.
+inline void store_words(int16_t* to, const I32 (&parts)[2]) {
+#if defined(__AVX512F__)
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    store(to, _mm512_permutexvar_epi64(order, packed(parts[0], parts[1])));
+#elif defined(__AVX2__)
+    store(to, _mm256_permute4x64_epi64(packed(parts[0], parts[1]), 0b11'01'10'00));
+#else
+    for (int p = 0; p < 2; ++p)
+        store(to + p * kWidth, __builtin_convertvector(parts[p], I16));
+#endif
 }
 
 inline F32 gelu_of(F32 x) {
@@ -81,16 +139,21 @@ inline F32 gelu_of(F32 x) {
     return upper(x, F32{}) - sum;
 }
 
+// Half of the lanes. By shuffles: through its address, GCC 12 would keep a sum in memory throughout.
+template <size_t kFirst, class V, size_t... L>
+auto some_of(V v, std::index_sequence<L...>) {
+    return __builtin_shufflevector(v, v, (kFirst + L)...);
+}
+
 // All lanes folded into one: the halves with each other, again and again.
 template <class V, class Fold>
 auto folded(V v, Fold fold) {
-    using T = std::remove_cvref_t<decltype(v[0])>;
-    if constexpr (sizeof v == 4 * sizeof(T)) {
+    constexpr size_t n_half = sizeof v / sizeof v[0] / 2;
+    if constexpr (n_half == 2) {
         return fold(fold(v[0], v[2]), fold(v[1], v[3]));
     } else {
-        typedef T Half __attribute__((vector_size(sizeof v / 2)));
-        return folded(fold(load<Half>(&v), load<Half>(reinterpret_cast<char*>(&v) + sizeof v / 2)),
-                      fold);
+        constexpr auto half = std::make_index_sequence<n_half>{};
+        return folded(fold(some_of<0>(v, half), some_of<n_half>(v, half)), fold);
     }
 }
 
@@ -129,8 +192,12 @@ struct Quantiser {
     I32 operator()(F32 x) const { return nearest(x * inverse) + zero; }
 
     void operator()(const float* row, int64_t n, uint8_t* codes) const {
-        for (int64_t k = 0; k < n; k += kWidth)
-            store(codes + k, __builtin_convertvector((*this)(load<F32>(row + k)), U8));
+        for (int64_t k = 0; k < n; k += 4 * kWidth) {
+            I32 parts[4];
+#pragma GCC unroll 4
+            for (int p = 0; p < 4; ++p) parts[p] = (*this)(load<F32>(row + k + p * kWidth));
+            store_bytes(codes + k, parts);
+        }
     }
 
     float scale;
@@ -210,6 +277,7 @@ public:
         do {
             take();
         } while (!scratch_.is_enough());
+        for (int64_t i = n_; i < n_keys_; ++i) set_key(i, Columns{});    // what fills up the last panel
     }
 
     void run(float* out) {
@@ -366,7 +434,6 @@ private:
                     tops.part[p] = upper(tops.part[p], magnitude(one.part[p]));
                 }
             });
-            finish_keys();
             const Columns scales = quantise_values(tops);
             for_blocks(n_, kRows, [&](int64_t first, int64_t n_rows) {
                 attend(first, n_rows, scales, context_ + first * hidden_ + head * kColumns);
@@ -414,11 +481,6 @@ private:
             std::memcpy(to, codes + g, 4);
     }
 
-    // Keys that fill up the last panel.
-    void finish_keys() {
-        for (int64_t i = n_; i < n_keys_; ++i) set_key(i, Columns{});
-    }
-
     // A scale for each column: it is what all tokens of the text share.
     Columns quantise_values(const Columns& tops) {
         Columns scales;
@@ -443,10 +505,12 @@ private:
         for (int64_t k = 0; k < n_keys_; k += kColumns)
             Isa::bytes(query_codes_ + first * kColumns, kColumns, n_rows, keys_ + k * kColumns,
                        kColumns / 4, key_start_ + k, products + k, n_keys_);
-        float shares[kRows];
+        // All rows' largest first: what one waits for, the next ones fill.
+        float tops[kRows], shares[kRows];
         for (int64_t i = 0; i < n_rows; ++i)
-            shares[i] = soften(likeness_ + i * n_keys_, key_scales_, query_scales_[first + i], n_,
-                               attention_ + i * n_keys_);
+            tops[i] = likeness(likeness_ + i * n_keys_, key_scales_, query_scales_[first + i], n_);
+        for (int64_t i = 0; i < n_rows; ++i)
+            shares[i] = soften(likeness_ + i * n_keys_, tops[i], n_keys_, attention_ + i * n_keys_);
         alignas(64) constexpr int32_t zeros[kColumns] = {};
         alignas(64) int32_t sums[kRows * kColumns];
         Isa::words(attention_, n_keys_, n_rows, value_codes_, ceil_div(n_, 2), zeros, sums,
@@ -458,28 +522,39 @@ private:
                           shares[i]);
     }
 
-    // From products with the keys to attention, as integers, and one over their sum.
-    static float soften(float* row, const float* key_scales, float scale, int64_t n,
-                        int16_t* attention) {
-        constexpr float nowhere = -std::numeric_limits<float>::infinity();
-        const int64_t end = round_up(n, kWidth);
+    // From products with the keys to how like they are; returns the largest. What fills up the last panel
+    // is like nothing.
+    static float likeness(float* row, const float* key_scales, float scale, int64_t n) {
+        constexpr float nowhere = -1e30f;
         F32 top = splat(nowhere);
-        for (int64_t k = 0; k < end; k += kWidth) {
-            const F32 likeness = to_float(load<I32>(row + k)) * (load<F32>(key_scales + k) * scale);
-            store(row + k, likeness);
-            if (k + kWidth <= n) top = upper(top, likeness);
+        const auto of = [&](int64_t k) {
+            return to_float(load<I32>(row + k)) * (load<F32>(key_scales + k) * scale);
+        };
+        int64_t k = 0;
+        for (; k + kWidth <= n; k += kWidth) {
+            const F32 some = of(k);
+            store(row + k, some);
+            top = upper(top, some);
         }
-        std::fill(row + n, row + end, nowhere);
-        if (n % kWidth) top = upper(top, load<F32>(row + n / kWidth * kWidth));
-        const float most = greatest(top);
-        I32 sum{};
-        for (int64_t k = 0; k < end; k += kWidth) {
-            const F32 power = exp2_of(load<F32>(row + k) - most);
-            const I32 part = nearest(power * kAttentionMax);
-            sum += part;
-            store(attention + k, __builtin_convertvector(part, I16));
+        if (k < n) store(row + k, of(k));
+        std::fill(row + n, row + round_up(n, kColumns), nowhere);
+        if (k < n) top = upper(top, load<F32>(row + k));
+        return greatest(top);
+    }
+
+    // From there to attention, as integers, and one over their sum.
+    static float soften(const float* row, float top, int64_t n_keys, int16_t* attention) {
+        I32 sums[2] = {};
+        for (int64_t k = 0; k < n_keys; k += 2 * kWidth) {
+            I32 parts[2];
+#pragma GCC unroll 2
+            for (int p = 0; p < 2; ++p) {
+                parts[p] = nearest(exp2_of(load<F32>(row + k + p * kWidth) - top) * kAttentionMax);
+                sums[p] += parts[p];
+            }
+            store_words(attention + k, parts);
         }
-        return 1.0f / static_cast<float>(total(sum));
+        return 1.0f / static_cast<float>(total(sums[0] + sums[1]));
     }
 
     void feed_forward(const Layer& layer) {
