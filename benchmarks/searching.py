@@ -11,6 +11,9 @@ measures `balanced` with other knobs, too.
 More passages than there are come from `embedded.enlarged`, in commits of 10,000, settled as they
 come; recall is then against an exhaustive search of the codes, for the first 100 queries. Opening
 is measured in a process of its own.
+
+Each size also gets what a search takes at one recall: of the ten that an exhaustive search of the
+codes finds, for 100 queries, by the least widened or narrowed `balanced` that finds so many.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,8 @@ BUILD = HERE.parent / "build" / "searching"
 K = 10
 REPEATS = 5
 A_COMMIT, QUERIES_OF_MANY = 10_000, 100
+RECALL = 0.95
+WIDTHS = 1.3 ** np.arange(-6, 13)
 
 
 def built(documents: Embedded, bits: int, n_passages: int | None = None) -> store.Store:
@@ -80,12 +85,33 @@ def opening(path: Path) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in found) for name in found[0]}
 
 
-def on_codes(
-    snapshot: store.Snapshot, queries: list[npt.NDArray[np.float32]]
-) -> npt.NDArray[np.int64]:
-    """What an exhaustive search finds."""
+def on_codes(opened: store.Store, queries: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.int64]:
+    """What an exhaustive search finds, kept with the collection."""
+    path = opened.path / f"best-{len(queries)}.npy"
+    if path.exists():
+        return np.load(path)
+    snapshot = opened.snapshot()
     found = [store.search(snapshot, query, K, effort="exhaustive").rows for query in queries]
-    return snapshot.document_of_row[np.stack(found)]
+    best = snapshot.document_of_row[np.stack(found)]
+    np.save(path, best)
+    return best
+
+
+def at_recall(
+    snapshot: store.Snapshot,
+    queries: list[npt.NDArray[np.float32]],
+    wanted: npt.NDArray[np.int64],
+) -> dict[str, Any]:
+    """What the narrowest `balanced` that finds `RECALL` takes; its width, 1 as it is."""
+    balanced = store.EFFORTS["balanced"]
+    assert balanced is not None
+    for width in WIDTHS:
+        knobs = {name: round(n * width) for name, n in asdict(balanced).items() if name != "spread"}
+        spread = round(balanced.spread * width**0.5)
+        found = measured(snapshot, queries, wanted, replace(balanced, **knobs, spread=spread))
+        if found["recall@10"] >= RECALL:
+            break
+    return {"width": round(float(width), 3), **found}
 
 
 def measured(
@@ -166,12 +192,15 @@ def main() -> None:
             efforts = {}
             with pinned(1):
                 if is_enlarged:
-                    wanted = on_codes(snapshot, queries)
+                    wanted = on_codes(opened, queries)
                 for query in queries:
                     store.search(snapshot, query, K)
                 for effort in [*args.efforts.split(","), *args.also]:
                     efforts[effort] = measured(snapshot, queries, wanted, turned(effort))
                     print(bits, effort, efforts[effort], flush=True)
+                some = queries[:QUERIES_OF_MANY]
+                same = at_recall(snapshot, some, on_codes(opened, some))
+                print(bits, f"recall {RECALL}", same, flush=True)
             if not args.dry:
                 record(
                     "searching",
@@ -187,6 +216,7 @@ def main() -> None:
                     built_s=float((opened.path / "done").read_text() or 0),
                     a_second=batches(snapshot, queries),
                     efforts=efforts,
+                    at_recall=same,
                 )
 
 
