@@ -63,18 +63,16 @@ struct Panel {
     int n_parts() const { return (n + kWidth - 1) / kWidth; }    // vectors of lanes in use
 };
 
-// A query's rows, in panels; `used` is 1 in lanes that hold one, else 0.
+// A query's rows, in panels; unused lanes have scales of 0.
 template <class Isa>
 struct QueryPanel : Panel<Isa> {
     int64_t first;    // row
     alignas(64) float scales[kPanel] = {};
-    alignas(64) float used[kPanel] = {};
 
     QueryPanel(const Vectors& query, int64_t first) : Panel<Isa>(query.dim), first(first) {
         this->fill(std::min<int64_t>(kPanel, query.n - first),
                    [&](int64_t l) { return query.row(first + l); });
         std::copy_n(query.scales + first, this->n, scales);
-        std::fill_n(used, this->n, 1.0f);
     }
 };
 

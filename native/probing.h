@@ -6,49 +6,113 @@
 namespace interlace {
 namespace {
 
-// The best of each query token among what it has been shown.
-class BestOfEach {
+// The bytes of two vectors by turns: of their first halves, of their second halves.
+#if defined(__SSE2__)
+typedef __m128i Bytes;
+inline Bytes zip_low(Bytes a, Bytes b) { return _mm_unpacklo_epi8(a, b); }
+inline Bytes zip_high(Bytes a, Bytes b) { return _mm_unpackhi_epi8(a, b); }
+#elif defined(__aarch64__)
+typedef uint8x16_t Bytes;
+inline Bytes zip_low(Bytes a, Bytes b) { return vzip1q_u8(a, b); }
+inline Bytes zip_high(Bytes a, Bytes b) { return vzip2q_u8(a, b); }
+#endif
+
+// Sixteen columns of sixteen rows become rows of sixteen.
+inline void turn_bytes(const uint8_t* from, int64_t stride, uint8_t* to, int64_t to_stride) {
+#if defined(__SSE2__) || defined(__aarch64__)
+    Bytes x[16], y[16];
+    for (int i = 0; i < 16; ++i) x[i] = load<Bytes>(from + i * stride);
+    for (int step = 0; step < 4; ++step) {    // each doubles the rows that lie together
+        for (int i = 0; i < 8; ++i) {
+            y[2 * i] = zip_low(x[i], x[i + 8]);
+            y[2 * i + 1] = zip_high(x[i], x[i + 8]);
+        }
+        std::copy_n(y, 16, x);
+    }
+    for (int i = 0; i < 16; ++i) store(to + i * to_stride, x[i]);
+#else
+    for (int i = 0; i < 16; ++i)
+        for (int c = 0; c < 16; ++c) to[c * to_stride + i] = from[i * stride + c];
+#endif
+}
+
+// What a query has seen of some centroids, n rows of bytes, by query tokens: a byte is compared for
+// 64 centroids at once, which no number of its own for each of the best would be.
+class Seen {
 public:
-    BestOfEach(int64_t n_query, int64_t n, int64_t n_shown_max)
-        : n_(n_query), best_(new Best[static_cast<size_t>(n_query)]),
-          least_(round_up(n_query, kPanel), kInfinity) {
-        for (int64_t q = 0; q < n_; ++q) best_[q] = Best(n, n_shown_max);
-        std::fill_n(least_.begin(), n_, n > 0 ? -kInfinity : kInfinity);
+    Seen(const uint8_t* table, int64_t width, int64_t n)
+        : n_(n), stride_(round_up(n, 64)), columns_(width * stride_), chosen_(n) {
+        alignas(16) uint8_t rows[16 * 64] = {};    // the last ones, and zeros
+        for (int64_t at = 0; at < stride_; at += 16) {
+            const int64_t m = std::clamp<int64_t>(n - at, 0, 16);
+            for (int64_t c = 0; c < width; c += 16) {
+                const uint8_t* from = table + at * width + c;
+                if (m < 16) {
+                    std::fill_n(rows, 256, uint8_t{0});
+                    for (int64_t i = 0; i < m; ++i) std::copy_n(from + i * width, 16, rows + 16 * i);
+                }
+                turn_bytes(m < 16 ? rows : from, m < 16 ? 16 : width,
+                           columns_.begin() + c * stride_ + at, stride_);
+            }
+        }
     }
-    ~BestOfEach() { delete[] best_; }
-    BestOfEach(const BestOfEach&) = delete;
 
-    // What is less is no longer among the best; of as many lanes as panels have.
-    const float* least() const { return least_.begin(); }
-    void push(int64_t q, float score, uint32_t id) {
-        best_[q].push(score, id);
-        least_[q] = best_[q].least();
-    }
-    std::span<const uint64_t> sorted(int64_t q) const { return best_[q].sorted(); }
+    uint8_t byte(int64_t q, uint32_t row) const { return columns_[q * stride_ + row]; }
 
-    template <class Visit>
-    void each(Visit visit) const {
-        for (int64_t q = 0; q < n_; ++q)
-            for (uint64_t rank : best_[q].in_any_order()) visit(id_of(rank));
+    // The best rows of a query token, ascending; of equal ones those that come first.
+    std::span<const uint32_t> best(int64_t q, int64_t n) const {
+        const uint8_t* column = columns_.begin() + q * stride_;
+        n = std::min(n, n_);
+        int low = 0, high = 256;    // at least n bytes are as large as `low`, and fewer as `high`
+        while (high - low > 1) {
+            const int middle = (low + high) / 2;
+            (count(column, middle) >= n ? low : high) = middle;
+        }
+        int64_t n_equal = n - (low < 255 ? count(column, low + 1) : 0), found = 0;
+        for (int64_t at = 0; at < stride_ && found < n; at += 64) {
+            uint64_t holds[8];
+            store(holds, load<Row>(column + at) >= splat_byte(low));
+            for (int64_t eight = 0; eight < 8; ++eight)
+                for (uint64_t bits = holds[eight]; bits && found < n;) {
+                    const int64_t row = at + 8 * eight + std::countr_zero(bits) / 8;
+                    bits &= ~(uint64_t{0xff} << std::countr_zero(bits) / 8 * 8);
+                    if (column[row] == low && --n_equal < 0) continue;
+                    chosen_[found++] = static_cast<uint32_t>(row);
+                }
+        }
+        return {chosen_.begin(), static_cast<size_t>(found)};
     }
 
 private:
-    int64_t n_;
-    Best* best_;
-    Buffer<float> least_;
+    typedef uint8_t Row __attribute__((vector_size(64)));
+    int64_t n_, stride_;
+    Buffer<uint8_t> columns_;
+    Buffer<uint32_t> chosen_;
+
+    static Row splat_byte(int byte) { return static_cast<uint8_t>(byte) - Row{}; }
+
+    int64_t count(const uint8_t* column, int least) const {
+        int64_t n = 0;
+        for (int64_t at = 0; at < stride_;) {
+            Row counts{};    // of at most 255 comparisons
+            for (const int64_t end = std::min(stride_, at + 255 * 64); at < end; at += 64)
+                counts -= reinterpret_cast<Row>(load<Row>(column + at) >= splat_byte(least));
+            for (int l = 0; l < 64; ++l) n += counts[l];
+        }
+        return n;
+    }
 };
 
-// Shows centroids to a query: their cosines go into the table as bytes, the best are remembered.
+// Shows centroids to a query: their cosines become a table of bytes.
 template <class Isa>
 class Looker {
 public:
     explicit Looker(const Query<Isa>& query)
         : query_(query), tile_(query.dim), width_(Probe::table_width(query.n)) {}
 
-    // row(i) of `centroids` is shown under the name id(i).
-    template <class Row, class Id>
-    void look(const Vectors& centroids, int64_t n, Row row, Id id, BestOfEach& best,
-              uint8_t* table) {
+    // Row i of the table is what is seen of centroid row(i).
+    template <class Row>
+    void look(const Vectors& centroids, int64_t n, Row row, uint8_t* table) {
         for (int64_t at = 0; at < n; at += kTile) {
             const int64_t m = std::min(kTile, n - at);
             for (int64_t i = 0; i < m; ++i) {
@@ -61,20 +125,11 @@ public:
                     const int64_t first = panel.first + part * kWidth;
                     if (first >= width_) break;    // unused columns before it are 0
                     const F32 scale = load<F32>(panel.scales + part * kWidth);
-                    const F32 used = load<F32>(panel.used + part * kWidth);
                     for (int64_t i = 0; i < m; ++i) {
                         const F32 cosines = tile_.products(i, part) *
                                             splat(centroids.scales[row(at + i)]) * scale;
                         store(table + (at + i) * width_ + first,
-                              to_bytes((cosines + 1.0f) * 127.0f * used));
-                        uint32_t promising = bits_of(cosines >= load<F32>(best.least() + first));
-                        if (!promising) continue;
-                        alignas(64) float cosine[kWidth];
-                        store(cosine, cosines);
-                        for (; promising; promising &= promising - 1) {
-                            const int l = std::countr_zero(promising);
-                            best.push(first + l, cosine[l], id(at + i));
-                        }
+                              to_bytes(cosines * 254.0f));
                     }
                 }
             }
@@ -96,18 +151,20 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
     const Query<Isa> panels(query);
     Looker<Isa> looker(panels);
     const int64_t table_width = Probe::table_width(query.n);
-    const auto same = [](int64_t i) { return i; };
-    const auto number = [](int64_t i) { return static_cast<uint32_t>(i); };
+    const auto choose = [&](const Buffer<uint8_t>& rows, int64_t n, int64_t n_best, auto visit) {
+        const Seen seen(rows.begin(), table_width, n);
+        for (int64_t q = 0; q < query.n; ++q)
+            for (uint32_t row : seen.best(q, n_best)) visit(row);
+    };
 
     const int64_t n_groups = codec.groups.n;
     Buffer<uint8_t> of_groups(n_groups * table_width);
-    BestOfEach groups(query.n, width.groups, n_groups);
-    looker.look(codec.groups, n_groups, same, number, groups, of_groups.begin());
+    looker.look(codec.groups, n_groups, [](int64_t i) { return i; }, of_groups.begin());
     for (int64_t cell = 0; cell < codec.cells.n; ++cell)
         entries[cell] = codec.cell_groups[cell] << 8;
 
     Buffer<uint8_t> is_chosen(std::max(n_groups, codec.cells.n), 0);
-    groups.each([&](uint32_t group) { is_chosen[group] = 1; });
+    choose(of_groups, n_groups, width.groups, [&](uint32_t group) { is_chosen[group] = 1; });
     Buffer<uint32_t> cells(codec.cells.n);
     int64_t n_cells = 0;
     for (int64_t group = 0; group < n_groups; ++group) {
@@ -118,12 +175,11 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
         }
     }
     Buffer<uint8_t> of_cells(n_cells * table_width);
-    BestOfEach near(query.n, width.cells, n_cells);
     looker.look(codec.cells, n_cells, [&](int64_t i) { return int64_t{cells[i]}; },
-                [&](int64_t i) { return cells[i]; }, near, of_cells.begin());
+                of_cells.begin());
 
     std::fill_n(is_chosen.begin(), codec.cells.n, 0);
-    near.each([&](uint32_t cell) { is_chosen[cell] = 1; });
+    choose(of_cells, n_cells, width.cells, [&](uint32_t row) { is_chosen[cells[row]] = 1; });
     int64_t n_leaves = 0;
     for (int64_t i = 0; i < n_cells; ++i)
         if (is_chosen[cells[i]]) n_leaves += int64_t(codec.by_cell.members(cells[i]).size());
@@ -144,17 +200,22 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
     uint8_t* table = room(context, n_groups + n_cells + n_leaves);
     std::copy_n(of_groups.begin(), of_groups.size(), table);
     std::copy_n(of_cells.begin(), of_cells.size(), table + of_groups.size());
-    BestOfEach best(query.n, width.leaves, n_leaves);
-    looker.look(codec.leaves, n_leaves, [&](int64_t i) { return int64_t{rows[i]}; },
-                [&](int64_t i) { return ids[i]; }, best,
-                table + of_groups.size() + of_cells.size());
+    uint8_t* of_leaves = table + of_groups.size() + of_cells.size();
+    looker.look(codec.leaves, n_leaves, [&](int64_t i) { return int64_t{rows[i]}; }, of_leaves);
 
+    const Seen seen(of_leaves, table_width, n_leaves);
     for (int64_t q = 0; q < query.n; ++q, leaves += width.leaves, scores += width.leaves) {
-        int64_t n = 0;
-        for (uint64_t rank : best.sorted(q)) {
-            leaves[n] = id_of(rank);
-            scores[n++] = score_of(rank);
+        int64_t places[257] = {};    // of the largest bytes first
+        const auto best = seen.best(q, width.leaves);
+        for (uint32_t row : best) ++places[256 - seen.byte(q, row)];
+        for (int i = 0; i < 256; ++i) places[i + 1] += places[i];
+        for (uint32_t row : best) {
+            const uint8_t byte = seen.byte(q, row);
+            const int64_t place = places[255 - byte]++;
+            leaves[place] = ids[row];
+            scores[place] = float(byte) / 254.0f;
         }
+        const auto n = static_cast<int64_t>(best.size());
         std::fill(leaves + n, leaves + width.leaves, kNoLeaf);
         std::fill(scores + n, scores + width.leaves, -kInfinity);
     }

@@ -467,19 +467,19 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
 
     All groups are seen. Each query token takes its ``n_groups`` best, and all their cells are seen;
     of these it takes the ``n_cells`` best, and all their leaves are seen; of these it takes the
-    ``n_leaves`` best. What one query token takes is seen by all. Equal cosines go to the lower id.
-    The table has the groups in order, the cells by group, the leaves by cell in that order. Unused
-    places hold ``NO_LEAF`` and -inf.
+    ``n_leaves`` best. What one query token takes is seen by all. What is best is told by the bytes
+    of the table, of equal ones those that come first there: the groups in order, the cells by
+    group, the leaves by cell in that order. Unused places hold ``NO_LEAF`` and -inf.
     """
     n_query = len(query.scales)
-    far = _cosines(query, codec.groups)
+    far = _looked(query, codec.groups)
     groups = np.unique([_best(column, n_groups) for column in far.T]).astype(np.int64)
     entries = codec.cell_groups.astype(np.uint32) << np.uint32(8)
 
     cells = _members(codec.by_group, groups)
     entries[cells] = (len(far) + np.arange(len(cells), dtype=np.uint32)) << np.uint32(8)
-    near = _cosines(query, codec.cells, cells)
-    chosen = np.unique([cells[_best(column, n_cells, cells)] for column in near.T])
+    near = _looked(query, codec.cells, cells)
+    chosen = np.unique([cells[_best(column, n_cells)] for column in near.T])
     n_places = np.diff(codec.by_cell.offsets)
     cells = cells[np.isin(cells, chosen) & (n_places[cells] > 0)]
 
@@ -488,17 +488,16 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
     row = (len(far) + len(near) + first).astype(np.uint32)
     entries[cells] = row << np.uint32(8) | (n - 1).astype(np.uint32)
     ids = (np.repeat(cells, n) << 8) + np.arange(len(leaves)) - np.repeat(first, n)
-    nearest = _cosines(query, codec.leaves, leaves)
+    nearest = _looked(query, codec.leaves, leaves)
 
     best = np.full((n_query, n_leaves), NO_LEAF, np.uint32)
     scores = np.full(best.shape, -np.inf, np.float32)
     for token in range(n_query):
-        at = _best(nearest[:, token], n_leaves, ids)
+        at = _best(nearest[:, token], n_leaves)
         best[token, : len(at)] = ids[at]
-        scores[token, : len(at)] = nearest[at, token]
+        scores[token, : len(at)] = nearest[at, token] / np.float32(254)
     table = np.zeros((len(far) + len(near) + len(nearest), -(-n_query // 16) * 16), np.uint8)
-    cosines = np.concatenate([far, near, nearest])
-    table[:, :n_query] = np.rint((cosines + np.float32(1)) * np.float32(127)).astype(np.uint8)
+    table[:, :n_query] = np.concatenate([far, near, nearest])
     return Probe(table, entries, best, scores)
 
 
@@ -508,20 +507,22 @@ def _members(grouped: Grouped, groups: I64) -> I64:
     return np.concatenate([empty, *(grouped.members(group) for group in groups)])
 
 
-def _cosines(query: Quantised, centroids: Quantised, rows: I64 | None = None) -> F32:
-    """``(n_centroids, q_tokens)``: product, times the centroid's scale, times the query's."""
+def _looked(query: Quantised, centroids: Quantised, rows: I64 | None = None) -> U8:
+    """``(n_centroids, q_tokens)`` uint8, cosines in steps of 1/254 and negative ones as 0.
+
+    A cosine is the product, times the centroid's scale, times the query's.
+    """
     if rows is not None:
         centroids = Quantised(centroids.codes[rows], centroids.scales[rows])
     products = dots(centroids.codes, query.codes).astype(np.float32)
     cosines: F32 = products * centroids.scales[:, None] * query.scales
-    return cosines
+    seen: U8 = np.clip(np.rint(cosines * np.float32(254)), 0, 255).astype(np.uint8)
+    return seen
 
 
-def _best(scores: np.ndarray, n: int, ids: np.ndarray | None = None) -> I64:
-    """Positions of the n largest, largest first, equal ones by ascending id or position."""
-    if ids is None:
-        return np.argsort(-scores, kind="stable")[:n]
-    return np.lexsort((ids, -scores))[:n]
+def _best(scores: np.ndarray, n: int) -> I64:
+    """Positions of the n largest, largest first, equal ones as they come."""
+    return np.argsort(-scores.astype(np.float32), kind="stable")[:n]
 
 
 def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) -> U32:

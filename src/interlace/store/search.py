@@ -351,7 +351,7 @@ def _score_while_it_pays(
     What a score adds to that is much alike for the passages of one query. So a few dozen tell what
     to expect of the next ones.
     """
-    expected = sums / np.float32(127)
+    expected = sums / np.float32(254)
     scores = np.empty(len(rows), np.float32)
     n, step = 0, max(_SCORED_FIRST, 2 * k)
     while n < len(rows):

@@ -140,8 +140,8 @@ def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
     codec, segment = small_world(table)
     query = quantised([[127, 0], [0, 127]])
     probe = table.probe(query, codec, 1, 1, 2)
-    groups, cells = [[254, 137], [137, 254]], [[254, 127], [127, 254]]
-    leaves = [[254, 127], [247, 167], [167, 247], [127, 254]]
+    groups, cells = [[253, 20], [20, 253]], [[254, 0], [0, 254]]
+    leaves = [[254, 0], [241, 80], [80, 241], [0, 254]]
     assert probe.table[:, :2].tolist() == [*groups, *cells, *leaves]
     assert not probe.table[:, 2:].any()
     assert probe.entries.tolist() == [4 << 8 | 1, 6 << 8 | 1]  # from where each cell's leaves are
@@ -158,13 +158,13 @@ def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
     # Passages 1 and 2 tie, and the lower row comes first.
     best, sums = table.interact(probe, [segment], np.array([2, 1, 0], np.uint32), 2)
     assert best.tolist() == [0, 1]
-    assert sums.tolist() == [254 + 254, 247 + 167]
+    assert sums.tolist() == [254 + 254, 241 + 80]
 
 
 def test_a_query_sees_from_afar_what_is_far(table: Kernels) -> None:
     codec, _ = small_world(table)
     probe = table.probe(quantised([[127, 0]]), codec, 1, 1, 2)
-    assert probe.table[:, 0].tolist() == [254, 137, 254, 254, 247]
+    assert probe.table[:, 0].tolist() == [253, 20, 254, 254, 241]
     assert probe.entries.tolist() == [3 << 8 | 1, 1 << 8]
 
 
