@@ -1,25 +1,22 @@
 """The whole way from text to hits, by part, on one core and on two: one JSON line a collection.
 
-    python benchmarks/text_to_hits.py --data ../shared/data [--collections scifact,debian,messy]
+    python benchmarks/text_to_hits.py --data ../shared/data [--collections scifact,debian]
 
 scifact is added as a user would, and how much of that time is not encoding is told as well; to
 Debian's passages belong the vectors of embedded.py, without which they are left out. Queries are
 searched for one at a time, without the cache of queries and then with it; of each the fastest of
-some repeats counts, for whatever else the machine does only makes it slower. The messy files are
-indexed on two cores, with a batch encoded while the one before is stored, and in turn without.
-Collections are kept in build/text-to-hits. Run it on a quiet machine.
+some repeats counts, for whatever else the machine does only makes it slower. Collections are kept
+in build/text-to-hits. Run it on a quiet machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import embedded
 import numpy as np
@@ -27,12 +24,10 @@ from corpora import load
 from measure import pinned, record
 
 import interlace
-from interlace.collection import folders
 
 BUILD = Path(__file__).parents[1] / "build" / "text-to-hits"
 N_QUERIES = 300
 REPEATS = 7
-INDEXING_ROUNDS = 3
 
 #: Which part a stage of ``Hits.profile`` belongs to; all others are the search by tokens.
 PARTS = {"encode": "encode", "words": "words", "fuse": "words", "fetch": "texts"}
@@ -41,13 +36,10 @@ PARTS = {"encode": "encode", "words": "words", "fuse": "words", "fetch": "texts"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--collections", default="scifact,debian,messy")
+    parser.add_argument("--collections", default="scifact,debian")
     args = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
     for name in args.collections.split(","):
-        if name == "messy":
-            record("indexing", collection=name, **indexed(args.data / name))
-            continue
         if name != "debian":
             corpus = load(args.data, name)
             texts, queries, encoded = corpus.texts, corpus.queries, None
@@ -104,34 +96,6 @@ def added(
         "storing_s": round(clock[1], 2),
         "cpu_s": round(processor[0], 1),
         "storing_cpu_s": round(processor[1], 2),
-    }
-
-
-def indexed(folder: Path) -> dict[str, Any]:
-    """Seconds of indexing a folder on two cores, and of the processor: of the fastest round."""
-    ways = {"ahead": folders.one_ahead, "one by one": folders.one_by_one}
-    rounds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-    for _ in range(INDEXING_ROUNDS):
-        for way, generator in ways.items():
-            with (
-                pinned(2),
-                mock.patch.object(folders, "one_ahead", generator),
-                tempfile.TemporaryDirectory(dir=BUILD) as into,
-                interlace.create(Path(into) / "messy.lace", n_threads=2) as notes,
-            ):
-                notes.add(["the model is loaded"])
-                start = time.perf_counter(), time.process_time()
-                report = notes.index(folder)
-                span = time.perf_counter() - start[0], time.process_time() - start[1]
-                rounds[way].append(span)
-    best = {way: min(spans) for way, spans in rounds.items()}
-    return {
-        "files": report.n_files_new,
-        "tokens": report.n_tokens,
-        **{
-            way: {"seconds": round(clock, 2), "cpu_s": round(processor, 2)}
-            for way, (clock, processor) in best.items()
-        },
     }
 
 

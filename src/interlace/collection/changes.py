@@ -17,7 +17,7 @@ from interlace.collection.encoding import encode
 from interlace.collection.model import Models, fingerprint
 from interlace.errors import CollectionError, InputError, ModelMismatch
 from interlace.progress import Progress, silent
-from interlace.store import Known, Prepared, Snapshot, Store, Where, Writer, matches_all
+from interlace.store import Known, Prepared, Store, Where, Writer, matches_all
 from interlace.types import Encoded, Id, Passage
 
 OnConflict: TypeAlias = Literal["replace", "error", "skip"]
@@ -97,7 +97,6 @@ class Changes:
         self._progress = progress
         self._heard = heard
         self._touched: set[Id] = set()
-        self._wanted: _Wanted | None = None
         self._ready: dict[Id, _Ready] = {}
 
     def prepare(self, batch: Batch, on_conflict: OnConflict) -> None:
@@ -108,11 +107,6 @@ class Changes:
         newest commit. (3) What others have changed until the lock is held, ``take`` finds out, and
         encodes what does not fit any more.
         """
-        self.find(batch, on_conflict)
-        self.encode(self._heard)
-
-    def find(self, batch: Batch, on_conflict: OnConflict) -> None:
-        """Find out what of a batch must be encoded."""
         self._store.refresh()
         snapshot = self._store.snapshot()
         known = self._known(batch.entries, self._store.known)
@@ -126,29 +120,16 @@ class Changes:
                 or (on_conflict == "replace" and stored.content_hash != entry.content_hash)
             ):
                 new.setdefault(entry.id, entry)
-        n_others = len(batch.entries) + batch.n_repeated - len(new)
-        self._wanted = _Wanted(snapshot, list(new.values()), n_others)
-
-    def encode(self, heard: Callable[[int, int], None]) -> None:
-        """Encode what was found, on any thread: nothing is asked of the catalog.
-
-        Parameters
-        ----------
-        heard : callable
-            As for the whole, on this thread.
-        """
-        assert self._wanted is not None
-        (snapshot, new, n_others), self._wanted = self._wanted, None
+        n_documents = len(batch.entries) + batch.n_repeated - len(new)
+        documents = (entry.document for entry in new.values())
         settings = snapshot.settings
-        stream = encode(
-            (entry.document for entry in new), splitting_of(settings), self._models.at(settings)
-        )
-        with closing(stream):
+        stream = encode(documents, splitting_of(settings), self._models.at(settings))
+        with closing(stream):  # else whoever keeps an error's traceback keeps the encoder's threads
             for n, (entry, (passages, matrices)) in enumerate(
-                zip(new, stream, strict=True), n_others + 1
+                zip(new.values(), stream, strict=True), n_documents + 1
             ):
                 tally = _Tally()
-                encoded = tally.of(_hearing(heard, passages, matrices))
+                encoded = tally.of(self._hearing(passages, matrices))
                 prepared = snapshot.prepare(entry.id, encoded)
                 self._ready[entry.id] = _Ready(entry.content_hash, passages, prepared, tally)
                 self._progress("encode", n, None)
@@ -335,15 +316,14 @@ class Changes:
         documents = (entry.document for entry in new)
         stream = encode(documents, self._splitting, self._model)
         for entry, (passages, matrices) in zip(new, stream, strict=True):
-            yield entry, passages, _hearing(self._heard, passages, matrices)
+            yield entry, passages, self._hearing(passages, matrices)
 
-
-def _hearing(
-    heard: Callable[[int, int], None], passages: Sequence[Passage], encoded: Iterable[Encoded]
-) -> Iterator[Encoded]:
-    for passage, one in zip(passages, encoded, strict=True):
-        heard(len(passage.text), len(one.matrix))
-        yield one
+    def _hearing(
+        self, passages: Sequence[Passage], encoded: Iterable[Encoded]
+    ) -> Iterator[Encoded]:
+        for passage, one in zip(passages, encoded, strict=True):
+            self._heard(len(passage.text), len(one.matrix))
+            yield one
 
 
 def _refuse_known(batch: Batch, known: Mapping[Id, Known]) -> None:
@@ -381,14 +361,6 @@ def refuse_unknown(ids: Sequence[Id]) -> None:
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two metadata are the same JSON: 1, 1.0 and True are not."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-
-
-class _Wanted(NamedTuple):
-    """What of a batch must be encoded, against which commit, and how many documents need not be."""
-
-    snapshot: Snapshot
-    new: list[Entry]
-    n_others: int
 
 
 class _Ready(NamedTuple):

@@ -387,8 +387,7 @@ class Collection:
         def writer(heard: Callable[[int, int], None]) -> Changes:
             return Changes(self._store, self._models, heard=heard)
 
-        ahead = self._n_threads > 1 and self._model.serves_threads
-        return carry_out(plan, report, writer, progress, ahead=ahead)
+        return carry_out(plan, report, writer, progress)
 
     # --- as a file -----------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import chain, islice
 
 from interlace import text
@@ -26,7 +27,7 @@ def encode(
             waiting.append(text.split(document, splitting, model.spans))
             yield from (passage.text for passage in waiting[-1])
 
-    stream = model.documents(texts())
-    for first in stream:
-        passages = waiting.popleft()
-        yield passages, chain([first], islice(stream, len(passages) - 1))
+    with closing(model.documents(texts())) as stream:
+        for first in stream:
+            passages = waiting.popleft()
+            yield passages, chain([first], islice(stream, len(passages) - 1))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
 from interlace import text
-from interlace.collection.ahead import one_ahead, one_by_one
 from interlace.collection.batches import (
     BATCH_BYTES,
     Batch,
@@ -90,8 +88,6 @@ def carry_out(
     report: IndexReport,
     writer: Callable[[Callable[[int, int], None]], Changes],
     progress: Progress = silent,
-    *,
-    ahead: bool = False,
 ) -> IndexReport:
     """Do what a plan says, in commits of some 100,000 tokens.
 
@@ -109,9 +105,6 @@ def carry_out(
     progress : Progress
         Told ``("read", characters, of an estimated number)``, ``("files", files, of how many)`` and
         ``("tokens", tokens, None)``.
-    ahead : bool
-        Whether a thread of its own may encode a batch while the one before is stored and the next
-        one read.
 
     Raises
     ------
@@ -132,11 +125,11 @@ def carry_out(
     try:
         with writer(heard) as changes:
             run.begin(changes)
-        found = run.found(lambda: writer(heard))
-        with closing((one_ahead if ahead else one_by_one)(found, _encode, heard)) as encoded:
-            for batch, changes in encoded:
-                with changes:
-                    run.store(changes, batch)
+        for batch in run.batches():
+            changes = writer(heard)
+            changes.prepare(Batch(batch.entries, 0), "replace")
+            with changes:
+                run.store(changes, batch)
         if plan.gone:
             with writer(heard) as changes:
                 run.end(changes)
@@ -144,10 +137,6 @@ def carry_out(
         error.committed = report.n_documents
         raise
     return report
-
-
-def _encode(found: tuple[_Batch, Changes], heard: Callable[[int, int], None]) -> None:
-    found[1].encode(heard)
 
 
 @dataclass(slots=True)
@@ -176,7 +165,6 @@ class _Batch:
     """Entries for one commit, the file of each by its position, and the files that end here."""
 
     entries: list[Entry] = field(default_factory=list)
-    n_repeated: int = 0
     files: dict[int, _FileRead] = field(default_factory=dict)
     finished: list[_FileRead] = field(default_factory=list)
     n_bytes: int = 0
@@ -260,38 +248,30 @@ class _Run:
         if skipped.failed:
             file.failed.append(skipped.where)
 
-    def found(self, begin: Callable[[], Changes]) -> Iterator[tuple[_Batch, Changes]]:
-        """Batches without what came before, each with a commit that knows what it must encode."""
-        for batch in self.batches():
-
-            def repeated(entry: Entry, batch: _Batch = batch) -> None:
-                # The same row again in a table whose rows have no ids is one document.
-                if not str(entry.id).endswith(text.identify(entry.document.text)):
-                    self._refuse(batch, entry, f"its id {entry.id!r} came before")
-
-            new = self._seen.new(batch.entries, repeated=repeated)
-            batch.entries, batch.n_repeated = new
-            changes = begin()
-            changes.find(new, "replace")
-            yield batch, changes
-
-    def _refuse(self, batch: _Batch, entry: Entry, why: str) -> None:
-        skipped = Skipped(_where(entry.document), f"{why}; give it another")
-        self._skip(batch.files[entry.position], skipped)
-
     def store(self, changes: Changes, batch: _Batch) -> None:
         """Store a batch, and what its files end with."""
-        known = changes.writer.known([entry.id for entry in batch.entries])
+
+        def refuse(entry: Entry, why: str) -> None:
+            skipped = Skipped(_where(entry.document), f"{why}; give it another")
+            self._skip(batch.files[entry.position], skipped)
+
+        def repeated(entry: Entry) -> None:
+            # The same row again in a table whose rows have no ids is one document.
+            if not str(entry.id).endswith(text.identify(entry.document.text)):
+                refuse(entry, f"its id {entry.id!r} came before")
+
+        new = self._seen.new(batch.entries, repeated=repeated)
+        known = changes.writer.known([entry.id for entry in new.entries])
         mine = []
-        for entry in batch.entries:
+        for entry in new.entries:
             if (owner := self._owner(entry, known.get(entry.id))) is None:
                 mine.append(entry)
             else:
-                self._refuse(batch, entry, f"its id {entry.id!r} is that of a document in {owner}")
+                refuse(entry, f"its id {entry.id!r} is that of a document in {owner}")
         for file in batch.files.values():
             if file.task.before is None:  # what is stored of it must be found if it ends here
                 self._note(changes, file, UNFINISHED)
-        self._report += changes.take(Batch(mine, batch.n_repeated), "replace")
+        self._report += changes.take(new._replace(entries=mine), "replace")
         for file in batch.finished:
             self._finish(changes, file)
 

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -239,17 +239,9 @@ class Model:
             made[text] if known is None else known for text, known in zip(texts, found, strict=True)
         ]
 
-    def documents(self, texts: Iterable[str]) -> Iterator[Encoded]:
+    def documents(self, texts: Iterable[str]) -> Generator[Encoded]:
         """Encode a stream of passages, each ``(n_tokens, dim)``; a blank one has no tokens."""
         return self._skipping_blanks(texts, lambda full: self._speaker().documents(full))
-
-    @property
-    def serves_threads(self) -> bool:
-        """Whether any thread may call it: an ``Encoder`` says so, an object of the user's may not.
-
-        That may even belong to the thread that made it.
-        """
-        return self.identity is not None and "fingerprint" in self.identity
 
     @property
     def tokens_max(self) -> int | None:
@@ -276,7 +268,7 @@ class Model:
 
     def _skipping_blanks(
         self, texts: Iterable[str], encode: Callable[[Iterator[str]], Iterator[Encoded]]
-    ) -> Iterator[Encoded]:
+    ) -> Generator[Encoded]:
         blanks: deque[bool] = deque()
         nothing = Encoded(
             np.empty((0, self.dim), np.float32), np.empty(0, np.int32), np.empty((0, 2), np.int32)

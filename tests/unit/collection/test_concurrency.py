@@ -188,6 +188,27 @@ def test_others_write_while_this_one_encodes(filled, other, tmp_path, monkeypatc
         assert len(other) == 40 - 2 + 5 + 1
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interruption_leaves_no_thread(tmp_path, error):
+    def progress(stage, done, total):
+        raise error
+
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for i in range(8):
+        (folder / f"{i}.txt").write_text(f"Ship {i} sails to the harbour.")
+    two = interlace.Encoder.load("mini", n_threads=2)
+    with interlace.create(tmp_path / "x.lace", model=two) as notes:
+        # Tracebacks are kept, as a notebook keeps them.
+        with pytest.raises(error) as by_index:
+            notes.index(folder, progress=progress)
+        with pytest.raises(error) as by_add:
+            notes.add([f"ship {i}" for i in range(8)], progress=progress)
+        assert by_index.tb is not by_add.tb
+        assert not [one for one in threading.enumerate() if one.name.startswith("interlace")]
+        assert len(notes) == 0
+
+
 @pytest.mark.parametrize("on_conflict", ["replace", "skip", "error"])
 def test_the_same_id_added_by_another_meanwhile(filled, other, monkeypatch, on_conflict):
     mine, theirs = "An eel hides in the reeds.", "A heron waits by the water."
