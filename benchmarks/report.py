@@ -311,7 +311,7 @@ def searching() -> str:
                     f"{on_disk / line['tokens']:.1f}",
                     f"{line['built_s']:,.0f}" if line["built_s"] else "",
                     f"{opening['ms']:.0f} ms, {opening['mb']:.0f} MB",
-                    f"{line['a_second']['1']:,.0f}, {line['a_second']['2']:,.0f}",
+                    ", ".join(f"{n:,.0f}" for n in line.get("a_second", {}).values()),
                 ]
             )
     same = [
