@@ -42,7 +42,7 @@ class Seen {
 public:
     Seen(const uint8_t* table, int64_t width, int64_t n)
         : n_(n), stride_(round_up(n, 64)), columns_(width * stride_), chosen_(n) {
-        alignas(16) uint8_t rows[16 * 64] = {};    // the last ones, and zeros
+        alignas(16) uint8_t rows[256] = {};    // the last ones, and zeros
         for (int64_t at = 0; at < stride_; at += 16) {
             const int64_t m = std::clamp<int64_t>(n - at, 0, 16);
             for (int64_t c = 0; c < width; c += 16) {
@@ -128,8 +128,7 @@ public:
                     for (int64_t i = 0; i < m; ++i) {
                         const F32 cosines = tile_.products(i, part) *
                                             splat(centroids.scales[row(at + i)]) * scale;
-                        store(table + (at + i) * width_ + first,
-                              to_bytes(cosines * 254.0f));
+                        store(table + (at + i) * width_ + first, to_bytes(cosines * 254.0f));
                     }
                 }
             }
