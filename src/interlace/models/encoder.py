@@ -16,6 +16,7 @@ from interlace.errors import CheckpointError, InputError, SettingsError
 from interlace.models import backends
 from interlace.models.checkpoint import Checkpoint
 from interlace.models.hub import BUILT_IN, located
+from interlace.models.layout import GRAPHS
 from interlace.models.tokens import Role, TextTokenizer, checked, refuse_single
 from interlace.progress import Progress, silent
 from interlace.threads import n_cores
@@ -62,14 +63,16 @@ class Encoder:
         backend: str = "auto",
         n_threads: int | None = None,
         revision: str | None = None,
+        precision: str | None = None,
+        token: str | None = None,
     ) -> Encoder:
         """Load a model.
 
         Parameters
         ----------
         name_or_folder : str or path
-            ``"mini"`` for the model inside the package, a model folder, or a name on the Hugging
-            Face hub (``"owner/model"``), which is fetched once.
+            ``"mini"`` for the model inside the package, a model folder of any known format, or a
+            name on the Hugging Face hub (``"owner/model"``), which is fetched once.
         backend : str
             What runs the model: ``"native"`` (C++, for graphs like the built-in model's),
             ``"onnx"`` (onnxruntime), or ``"auto"``, the first of them that can.
@@ -77,6 +80,11 @@ class Encoder:
             How many texts are encoded at once; all cores when not given.
         revision : str, optional
             On the hub, the branch, tag or commit; elsewhere, the revision that must be found.
+        precision : str, optional
+            Of the weights, where a model has several: ``"float32"``, ``"float16"`` or ``"int8"``;
+            the most precise when not given.
+        token : str, optional
+            For the hub's private models; by default what ``hf auth login`` or ``HF_TOKEN`` left.
 
         Raises
         ------
@@ -87,8 +95,13 @@ class Encoder:
         SettingsError
             When ``backend`` or ``n_threads`` cannot be used.
         """
-        with located(name_or_folder, revision) as (folder, name, commit):
-            checkpoint = Checkpoint.read(folder)
+        if precision not in (None, *GRAPHS):
+            raise SettingsError(
+                f"must be one of {', '.join(GRAPHS)}, not {precision!r}: precision."
+            )
+        with located(name_or_folder, revision, precision=precision, token=token) as found:
+            folder, name, commit = found
+            checkpoint = Checkpoint.read(folder, precision)
             if commit is None and revision not in (None, checkpoint.revision):
                 raise CheckpointError(
                     f'revision "{revision}" wanted, "{checkpoint.revision}" found: {folder}. '
@@ -129,12 +142,12 @@ class Encoder:
     @property
     def query_length(self) -> int:
         """How many tokens of a query are encoded, special tokens not counted; the rest is cut."""
-        return self._checkpoint.query_length
+        return self._tokenizer.limit("query")
 
     @property
     def document_length(self) -> int:
         """How many tokens of a text are encoded, special tokens not counted; the rest is cut."""
-        return self._checkpoint.document_length
+        return self._tokenizer.limit("document")
 
     def encode_query(
         self, texts: Iterable[str], *, progress: Progress = silent
@@ -343,4 +356,5 @@ class Encoder:
                 tokens.n_cut,
             )
         ids: npt.NDArray[np.int32] = tokens.ids[kept].astype(np.int32)
-        return Encoded(self._backend.run(tokens.ids)[kept], ids, tokens.offsets[kept], tokens.n_cut)
+        rows = self._backend.run(tokens.ids, tokens.attention)[kept]
+        return Encoded(rows, ids, tokens.offsets[kept], tokens.n_cut)

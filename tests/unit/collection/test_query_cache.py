@@ -21,9 +21,9 @@ def runs(encoder, monkeypatch):
     seen = []
     run = encoder._backend.run
 
-    def counted(ids):
+    def counted(ids, attention):
         seen.append(tuple(ids))
-        return run(ids)
+        return run(ids, attention)
 
     monkeypatch.setattr(encoder._backend, "run", counted)
     return seen

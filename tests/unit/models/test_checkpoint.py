@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from interlace.errors import CheckpointError
-from interlace.models.checkpoint import FILES, Checkpoint
+from interlace.models.checkpoint import Checkpoint
+from interlace.models.formats.own import FILES
 
 
 def test_the_built_in_model_says_what_it_is(mini_folder):
@@ -61,7 +62,18 @@ def test_equal_files_have_equal_fingerprints_wherever_they_are(mini_folder, tmp_
         ({"name": None}, '"name" must be a string'),
         ({"document_skip": "!"}, '"document_skip" must be a list of strings'),
         ({"document_skip": [1]}, '"document_skip" must be a list of strings'),
-        ({"query_expansion": "mask"}, '"query_expansion" must be "none"'),
+        ({"query_expansion": "mask"}, '"query_expansion" must be an object'),
+        (
+            {"query_expansion": {"strategy": "all", "length": 8}},
+            '"query_expansion.strategy" must be one of "fixed", "min"',
+        ),
+        ({"query_expansion": {"strategy": "min"}}, '"query_expansion.length" is missing'),
+        ({"query_expansion": {"lenght": 3}}, 'is unknown, meant "length"'),
+        ({"query_expansion": {"strategy": "min", "length": 0}}, "must be at least 1"),
+        ({"matryoshka_dims": [64, 256]}, '"matryoshka_dims" must be at most 128'),
+        ({"matryoshka_dims": [True]}, "must be a list of whole numbers"),
+        ({"skip_rule": "some"}, '"skip_rule" must be one of "exact", "known", "encoded"'),
+        ({"lowercase": 1}, '"lowercase" must be true or false'),
         ({"format": 2}, '"format" must be 1'),
         ({"format": ...}, '"format" must be 1'),
     ],
@@ -82,17 +94,9 @@ def test_settings_that_are_no_json_object_are_refused(copy_of_mini, content):
         Checkpoint.read(folder)
 
 
-@pytest.mark.parametrize(
-    ("name", "tool"),
-    [
-        ("artifact.metadata", "Stanford ColBERT"),
-        ("config_sentence_transformers.json", "sentence-transformers or PyLate"),
-        ("onnx_config.json", "next-plaid"),
-    ],
-)
-def test_another_tools_model_is_recognised(tmp_path, name, tool):
-    (tmp_path / name).write_text("{}")
-    with pytest.raises(CheckpointError, match=tool):
+def test_a_folder_of_no_known_format_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"architectures": ["BertModel"]}')
+    with pytest.raises(CheckpointError, match="no late-interaction model"):
         Checkpoint.read(tmp_path)
 
 
@@ -109,5 +113,5 @@ def test_c61_settings_in_force_are_those_of_the_folder(copy_of_mini, mini_folder
     """What is left out has its documented default; what is given is read and kept."""
     plain = Checkpoint.read(copy_of_mini(query_marker=..., document_marker=..., query_skip=...))
     assert (plain.query_marker, plain.document_marker, plain.query_skip) == ("", "", ())
-    assert plain.query_expansion == "none"
+    assert plain.query_expansion is None
     assert plain.document_skip == Checkpoint.read(mini_folder).document_skip

@@ -27,8 +27,13 @@ class Unfit(SettingsError):
 class Backend(Protocol):
     """Runs one checkpoint; safe to call from many threads."""
 
-    def run(self, ids: npt.NDArray[np.int64]) -> FloatMatrix:
-        """Embed one text: token ids ``(n,)`` to unit rows ``(n, dim)``."""
+    def run(
+        self, ids: npt.NDArray[np.int64], attention: npt.NDArray[np.int64] | None = None
+    ) -> FloatMatrix:
+        """Embed one text: token ids ``(n,)`` to unit rows ``(n, dim)``.
+
+        ``attention`` is 0 for positions that the others do not see; None when all are seen.
+        """
 
 
 def load(name: str, checkpoint: Checkpoint) -> tuple[str, Backend]:

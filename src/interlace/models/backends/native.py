@@ -41,19 +41,28 @@ class NativeBackend:
             import interlace.models.backends._encoder as _encoder
         except ImportError as cause:
             raise Unfit(f"the C++ encoder is missing: {cause}.") from cause
+        if checkpoint.graph is None or checkpoint.graph_end != "embeddings":
+            raise Unfit(
+                f"the model has no ONNX graph that ends in embeddings: {checkpoint.folder}."
+            )
+        if checkpoint.query_expansion is not None and not checkpoint.query_expansion.attend:
+            raise Unfit("it lets every token see all others.")
         table = table or _table(_encoder.NAMES)
-        with checkpoint.weights.open("rb") as file:
+        with checkpoint.graph.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
             n_layers, arrays = known(content)
             self._encoder = _encoder.Encoder(table, n_layers, arrays)
         except (KeyError, ValueError) as cause:
-            raise Unfit(f"it does not know this graph: {checkpoint.weights}: {cause}.") from cause
+            raise Unfit(f"it does not know this graph: {checkpoint.graph}: {cause}.") from cause
         if arrays["projection"].shape[1] != checkpoint.dim:
-            raise Unfit(f"its width is not {checkpoint.dim}: {checkpoint.weights}.")
+            raise Unfit(f"its width is not {checkpoint.dim}: {checkpoint.graph}.")
 
-    def run(self, ids: npt.NDArray[np.int64]) -> FloatMatrix:
+    def run(
+        self, ids: npt.NDArray[np.int64], attention: npt.NDArray[np.int64] | None = None
+    ) -> FloatMatrix:
         """Embed one text: token ids ``(n,)`` to unit rows ``(n, dim)``; drops the GIL."""
+        assert attention is None
         rows: FloatMatrix = self._encoder.run(ids)
         return rows
 
