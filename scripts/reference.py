@@ -57,7 +57,7 @@ REMEDIES: Final = {
     "InterlaceError": "Catch it to catch all of the below.",
     "InputError": "Mend what the message names: a path, a record, an id, a query.",
     "SettingsError": "Choose one of the values that the message lists.",
-    "MissingExtra": "`pip install 'interlace[documents]'`",
+    "MissingExtra": "`pip install 'interlace[documents]'`, or whichever extra the message names",
     "CheckpointError": "Fetch the model again, or name another.",
     "RemoteError": "Check the connection, or name a model's folder on this machine.",
     "CollectionError": "Do what the message says; the collection itself is as it was.",

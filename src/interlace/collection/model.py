@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import numpy as np
 
@@ -31,6 +33,10 @@ _AT_ONCE: Final = 32
 
 #: Another backend or precision of the same weights keeps the probe's cosines above this.
 _SAME_COSINE: Final = 0.98
+
+
+#: From texts to something that can be made a list of matrices.
+Encode: TypeAlias = Callable[[list[str]], Any]
 
 
 class Speaker(Protocol):
@@ -70,14 +76,18 @@ def fingerprint(identity: Mapping[str, Any] | None) -> str | None:
 
 
 def speaker(model: Any, n_threads: int | None = None) -> Speaker:
-    """Wrap a model: a name or folder, an ``Encoder``, or any object with the two verbs.
+    """Wrap a model: a name or folder, an ``Encoder``, or any object that encodes.
+
+    Such an object has ``encode_query`` and ``encode_document``, as sentence-transformers'
+    ``MultiVectorEncoder``; or ``encode`` with ``is_query``, as PyLate's ``ColBERT``; or it is a
+    function, for queries and documents alike, from a list of texts to a list of matrices.
 
     ``n_threads`` is for a model that is loaded here; an ``Encoder`` keeps its own.
 
     Raises
     ------
     InputError
-        For an object without ``encode_query`` and ``encode_document``.
+        For an object that is none of these.
     CheckpointError
         When a name or folder holds no model that can be loaded.
     """
@@ -85,12 +95,33 @@ def speaker(model: Any, n_threads: int | None = None) -> Speaker:
         return Own(Encoder.load(model, n_threads=n_threads))
     if isinstance(model, Encoder):
         return Own(model)
-    if all(callable(getattr(model, verb, None)) for verb in ("encode_query", "encode_document")):
-        return Foreign(model)
+    verbs = _verbs(model)
+    if verbs is not None:
+        return Foreign(model, *verbs)
     raise InputError(
-        f"a model must be a name, a folder, an Encoder, or have encode_query and encode_document: "
-        f"got {type(model).__name__}. With embeddings of your own pass model=None and dim."
+        f"a model must be a name, a folder, an Encoder, a function, or have encode_query and "
+        f"encode_document: got {type(model).__name__}. With embeddings of your own pass "
+        "model=None and dim."
     )
+
+
+def _verbs(model: Any) -> tuple[Encode, Encode] | None:
+    """What encodes queries and what encodes documents."""
+    encode = getattr(model, "encode", None)
+    # PyLate's models inherit encode_query and encode_document, which take all for queries.
+    if callable(encode) and "is_query" in _parameters(encode):
+        return partial(encode, is_query=True), partial(encode, is_query=False)
+    pair = tuple(getattr(model, verb, None) for verb in ("encode_query", "encode_document"))
+    if all(map(callable, pair)):
+        return cast("tuple[Encode, Encode]", pair)
+    return (model, model) if callable(model) else None
+
+
+def _parameters(function: Any) -> Mapping[str, Any]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # not written in Python
+        return {}
 
 
 class Own:
@@ -123,13 +154,14 @@ class Own:
 
 
 class Foreign:
-    """Any object with ``encode_query`` and ``encode_document``, known by how it encodes a probe."""
+    """Any object that encodes, known by how it encodes a probe."""
 
     tokens_max: int | None = None
     is_constant = False  # it may be trained on between two searches
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, queries: Encode, documents: Encode) -> None:
         self._model = model
+        self._queries, self._documents = queries, documents
         matrix = next(self.documents([_PROBE])).matrix
         self._probe = matrix.mean(axis=0) / np.linalg.norm(matrix.mean(axis=0))
         self.dim: int = matrix.shape[1]
@@ -149,11 +181,11 @@ class Foreign:
 
     def queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
         """Encode queries, some at a time."""
-        return self._encoded(texts, self._model.encode_query)
+        return self._encoded(texts, self._queries)
 
     def documents(self, texts: Iterable[str]) -> Iterator[Encoded]:
         """Encode passages, some at a time."""
-        return self._encoded(texts, self._model.encode_document)
+        return self._encoded(texts, self._documents)
 
     def spans(self, text: str) -> IntArray:
         """Nothing: such a model's tokens are not known, and its passages not cut."""
@@ -163,7 +195,7 @@ class Foreign:
         """Nothing, for the same reason."""
         return np.empty((0, 2), np.int32)
 
-    def _encoded(self, texts: Iterable[str], encode: Any) -> Iterator[Encoded]:
+    def _encoded(self, texts: Iterable[str], encode: Encode) -> Iterator[Encoded]:
         rest = iter(texts)
         while some := list(islice(rest, _AT_ONCE)):
             matrices = list(encode(some))

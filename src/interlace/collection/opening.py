@@ -43,7 +43,9 @@ def create(
         The folder, which must not exist, or be empty.
     model
         ``"mini"`` (built in), a model's folder or hub name, an ``Encoder``, any object with
-        ``encode_query`` and ``encode_document``, or None: embeddings come from elsewhere.
+        ``encode_query`` and ``encode_document`` (a ``MultiVectorEncoder``), with ``encode`` that
+        takes ``is_query`` (PyLate's ``ColBERT``), a function from texts to matrices, or None:
+        embeddings come from elsewhere.
     dim
         Width of the embeddings; needed only with ``model=None``.
     bits
@@ -137,7 +139,7 @@ def open(  # noqa: A001
         The collection's folder.
     model
         The collection's model where its name alone does not load it: a folder, an ``Encoder``,
-        an object with ``encode_query`` and ``encode_document``.
+        or what was passed to ``create``.
     settle, refresh, lock_wait_seconds, query_cache_bytes, n_threads
         As for ``create``.
     damaged

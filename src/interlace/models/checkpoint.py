@@ -211,15 +211,15 @@ def fault(path: Path, field: str, what: str) -> CheckpointError:
     return CheckpointError(f'field "{field}" {what}: {path}. Correct that file.')
 
 
-def fingerprint(folder: Path, files: Iterable[Path]) -> str:
-    """SHA-256 (hex) over the names and contents of a folder's files.
+def fingerprint(folder: Path, files: Iterable[Path], rounding: str = "") -> str:
+    """SHA-256 (hex) over the names and contents of a folder's files, and how they are rounded.
 
     Raises
     ------
     CheckpointError
         When one of them cannot be read.
     """
-    whole = hashlib.sha256()
+    whole = hashlib.sha256(rounding.encode())
     for path in sorted(set(files)):
         name = path.relative_to(folder).as_posix()
         try:

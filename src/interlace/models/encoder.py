@@ -14,10 +14,11 @@ import numpy.typing as npt
 from interlace import kernels
 from interlace.errors import CheckpointError, InputError, SettingsError
 from interlace.models import backends
+from interlace.models.backends import DEFAULT, Batching, Running
 from interlace.models.checkpoint import Checkpoint
 from interlace.models.hub import BUILT_IN, located
-from interlace.models.layout import GRAPHS
-from interlace.models.tokens import Role, TextTokenizer, checked, refuse_single
+from interlace.models.layout import PRECISIONS
+from interlace.models.tokens import Role, TextTokenizer, Tokens, checked, refuse_single
 from interlace.progress import Progress, silent
 from interlace.threads import n_cores
 from interlace.types import Encoded, FloatMatrix, IntArray
@@ -25,12 +26,16 @@ from interlace.types import Encoded, FloatMatrix, IntArray
 #: How many texts a thread may be ahead of the one that is handed out next.
 LOOK_AHEAD = 4
 
+#: How many texts a backend that batches is given at once, to sort them by length.
+TEXTS_AT_ONCE = 256
+
 
 class Encoder:
     """Turns texts into matrices of unit token embeddings.
 
     A text's matrix is the same, byte for byte, whatever is encoded beside it and on however many
-    threads. One encoder may be used from many threads at once.
+    threads; with torch, which runs texts in batches, up to 1e-5 in float32. One encoder may be used
+    from many threads at once.
 
     Make one with :meth:`load`.
     """
@@ -43,6 +48,7 @@ class Encoder:
         n_threads: int | None = None,
         name: str | None = None,
         revision: str | None = None,
+        running: Running = DEFAULT,
     ) -> None:
         if n_threads is not None and (
             isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1
@@ -53,7 +59,7 @@ class Encoder:
         self._revision = revision or checkpoint.revision
         self._n_threads = n_threads or n_cores()
         self._tokenizer = TextTokenizer(checkpoint)
-        self._backend_name, self._backend = backends.load(backend, checkpoint)
+        self._backend_name, self._backend = backends.load(backend, checkpoint, running)
 
     @classmethod
     def load(
@@ -65,6 +71,8 @@ class Encoder:
         revision: str | None = None,
         precision: str | None = None,
         token: str | None = None,
+        device: str = "auto",
+        trust_remote_code: bool = False,
     ) -> Encoder:
         """Load a model.
 
@@ -75,31 +83,44 @@ class Encoder:
             name on the Hugging Face hub (``"owner/model"``), which is fetched once.
         backend : str
             What runs the model: ``"native"`` (C++, for graphs like the built-in model's),
-            ``"onnx"`` (onnxruntime), or ``"auto"``, the first of them that can.
+            ``"onnx"`` (onnxruntime), ``"torch"`` (sentence-transformers, of the extra ``torch``),
+            or ``"auto"``, the first of them that can.
         n_threads : int, optional
             How many texts are encoded at once; all cores when not given.
         revision : str, optional
             On the hub, the branch, tag or commit; elsewhere, the revision that must be found.
         precision : str, optional
-            Of the weights, where a model has several: ``"float32"``, ``"float16"`` or ``"int8"``;
-            the most precise when not given.
+            Of the weights: ``"float32"``, ``"float16"`` or ``"int8"`` for the ONNX graphs that a
+            model has, ``"float32"``, ``"float16"`` or ``"bfloat16"`` with torch; the most precise
+            when not given.
         token : str, optional
             For the hub's private models; by default what ``hf auth login`` or ``HF_TOKEN`` left.
+        device : str
+            ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; all but the first want torch, and
+            ``"auto"`` is with torch the best that is here.
+        trust_remote_code : bool
+            Whether Python code that comes with a model's weights may run, with torch.
 
         Raises
         ------
         CheckpointError
             When there is no such model, or its files are damaged or contradict each other.
+        MissingExtra
+            When the model needs torch, and it is not installed.
         RemoteError
             When the hub cannot be reached.
         SettingsError
-            When ``backend`` or ``n_threads`` cannot be used.
+            When ``backend``, ``n_threads``, ``precision`` or ``device`` cannot be used.
         """
-        if precision not in (None, *GRAPHS):
+        if precision not in (None, *PRECISIONS):
             raise SettingsError(
-                f"must be one of {', '.join(GRAPHS)}, not {precision!r}: precision."
+                f"must be one of {', '.join(PRECISIONS)}, not {precision!r}: precision."
             )
-        with located(name_or_folder, revision, precision=precision, token=token) as found:
+        running = Running(device=device, precision=precision, trust_remote_code=trust_remote_code)
+        wants_torch = backend == "torch" or device not in ("auto", "cpu")
+        with located(
+            name_or_folder, revision, precision=precision, torch=wants_torch, token=token
+        ) as found:
             folder, name, commit = found
             checkpoint = Checkpoint.read(folder, precision)
             if commit is None and revision not in (None, checkpoint.revision):
@@ -107,7 +128,14 @@ class Encoder:
                     f'revision "{revision}" wanted, "{checkpoint.revision}" found: {folder}. '
                     "Pass the folder of that revision."
                 )
-            return cls(checkpoint, backend=backend, n_threads=n_threads, name=name, revision=commit)
+            return cls(
+                checkpoint,
+                backend=backend,
+                n_threads=n_threads,
+                name=name,
+                revision=commit,
+                running=running,
+            )
 
     @property
     def name(self) -> str:
@@ -323,6 +351,9 @@ class Encoder:
     def _stream(self, texts: Iterable[str], role: Role) -> Iterator[Encoded]:
         """Encode in order, a few texts ahead on as many threads as there are texts for."""
         numbered = enumerate(texts)
+        if isinstance(self._backend, Batching):
+            yield from self._batched(self._backend, numbered, role)
+            return
         first = list(islice(numbered, self._n_threads))
         if len(first) < 2:
             yield from (self._encode(i, text, role) for i, text in chain(first, numbered))
@@ -333,6 +364,16 @@ class Encoder:
             yield from self._ahead(pool, chain(first, numbered), role)
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _batched(
+        self, backend: Batching, numbered: Iterator[tuple[int, str]], role: Role
+    ) -> Iterator[Encoded]:
+        while some := list(islice(numbered, TEXTS_AT_ONCE)):
+            tokens = [self._tokenizer.tokens(checked(i, text), role) for i, text in some]
+            spoken = [one for one in tokens if one.kept.any()]
+            rows = iter(backend.run_many([(one.ids, one.attention) for one in spoken]))
+            for one in tokens:
+                yield self._encoded(one, next(rows)) if one.kept.any() else self._nothing(one)
 
     def _ahead(
         self, pool: ThreadPoolExecutor, numbered: Iterable[tuple[int, str]], role: Role
@@ -347,14 +388,21 @@ class Encoder:
 
     def _encode(self, index: int, text: str, role: Role) -> Encoded:
         tokens = self._tokenizer.tokens(checked(index, text), role)
+        if not tokens.kept.any():
+            return self._nothing(tokens)
+        return self._encoded(tokens, self._backend.run(tokens.ids, tokens.attention))
+
+    def _encoded(self, tokens: Tokens, rows: FloatMatrix) -> Encoded:
+        """A text of which the model made rows, one a position."""
         kept = tokens.kept
-        if not kept.any():
-            return Encoded(
-                np.zeros((0, self.dim), np.float32),
-                np.zeros(0, np.int32),
-                np.zeros((0, 2), np.int32),
-                tokens.n_cut,
-            )
         ids: npt.NDArray[np.int32] = tokens.ids[kept].astype(np.int32)
-        rows = self._backend.run(tokens.ids, tokens.attention)[kept]
-        return Encoded(rows, ids, tokens.offsets[kept], tokens.n_cut)
+        return Encoded(rows[kept], ids, tokens.offsets[kept], tokens.n_cut)
+
+    def _nothing(self, tokens: Tokens) -> Encoded:
+        """A text without tokens of its own."""
+        return Encoded(
+            np.zeros((0, self.dim), np.float32),
+            np.zeros(0, np.int32),
+            np.zeros((0, 2), np.int32),
+            tokens.n_cut,
+        )

@@ -20,6 +20,9 @@ GRAPHS: Final = {
     "float16": ("model_fp16.onnx",),
 }
 
+#: What a user may ask for; torch alone runs the last.
+PRECISIONS: Final = (*GRAPHS, "bfloat16")
+
 #: Folders where a graph is looked for.
 PLACES: Final = ("", "onnx/")
 

@@ -141,6 +141,31 @@ def test_any_object_with_the_two_verbs_is_a_model(tmp_path):
     assert interlace.rerank("ab", ["cd", "ab"], model=model)[0].text == "ab"
 
 
+class OneVerb(Letters):
+    """A model with PyLate's signature: its queries are longer, and the two verbs mislead."""
+
+    def encode(self, sentences: list[str], *, is_query: bool = True) -> list[np.ndarray]:
+        return Letters.encode_document(self, [text + "?" * is_query for text in sentences])
+
+    def encode_document(self, texts: list[str]) -> list[np.ndarray]:
+        return self.encode(texts)
+
+
+def test_a_model_that_is_told_which_are_queries_is_told(tmp_path):
+    with interlace.create(tmp_path / "x.lace", OneVerb()) as notes:
+        notes.add(["aaa"])
+        hit = notes.search("aa", mode="late")[0]
+    assert hit.score / hit.mean_score == pytest.approx(3)  # two letters and the mark
+    assert interlace.rerank("?", ["ab", "a?"], model=OneVerb())[0].text == "a?"
+
+
+def test_a_function_is_a_model(tmp_path):
+    encode = Letters().encode_document
+    with interlace.create(tmp_path / "x.lace", lambda texts: encode(texts)) as notes:
+        notes.add(["aaa", "bbb"])
+        assert notes.search("bbb")[0].text == "bbb"
+
+
 def test_an_object_without_the_verbs_is_refused(tmp_path):
     with pytest.raises(InputError, match="encode_query and encode_document: got int"):
         interlace.create(tmp_path / "x.lace", 3)

@@ -43,7 +43,7 @@ def texts(known):
 
 @pytest.mark.parametrize("table", encoder_module.NAMES)
 def test_every_table_has_the_bytes_of_the_twin(table, mini_folder, texts):
-    backend = native.NativeBackend(Checkpoint.read(mini_folder), table)
+    backend = native.NativeBackend(Checkpoint.read(mini_folder), table=table)
     few = texts if table != "portable" else texts[:10]
     for ids, expected in few:
         assert backend.run(ids).tobytes() == expected.tobytes(), len(ids)

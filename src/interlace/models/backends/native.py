@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace import kernels
-from interlace.models.backends import Unfit, graph
+from interlace.models.backends import DEFAULT, Running, Unfit, graph
 from interlace.models.checkpoint import Checkpoint
 from interlace.types import FloatMatrix
 
@@ -27,6 +27,7 @@ class NativeBackend:
     Parameters
     ----------
     checkpoint : Checkpoint
+    running : Running
     table : str, optional
         A kernel table; by default that of ``interlace.kernels``, where it is a fast one.
 
@@ -36,7 +37,9 @@ class NativeBackend:
         When it is another graph, or nothing here runs it fast.
     """
 
-    def __init__(self, checkpoint: Checkpoint, table: str | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, running: Running = DEFAULT, table: str | None = None
+    ) -> None:
         try:
             import interlace.models.backends._encoder as _encoder
         except ImportError as cause:
@@ -45,6 +48,8 @@ class NativeBackend:
             raise Unfit(
                 f"the model has no ONNX graph that ends in embeddings: {checkpoint.folder}."
             )
+        if running.device not in ("auto", "cpu"):
+            raise Unfit(f'it runs on the CPU, not on "{running.device}".')
         if checkpoint.query_expansion is not None and not checkpoint.query_expansion.attend:
             raise Unfit("it lets every token see all others.")
         table = table or _table(_encoder.NAMES)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from interlace.errors import CheckpointError
-from interlace.models.backends import Unfit
+from interlace.models.backends import Running, Unfit
 from interlace.models.checkpoint import Checkpoint
 from interlace.models.head import Head
 from interlace.types import FloatMatrix
@@ -43,9 +43,11 @@ class OnnxBackend:
         When the file cannot be loaded or is not a graph from token ids to rows of ``dim``.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, running: Running) -> None:
         if checkpoint.graph is None:
             raise Unfit(f"the model has no ONNX graph: {checkpoint.folder}.")
+        if running.device not in ("auto", "cpu"):
+            raise Unfit(f'it runs on the CPU, not on "{running.device}".')
         self._checkpoint, self._graph = checkpoint, checkpoint.graph
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

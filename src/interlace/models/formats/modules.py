@@ -55,6 +55,9 @@ def chain(folder: Path) -> list[Module]:
         )
         for i, one in enumerate(said)
     ]
+    for one in said:
+        if not one.text("type").startswith(("sentence_transformers.", "pylate.")):
+            raise one.fault("type", "must be a module of sentence_transformers or pylate")
     if not modules or modules[0].kind != "Transformer" or modules[0].folder != folder:
         raise fault(path, "[0]", "must be a Transformer with an empty path")
     return modules

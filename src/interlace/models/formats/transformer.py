@@ -51,8 +51,12 @@ class Transformer:
         self.graph = folder / found[0] if found else None
         weights = layout.weights(self.names)
         self.weights = folder / weights if weights else None
-        self.precision = found[1] if found else "float32"
-        if precision not in (None, self.precision) and self.weights is None:
+        self.precision = found[1] if found else precision or "float32"
+        if (
+            found is None
+            and precision is not None
+            and (self.weights is None or precision == "int8")
+        ):
             raise CheckpointError(
                 f'no graph of precision "{precision}": {folder}. Make one: '
                 f"interlace export {folder} --to FOLDER, with --int8 for int8."
@@ -126,7 +130,8 @@ class Transformer:
             files += [self.folder / one for one in layout.with_data(name, self.names)]
         elif self.weights is not None:
             files += self._parts()
-        return fingerprint(self.folder, files)
+        rounded = self.graph is None and self.precision != "float32"
+        return fingerprint(self.folder, files, self.precision if rounded else "")
 
     def file_of(self, array: str) -> Path | None:
         """The weight file that holds an array; None when there is none, or only a graph."""
