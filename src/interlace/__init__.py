@@ -12,6 +12,7 @@ from interlace.version import VERSION
 
 if TYPE_CHECKING:
     from interlace import evaluate as evaluate
+    from interlace import integrations as integrations
     from interlace.collection import (
         Collection,
         create,
@@ -54,8 +55,8 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "evaluate":
-        return importlib.import_module("interlace.evaluate")
+    if name in ("evaluate", "integrations"):
+        return importlib.import_module(f"interlace.{name}")
     if name not in _ROOMS:
         raise AttributeError(f"module 'interlace' has no attribute {name!r}")
     value = getattr(importlib.import_module(_ROOMS[name]), name)
@@ -64,4 +65,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__", "errors", "evaluate"])
+    return sorted([*__all__, "__version__", "errors", "evaluate", "integrations"])

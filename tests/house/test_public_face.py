@@ -34,7 +34,7 @@ def in_a_new_process(code: str) -> list[str]:
 
 def test_the_public_list_is_exactly_this():
     assert interlace.__all__ == PUBLIC == sorted(PUBLIC)
-    assert dir(interlace) == sorted([*PUBLIC, "__version__", "errors", "evaluate"])
+    assert dir(interlace) == sorted([*PUBLIC, "__version__", "errors", "evaluate", "integrations"])
 
 
 @pytest.mark.parametrize("name", PUBLIC)

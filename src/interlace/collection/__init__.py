@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlace.collection.changes import AddReport, Changes
+from interlace.collection.changes import AddReport, Changes, OnConflict
 from interlace.collection.collection import Collection
 from interlace.collection.exchange import ExportReport, vectors_in
 from interlace.collection.explain import explain_words
@@ -20,6 +20,7 @@ __all__ = [
     "ExportReport",
     "IndexReport",
     "Inside",
+    "OnConflict",
     "Snippet",
     "create",
     "explain_words",

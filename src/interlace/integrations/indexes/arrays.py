@@ -1,0 +1,245 @@
+"""Arrays in other tools' files, read row by row: what .npy and torch's zip files say of them."""
+
+from __future__ import annotations
+
+import json
+import struct
+import tokenize
+import zipfile
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import IO, Any, Final, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from interlace.errors import InputError
+from interlace.integrations.indexes.pickles import Call, Name, Persistent, parse
+
+AGAIN: Final = "Copy the index again, or make it anew."
+
+#: What torch calls the storage of a type.
+_STORAGES: Final[dict[str, np.dtype[Any]]] = {
+    "ByteStorage": np.dtype("u1"),
+    "IntStorage": np.dtype("<i4"),
+    "LongStorage": np.dtype("<i8"),
+    "HalfStorage": np.dtype("<f2"),
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+}
+_DTYPES: Final = frozenset(_STORAGES.values())
+
+#: A program for a handful of tensors takes some hundred bytes.
+_PICKLE_BYTES_MAX: Final = 2**16
+_JSON_BYTES_MAX: Final = 2**28
+_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+
+
+def refuse(path: Path, what: str, remedy: str = AGAIN) -> NoReturn:
+    """Say what is wrong with a file."""
+    raise InputError(f"{what}: {path}. {remedy}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An array in a file, in C order.
+
+    Attributes
+    ----------
+    path : Path
+    offset : int
+        Its first byte.
+    dtype : dtype
+    shape : tuple of int
+    """
+
+    path: Path
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.dtype.itemsize * prod(self.shape[1:])
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all rows."""
+        return self.dtype.itemsize * prod(self.shape)
+
+    def rows(self, start: int, stop: int) -> Stored:
+        """Some of the rows."""
+        return replace(
+            self,
+            offset=self.offset + start * self._row_bytes,
+            shape=(stop - start, *self.shape[1:]),
+        )
+
+    def read(self) -> npt.NDArray[Any]:
+        """The array itself.
+
+        Raises
+        ------
+        InputError
+            When the file has become shorter meanwhile.
+        """
+        with opened(self.path) as file:
+            file.seek(self.offset)
+            content = file.read(self.n_bytes)
+        if len(content) != self.n_bytes:
+            refuse(self.path, "a file of the index is cut off")
+        return np.frombuffer(content, self.dtype).reshape(self.shape)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A file of an index, to be read."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        refuse(path, "a file of the index is missing")
+    except OSError as error:
+        refuse(path, f"a file of the index cannot be read ({error.strerror})")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file says."""
+    with opened(path) as file:
+        content = file.read(_JSON_BYTES_MAX + 1)
+    if len(content) > _JSON_BYTES_MAX:
+        refuse(path, f"a file of the index is longer than {_JSON_BYTES_MAX:,} bytes")
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        refuse(path, f"a file of the index is no JSON ({str(error) or 'nested too deeply'})")
+
+
+def npy(path: Path) -> Stored:
+    """Say where the array of a .npy file is; one of Python objects, which are pickled, is refused.
+
+    Raises
+    ------
+    InputError
+        For any other file, and for one that is too short.
+    """
+    with opened(path) as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            if version == (1, 0):
+                shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+            else:
+                shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError,
+                tokenize.TokenError) as error:  # fmt: skip
+            refuse(path, f"a file of the index is no NumPy array ({error})")
+        offset = file.tell()
+    if is_fortran and len(shape) > 1:
+        refuse(path, "a file of the index has its array in Fortran's order")
+    return _checked(Stored(path, offset, dtype, shape), path.stat().st_size - offset)
+
+
+def torch_tensors(path: Path) -> list[Stored]:
+    """Say where the tensors are that ``torch.save`` has written: one, or those of a tuple.
+
+    Raises
+    ------
+    InputError
+        For any other file, for tensors that are not contiguous, and for a file that is too short.
+    """
+    with opened(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+            refuse(
+                path,
+                f"a file of the index is not as torch has written them since 1.6 ({error})",
+                f"{AGAIN} With an older torch's, load and save it with a newer one.",
+            )
+        members = {info.filename: info for info in archive.infolist()}
+        folder = next(
+            (name.removesuffix("data.pkl") for name in members if name.endswith("data.pkl")), None
+        )
+        if folder is None:
+            refuse(path, "a file of the index has no tensors of torch's (data.pkl)")
+
+        def content(name: str) -> Stored:
+            """Where a member's bytes are."""
+            if name not in members:
+                refuse(path, f"a file of the index lacks its part {name}")
+            info = members[name]
+            if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+                refuse(path, f"a file of the index has its part {name} packed, as torch never does")
+            file.seek(info.header_offset)
+            header = file.read(_LOCAL_HEADER.size)
+            if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+                refuse(path, f"a file of the index is damaged at its part {name}")
+            _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+            offset = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+            found = Stored(path, offset, np.dtype("u1"), (info.file_size,))
+            return _checked(found, path.stat().st_size - offset)
+
+        if f"{folder}byteorder" in members:
+            order = content(f"{folder}byteorder")
+            if order.n_bytes > 10 or order.read().tobytes() != b"little":
+                refuse(path, "a file of the index is in another byte order than little endian")
+        program = content(f"{folder}data.pkl")
+        if program.n_bytes > _PICKLE_BYTES_MAX:
+            refuse(path, "a file of the index holds more than a few tensors")
+        try:
+            value = parse(program.read().tobytes())
+            items = value if type(value) is tuple else (value,)
+            found = [_tensor(path, item) for item in items]
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            refuse(path, f"a file of the index holds something else than tensors ({error})")
+        return [
+            _checked(replace(one, offset=within.offset + one.offset), within.n_bytes - one.offset)
+            for key, one in found
+            for within in [content(f"{folder}data/{key}")]
+        ]
+
+
+def _tensor(path: Path, value: object) -> tuple[str, Stored]:
+    """The key of a tensor's storage, and where in it the tensor is."""
+    match value:
+        case Call(
+            Name("torch._utils", "_rebuild_tensor_v2"),
+            (
+                Persistent(("storage", Name("torch", kind), str(key), str(), int())),
+                int(first),
+                tuple(shape),
+                tuple(strides),
+                *_,
+            ),
+        ) if isinstance(kind, str) and kind in _STORAGES:
+            dtype: np.dtype[Any] = _STORAGES[kind]
+        case _:
+            raise ValueError("no tensor, or of a type that no index has")
+    if first < 0 or not all(type(n) is int and n >= 0 for n in (*shape, *strides)):
+        raise ValueError("a tensor with a negative size")
+    expected = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    if any(n > 1 and a != b for n, a, b in zip(shape, strides, expected, strict=False)) or (
+        len(shape) != len(strides)
+    ):
+        raise ValueError("a tensor that is not contiguous")
+    return key, Stored(path, first * dtype.itemsize, dtype, tuple(shape))
+
+
+def _checked(stored: Stored, n_bytes: int) -> Stored:
+    """Refuse an array that is of no known type, or longer than its place in the file."""
+    if any(n < 0 for n in stored.shape):
+        refuse(stored.path, "a file of the index has an array with a negative size")
+    if stored.dtype not in _DTYPES:
+        what = "Python objects" if stored.dtype.hasobject else f"numbers of type {stored.dtype}"
+        refuse(stored.path, f"a file of the index holds {what}, which no index is read from")
+    if stored.n_bytes > n_bytes:
+        refuse(
+            stored.path,
+            f"a file of the index is cut off: it has {max(0, n_bytes):,} of {stored.n_bytes:,} "
+            "bytes of an array",
+        )
+    return stored
