@@ -41,6 +41,10 @@ on 2.36. For another platform pip installs only into a folder that is named."""
 ENVIRONMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "torch": [["torch==2.13.0", "numpy"]],
     "fast-plaid": [["fast-plaid==1.7.0.2110"]],
+    "colbert": [
+        ["torch==2.13.0", "numpy"],
+        ["transformers==4.49.0", "colbert-ai==0.2.22", "faiss-cpu"],
+    ],
     "xtr-warp": [["xtr-warp-rs==2.1.0.2110"]],
     "maxsim": [["numpy", "maxsim-cpu==0.1.0", "fast-maxsim==0.2.0"]],
     "tachiom": [["numpy"], ["tachiom==0.4.0", "--no-deps", *_ANY_GLIBC]],

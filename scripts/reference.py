@@ -44,6 +44,7 @@ MET: Final = {
         "store.BackupReport",
         "collection.ExportReport",
     ),
+    "From elsewhere": ("integrations.Index",),
     "Measuring": (
         "evaluate.TuneReport",
         "evaluate.Measured",
@@ -177,6 +178,7 @@ def api() -> str:
     """The page of all public names."""
     functions = [name for name in interlace.__all__ if found(name).is_function]
     functions += [f"evaluate.{name}" for name in ("tune", "untune", "diagnose")]
+    functions += [f"integrations.{name}" for name in ("convert", "open_index")]
     classes = ["Collection", "Encoder", "Document", "Hit", "Hits"]
     blocks = [
         WRITTEN_BY,

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import mailbox
+import shutil
 import tarfile
 import zipfile
 from email.message import EmailMessage
@@ -19,7 +20,7 @@ ICE = "Ice is less dense than water, so it floats."
 
 def write_all(home: Path) -> None:
     """Write what the commands of all pages name."""
-    for write in (notes, papers, site, mail, code, tables, archives, ragatouille):
+    for write in (notes, papers, site, mail, code, tables, archives, ragatouille, indexes):
         write(home)
 
 
@@ -137,6 +138,14 @@ def archives(home: Path) -> None:
         packed.writestr("facts.jsonl.gz", gzip.compress(json.dumps({"text": SKY}).encode()))
     with tarfile.open(home / "notes.tar.gz", "w:gz") as packed:
         packed.add(home / "docs" / "sea.txt", "sea.txt")
+
+
+def indexes(home: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "indexes"
+    shutil.copytree(golden / "stanford-4", home / "old-index")
+    shutil.copytree(golden / "fast-plaid-4", home / "plaid-index")
+    shutil.copytree(golden / "pylate-4", home / "pylate" / "notes")
+    shutil.copy(golden / "collection.tsv", home)
 
 
 def ragatouille(home: Path) -> None:

@@ -1,30 +1,47 @@
-"""``interlace import``: what ``export`` wrote, or other records, into a collection."""
+"""``interlace import``: what ``export`` wrote, records, or another tool's index."""
 
 from __future__ import annotations
 
 import shlex
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import interlace
 from interlace.cli import bars, index, options, output, places, settings, update, writable
-from interlace.collection import vectors_in
+from interlace.collection import Vectors, vectors_in
 from interlace.errors import InputError
+
+if TYPE_CHECKING:
+    from interlace.integrations import Index
 
 
 def command(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help=".jsonl, .jsonl.gz or .parquet.", show_default=False),
+        typer.Argument(
+            metavar="FILE",
+            help=".jsonl, .jsonl.gz, .parquet; or an index's folder: ColBERT, fast-plaid, PyLate.",
+            show_default=False,
+        ),
     ],
     to: options.Destination = None,
     format: options.Exchanged = None,  # noqa: A002
     id_field: options.IdField = None,
     text_field: options.TextFields = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            "--texts",
+            metavar="FILE",
+            help="What an index was made of: ColBERT's collection.tsv, or a list in a .json.",
+            rich_help_panel=options.READING,
+        ),
+    ] = None,
     on_conflict: Annotated[
         str,
         typer.Option(
@@ -47,31 +64,49 @@ def command(
     n_threads: options.NThreads = None,
     json: options.AsJson = False,
 ) -> None:
-    """Add the documents of an exported file, or of other records.
+    """Add the documents of an exported file, of other records, or of another tool's index.
 
     Embeddings in the file are taken when the collection's model made them; else texts are encoded.
+    Those of an index are taken as they are.
     """
-    places.existing([str(file)])
-    _refuse_other_files(file, format, to)
+    places.existing([str(file)] if texts is None else [str(file), str(texts)])
+    foreign = None
+    if file.is_dir():
+        _refuse_options({"--format": format, "--id-field": id_field, "--text-field": text_field})
+        from interlace.integrations import open_index  # most imports need no more than a file
+
+        foreign = open_index(file)
+    else:
+        _refuse_options({"--texts": texts})
+        _refuse_other_files(file, format, to)
     place = places.target(to, [str(file)], "import")
     chosen = settings.load(model=model, n_threads=n_threads)
     started = perf_counter()
     with (
         index.kept_if_filled(place),
-        _collection(place, file, format, model, chosen, damaged) as collection,
+        _collection(place, file, format, foreign, model, chosen, damaged) as collection,
         update.interruptible(collection),
         warnings.catch_warnings(record=True) as told,
         bars.metering("importing", silent=json) as meter,
     ):
         warnings.simplefilter("always", UserWarning)
-        report = collection.import_(
-            file,
-            format=format,
-            id_field=id_field,
-            text_fields=text_field or (),
-            on_conflict=on_conflict,  # type: ignore[arg-type]
-            progress=meter,
-        )
+        if foreign:
+            report = foreign.into(
+                collection,
+                texts=texts,
+                on_conflict=on_conflict,  # type: ignore[arg-type]
+                progress=meter,
+            )
+        else:
+            report = collection.import_(
+                file,
+                format=format,
+                id_field=id_field,
+                text_fields=text_field or (),
+                on_conflict=on_conflict,  # type: ignore[arg-type]
+                progress=meter,
+            )
+        has_model = collection.info()["model"] is not None
         n_documents = len(collection)
     seconds = round(perf_counter() - started, 3)
     found = output.fields_of(report)
@@ -87,6 +122,16 @@ def command(
         }
         output.to_people().print(output.facts(rows))
     output.note(*(str(one.message) for one in told))
+    if foreign and foreign.model and not has_model:
+        output.note(f"{file} was made with {foreign.model}: --model makes texts searchable.")
+
+
+def _refuse_options(given: Mapping[str, object]) -> None:
+    """Refuse options that say nothing of what is imported."""
+    for name, value in given.items():
+        if value:
+            kind = "an index" if name == "--texts" else "a file"
+            raise InputError(f"{name} is for {kind}: it says nothing here. Leave it out.")
 
 
 def _refuse_other_files(file: Path, format_: str | None, to: Path | None) -> None:
@@ -107,6 +152,7 @@ def _collection(
     place: Path,
     file: Path,
     format_: str | None,
+    foreign: Index | None,
     model: str | None,
     chosen: settings.Settings,
     damaged: str,
@@ -115,10 +161,16 @@ def _collection(
     if places.is_collection(place):
         return writable.opened(place, chosen, model, damaged=damaged)
     more = {"lock_wait_seconds": chosen.lock_wait_seconds, "n_threads": chosen.n_threads}
-    vectors = vectors_in(file, format=format_)
+    vectors = Vectors(foreign.dim, None) if foreign else vectors_in(file, format=format_)
     if vectors is not None and model is None:
         if vectors.model is None:
-            return interlace.create(place, None, dim=vectors.dim, **more)  # type: ignore[arg-type]
+            return interlace.create(
+                place,
+                None,
+                dim=vectors.dim,
+                bits=chosen.bits,
+                **more,  # type: ignore[arg-type]
+            )
         model = vectors.model
     return interlace.create(
         place,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interlace.collection.changes import AddReport, Changes, OnConflict
 from interlace.collection.collection import Collection
-from interlace.collection.exchange import ExportReport, vectors_in
+from interlace.collection.exchange import ExportReport, Vectors, vectors_in
 from interlace.collection.explain import explain_words
 from interlace.collection.folders import IndexReport
 from interlace.collection.inside import Inside
@@ -22,6 +22,7 @@ __all__ = [
     "Inside",
     "OnConflict",
     "Snippet",
+    "Vectors",
     "create",
     "explain_words",
     "maxsim",

@@ -177,9 +177,13 @@ def pylate(folder: Path, matrices: Sequence[np.ndarray], bits: int) -> None:
 
 
 def main() -> None:
-    """Make what the command line names."""
-    if sys.argv[1:] == ["texts"]:
+    """Make what the command line names; ``given PACKAGE FOLDER FILE BITS`` of a saved file."""
+    if sys.argv[1] == "texts":
         return texts()
+    if sys.argv[1] == "given":
+        package, folder, file, bits = sys.argv[2:]
+        make = {"stanford": stanford, "fast-plaid": fast_plaid}[package]
+        return make(Path(folder), load(Path(file)), int(bits))
     matrices = load(HERE / "made.npz")
     wanted = {
         "stanford": [
@@ -193,12 +197,11 @@ def main() -> None:
         ],
         "pylate": [lambda: pylate(HERE / "pylate-4", matrices, 4)],
     }
-    (name,) = sys.argv[1:]
-    for old in HERE.glob(f"{name}-*"):
+    for old in HERE.glob(f"{sys.argv[1]}-*"):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
-    for make in wanted[name]:
+    for make_one in wanted[sys.argv[1]]:
         with contextlib.redirect_stdout(io.StringIO()):
-            make()
+            make_one()
     return None
 
 

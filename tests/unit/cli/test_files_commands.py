@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import interlace
@@ -133,3 +135,32 @@ def test_import_without_a_place_names_import(run, tmp_path):
     (tmp_path / "facts.jsonl").write_text('{"text": "one"}\n')
     ran = run("import", "facts.jsonl")
     assert (ran.code, "interlace import facts.jsonl --to facts.lace" in ran.err) == (2, True)
+
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "indexes"
+
+
+def test_import_takes_an_index_of_another_tool(run, tmp_path):
+    texts = GOLDEN / "collection.tsv"
+    index = GOLDEN / "stanford-2"
+    took = run("import", index, "--to", "new.lace", "--texts", texts)
+    assert (took.code, "38 added" in took.out) == (0, True)
+    assert f"{index} was made with mini" in " ".join(took.err.split())
+    found = run("search", "new.lace", "posting lists", "--mode", "lexical", "--json").records
+    assert found[0]["text"] in texts.read_text(encoding="utf-8")
+    again = run("import", index, "--to", "new.lace", "--texts", texts, "--json").records[0]
+    assert (again["unchanged"], again["n_documents"]) == (38, 38)
+
+
+def test_what_does_not_fit_an_index_is_refused_and_leaves_nothing(run, tmp_path):
+    index = GOLDEN / "fast-plaid-4"
+    narrow = run("import", index, "--to", "new.lace", "--model", "mini")
+    assert (narrow.code, "32 dims, the collection of 128" in narrow.err) == (2, True)
+    assert not (tmp_path / "new.lace").exists()
+    typed = run("import", index, "--to", "new.lace", "--format", "jsonl")
+    assert (typed.code, "--format is for a file" in typed.err) == (2, True)
+    folder = run("import", GOLDEN, "--to", "new.lace")
+    assert (folder.code, "no index of another tool" in folder.err) == (2, True)
+    (tmp_path / "facts.jsonl").write_text('{"id": 1, "text": "Salt."}\n')
+    texts = run("import", "facts.jsonl", "--to", "new.lace", "--texts", "facts.jsonl")
+    assert (texts.code, "--texts is for an index" in texts.err) == (2, True)

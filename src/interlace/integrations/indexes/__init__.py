@@ -47,7 +47,8 @@ def open_index(path: str | os.PathLike[str]) -> Index:
             return cast("Index", read(folder))
     marks = ", ".join(f"{mark} ({name})" for name, (mark, _) in FORMATS.items())
     raise InputError(
-        f"no index of another tool: {path}. Give the folder in which there is one of: {marks}."
+        f"no index of another tool: {path}. Give the folder that has one of {marks}; "
+        "documents are read by index, not by import."
     )
 
 

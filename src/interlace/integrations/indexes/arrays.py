@@ -150,57 +150,71 @@ def torch_tensors(path: Path) -> list[Stored]:
         For any other file, for tensors that are not contiguous, and for a file that is too short.
     """
     with opened(path) as file:
+        archive = _Archive(path, file)
+        if archive.has("byteorder") and archive.content("byteorder", 16) != b"little":
+            refuse(path, "a file of the index is in another byte order than little endian")
         try:
-            archive = zipfile.ZipFile(file)
+            value = parse(archive.content("data.pkl", _PICKLE_BYTES_MAX))
+            found = [_tensor(path, one) for one in (value if type(value) is tuple else (value,))]
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            refuse(path, f"a file of the index holds something else than tensors ({error})")
+        return [
+            _checked(replace(one, offset=part.offset + one.offset), part.n_bytes - one.offset)
+            for key, one in found
+            for part in [archive.part(f"data/{key}")]
+        ]
+
+
+class _Archive:
+    """The zip file of torch, whose parts are not packed and lie in a folder."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path, self._file = path, file
+        try:
+            listed = zipfile.ZipFile(file).infolist()
         except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
             refuse(
                 path,
                 f"a file of the index is not as torch has written them since 1.6 ({error})",
                 f"{AGAIN} With an older torch's, load and save it with a newer one.",
             )
-        members = {info.filename: info for info in archive.infolist()}
-        folder = next(
-            (name.removesuffix("data.pkl") for name in members if name.endswith("data.pkl")), None
-        )
-        if folder is None:
-            refuse(path, "a file of the index has no tensors of torch's (data.pkl)")
+        self._n_bytes = path.stat().st_size
+        self._parts = {info.filename: info for info in listed}
+        programs = [name for name in self._parts if name.endswith("data.pkl")]
+        self._folder = programs[0].removesuffix("data.pkl") if programs else ""
 
-        def content(name: str) -> Stored:
-            """Where a member's bytes are."""
-            if name not in members:
-                refuse(path, f"a file of the index lacks its part {name}")
-            info = members[name]
-            if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-                refuse(path, f"a file of the index has its part {name} packed, as torch never does")
-            file.seek(info.header_offset)
-            header = file.read(_LOCAL_HEADER.size)
-            if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-                refuse(path, f"a file of the index is damaged at its part {name}")
-            _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
-            offset = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
-            found = Stored(path, offset, np.dtype("u1"), (info.file_size,))
-            return _checked(found, path.stat().st_size - offset)
+    def has(self, name: str) -> bool:
+        return self._folder + name in self._parts
 
-        if f"{folder}byteorder" in members:
-            order = content(f"{folder}byteorder")
-            if order.n_bytes > 10 or order.read().tobytes() != b"little":
-                refuse(path, "a file of the index is in another byte order than little endian")
-        program = content(f"{folder}data.pkl")
-        if program.n_bytes > _PICKLE_BYTES_MAX:
-            refuse(path, "a file of the index holds more than a few tensors")
-        try:
-            value = parse(program.read().tobytes())
-            items = value if type(value) is tuple else (value,)
-            found = [_tensor(path, item) for item in items]
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            refuse(path, f"a file of the index holds something else than tensors ({error})")
-        return [
-            _checked(replace(one, offset=within.offset + one.offset), within.n_bytes - one.offset)
-            for key, one in found
-            for within in [content(f"{folder}data/{key}")]
-        ]
+    def part(self, name: str) -> Stored:
+        """Where a part's bytes are."""
+        path = self._path
+        if not self.has(name):
+            refuse(path, f"a file of the index lacks torch's {name!r:.60}")
+        info = self._parts[self._folder + name]
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+            refuse(path, f"a file of the index has {name!r:.60} packed, as torch never has")
+        header = b""
+        if 0 <= info.header_offset < self._n_bytes:
+            self._file.seek(info.header_offset)
+            header = self._file.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+            refuse(path, f"a file of the index is damaged at torch's {name!r:.60}")
+        _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+        offset = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+        found = Stored(path, offset, np.dtype("u1"), (info.file_size,))
+        return _checked(found, self._n_bytes - offset)
+
+    def content(self, name: str, n_bytes_max: int) -> bytes:
+        """The bytes of a short part."""
+        part = self.part(name)
+        if part.n_bytes > n_bytes_max:
+            refuse(
+                self._path, f"a file of the index has a {name} longer than {n_bytes_max:,} bytes"
+            )
+        return part.read().tobytes()
 
 
 def _tensor(path: Path, value: object) -> tuple[str, Stored]:
