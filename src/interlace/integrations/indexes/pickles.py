@@ -9,6 +9,7 @@ dicts, numbers and texts; a call is kept as what would have been called with wha
 from __future__ import annotations
 
 import pickletools
+import warnings
 from typing import Any, Final, NamedTuple
 
 
@@ -62,8 +63,9 @@ def parse(content: bytes) -> Any:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(content):
-            machine.do(opcode.name, argument)
+        with warnings.catch_warnings(action="ignore"):  # of odd escapes in names
+            for opcode, argument, _ in pickletools.genops(content):
+                machine.do(opcode.name, argument)
         (value,) = machine.stack
     except (IndexError, KeyError) as error:
         raise ValueError("it takes what was never put there") from error
