@@ -3,9 +3,9 @@
     python benchmarks/foreign.py [--collection scifact] [--passages 2000]
 
 Stanford ColBERT and fast-plaid make an index each, at 2 and 4 bits, of the same embeddings, in
-environments that ``peers.py --install`` makes. Recall@10 is against exact float32 MaxSim over the
-vectors that the package itself decodes. For memory an index is made larger: its chunk comes again
-and again.
+environments that ``peers.py --install`` makes; they are kept in build/foreign/. Recall@10 is
+against exact float32 MaxSim over what the package itself decodes. For memory an index is made
+larger: its chunk comes again and again.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from peers import python
 from interlace.integrations import convert, open_index
 
 MAKE = Path(__file__).parents[1] / "tests" / "golden" / "indexes" / "make.py"
+BUILD = Path(__file__).parents[1] / "build" / "foreign"
 ENVIRONMENTS = {"stanford": "colbert", "fast-plaid": "fast-plaid"}
 
 TASK = """
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("--collection", default="scifact")
     parser.add_argument("--passages", type=int, default=2_000)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--times", default="1,10,20", help="how much larger, for memory")
+    parser.add_argument("--times", default="1,5,10", help="how much larger, for memory")
     args = parser.parse_args()
     corpus = load(args.data, args.collection)
     documents = embedded(args.collection, corpus.texts).head(args.passages)
@@ -89,15 +90,18 @@ def main() -> None:
     lengths, starts = np.diff(documents.offsets), documents.offsets[:-1]
     original = exact(queries, np.asarray(documents.matrix, np.float32), starts)
     figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(dir=MAKE.parents[3] / "build") as root:
-        given = Path(root) / "given.npz"
-        np.savez(given, rows=documents.matrix, lengths=lengths)
+    kept = BUILD / f"{args.collection}-{args.passages}"
+    kept.mkdir(parents=True, exist_ok=True)
+    np.savez(kept / "given.npz", rows=documents.matrix, lengths=lengths)
+    with tempfile.TemporaryDirectory(dir=BUILD) as root:
         for package, environment in ENVIRONMENTS.items():
             for bits in (2, 4):
-                index = Path(root) / f"{package}-{bits}"
-                words = ["given", package, str(index), str(given), str(bits)]
-                made = [python(environment), str(MAKE), *words]
-                subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
+                index = kept / f"{package}-{bits}"
+                if not index.with_name(f"{index.name}.npz").exists():
+                    shutil.rmtree(index, ignore_errors=True)
+                    words = ["given", package, str(index), str(kept / "given.npz"), str(bits)]
+                    made = [python(environment), str(MAKE), *words]
+                    subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
                 theirs = np.load(index.with_name(f"{index.name}.npz"))["rows"].astype(np.float32)
                 ours = np.concatenate([matrix for _, matrix in open_index(index).matrices()])
                 best = exact(queries, theirs, starts)
@@ -120,7 +124,7 @@ def main() -> None:
         memory = {}
         for times in map(int, args.times.split(",")):
             copy, to = Path(root) / f"times-{times}", Path(root) / "larger.lace"
-            larger(Path(root) / "stanford-4", copy, times)
+            larger(kept / "stanford-4", copy, times)
             read, converted = measured(copy, None), measured(copy, to)
             n_tokens = times * int(documents.offsets[-1])
             memory[times] = {"tokens": n_tokens, "read": read, "convert": converted}

@@ -187,6 +187,18 @@ def test_with_its_model_an_index_is_searched_by_text_and_grows(encoder, tmp_path
         assert collection.search("Why is the sea salty?", mode="late", k=1)[0].id == "sea"
 
 
+def test_another_model_of_the_same_width_is_told_by_the_first_text(encoder, tmp_path):
+    class Other(Narrow):
+        def encode_document(self, texts):
+            return [matrix[:, 32:64] for matrix in self.encoder.encode_document(texts)]
+
+    with pytest.raises(InputError, match=r"mean cosine 0\.\d\d\) than .*stanford-1") as error:
+        convert(GOLDEN / "stanford-1", tmp_path / "new.lace", Other(encoder), texts=TEXTS)
+    assert error.value.committed == 0
+    with convert(GOLDEN / "stanford-1", tmp_path / "own.lace", Narrow(encoder), texts=TEXTS) as own:
+        assert len(own) == 40
+
+
 def test_another_width_is_refused(encoder, tmp_path, new_collection):
     with pytest.raises(SettingsError, match="dim is 32, but the model's is 128"):
         convert(GOLDEN / "stanford-4", tmp_path / "new.lace", encoder)

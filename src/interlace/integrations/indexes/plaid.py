@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from interlace.collection import AddReport, Collection, OnConflict
+from interlace.collection import AddReport, Collection, Inside, OnConflict
 from interlace.errors import InputError
 from interlace.integrations.indexes.arrays import Stored, read_json, refuse
 from interlace.integrations.indexes.texts import Texts, passages
@@ -31,6 +31,9 @@ _TOKENS_AT_ONCE: Final = 65_536
 _BITS: Final = {2: 1, 4: 2, 16: 4, 256: 8}
 
 _LENGTH_MAX: Final = 2**31 - 1
+
+#: At one bit the own model reaches .94 and more, with another text .62 at most, another model .41.
+_ALIKE_MIN: Final = 0.75
 
 #: What comes after the last metadata.
 _NOTHING: Final[tuple[float, dict[str, Any]]] = inf, {}
@@ -261,8 +264,9 @@ class Index:
         Raises
         ------
         InputError
-            For texts that do not fit the index, and for files that are damaged; what went in before
-            stays, and ``error.committed`` says how much.
+            For texts that do not fit the index, for files that are damaged, and for a model that
+            makes something else of the first text; what went in before stays, and
+            ``error.committed`` says how much.
         """
         dim = collection.info()["dim"]
         if dim != self.dim:
@@ -270,7 +274,8 @@ class Index:
                 f"the index has embeddings of {self.dim} dims, the collection of {dim}: "
                 f"{self.path}. Make a new collection of it, with its own model or none."
             )
-        records = _Records(self, texts)
+        inside = Inside(collection)
+        records = _Records(self, texts, inside if inside.has_model else None)
         return collection.add(
             records, embeddings=records.matrices(), on_conflict=on_conflict, progress=progress
         )
@@ -293,8 +298,8 @@ class Index:
 class _Records:
     """The documents of an index for ``add``, which takes a record and then its matrix."""
 
-    def __init__(self, index: Index, texts: Texts) -> None:
-        self._index, self._texts = index, texts
+    def __init__(self, index: Index, texts: Texts, inside: Inside | None) -> None:
+        self._index, self._texts, self._unasked = index, texts, inside
         self._waiting: deque[FloatMatrix] = deque()
 
     def __len__(self) -> int:
@@ -314,9 +319,23 @@ class _Records:
             id_ = index.ids[position]
             if text is None:
                 raise InputError(f"no text of passage {id_!r}: texts. Give that of every passage.")
+            if text and self._unasked is not None:
+                self._ask(self._unasked, text, matrix)
+                self._unasked = None
             self._waiting.append(matrix)
             yield {"id": id_, "text": text, "metadata": metadata if number == position else {}}
         next(texts, None)  # it refuses texts that go on
+
+    def _ask(self, inside: Inside, text: str, matrix: FloatMatrix) -> None:
+        """Refuse a model of the same width that is another one: every search would be in vain."""
+        (made,) = inside.passages([text])
+        alike = float((matrix @ made.T).max(axis=1).mean()) if len(made) else 0.0
+        if alike < _ALIKE_MIN:
+            raise InputError(
+                f"the model makes something else of the first text (mean cosine {alike:.2f}) than "
+                f"the index has: {self._index.path}. Give the model and the texts that made it, "
+                "or no model."
+            )
 
     def matrices(self) -> Iterator[FloatMatrix]:
         """The matrix of each record that was taken."""
