@@ -43,6 +43,7 @@ MET: Final = {
         "store.RepairReport",
         "store.BackupReport",
         "collection.ExportReport",
+        "models.ModelReport",
     ),
     "From elsewhere": ("integrations.Index",),
     "Measuring": (

@@ -112,8 +112,8 @@ def test_every_command_is_documented():
 def test_every_option_is_documented(command):
     section = re.split(r"^## ", page("cli.md"), flags=re.MULTILINE)
     (text,) = [one for one in section if one.startswith(f"interlace {command}\n")]
-    said = set(re.findall(r"^│ [* ]*(--[a-z-]+)", help_of(command), re.MULTILINE))
-    assert said - {"--help"} == set(re.findall(r"`(--[a-z-]+)`", text)), command
+    said = set(re.findall(r"^│ [* ]*(--[a-z0-9-]+)", help_of(command), re.MULTILINE))
+    assert said - {"--help"} == set(re.findall(r"`(--[a-z0-9-]+)`", text)), command
 
 
 def test_every_setting_is_documented():

@@ -25,8 +25,8 @@ class Meter:
     It understands the stages ``"read"`` (characters; the total is an estimate that moves),
     ``"files"`` and ``"tokens"`` of an index, ``"encode"`` and ``"store"`` (documents) of an add,
     ``"export"`` (documents), ``"copy"`` (bytes), and of what measures ``"exact"`` (queries),
-    ``"follow"`` (efforts) and ``"try"`` (settings). The bar never goes back: an estimate that
-    grows makes it wait.
+    ``"follow"`` (efforts), ``"try"`` (settings) and ``"judge"`` (documents). The bar never goes
+    back: an estimate that grows makes it wait.
 
     Attributes
     ----------
@@ -83,6 +83,9 @@ class Meter:
             yield f"{done:,}/{total or done:,} efforts"
         if "try" in self._figures:
             yield f"{self._figures['try'][0]:,} settings tried"
+        if "judge" in self._figures:
+            done, total = self._figures["judge"]
+            yield f"{done:,}/{total or done:,} documents scored"
         if "copy" in self._figures:
             done, total = self._figures["copy"]
             yield f"{output.bytes_shown(done)} of {output.bytes_shown(total or done)}"

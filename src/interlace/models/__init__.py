@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from interlace.models.encoder import Encoder
+from interlace.models.export import ModelReport
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "ModelReport"]

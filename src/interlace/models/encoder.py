@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,9 @@ from interlace.models.tokens import Role, TextTokenizer, Tokens, checked, refuse
 from interlace.progress import Progress, silent
 from interlace.threads import n_cores
 from interlace.types import Encoded, FloatMatrix, IntArray
+
+if TYPE_CHECKING:
+    from interlace.models.export import ModelReport
 
 #: How many texts a thread may be ahead of the one that is handed out next.
 LOOK_AHEAD = 4
@@ -136,6 +141,74 @@ class Encoder:
                 revision=commit,
                 running=running,
             )
+
+    @classmethod
+    def export(
+        cls,
+        name_or_folder: str | os.PathLike[str],
+        to: str | os.PathLike[str],
+        *,
+        int8: bool = False,
+        on: str | os.PathLike[str] | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        trust_remote_code: bool = False,
+        n_threads: int | None = None,
+        progress: Progress = silent,
+    ) -> ModelReport:
+        """Make a model folder that runs without torch: graph, tokenizer and settings.
+
+        The extra ``torch`` is needed here, and nowhere afterwards.
+
+        Parameters
+        ----------
+        name_or_folder, revision, token, trust_remote_code, n_threads
+            As for :meth:`load`.
+        to : path
+            A new folder.
+        int8 : bool
+            Round weights to 8 bits, and activations while it runs: a quarter of the size, and
+            quicker. The report says what it costs.
+        on : path, optional
+            A folder with a set of judged queries in BEIR's format (``corpus.jsonl``,
+            ``queries.jsonl``, ``qrels/test.tsv``), on which nDCG@10 is measured.
+        progress : Progress
+            Is told how many documents of ``on`` are scored.
+
+        Raises
+        ------
+        InputError
+            When there is something at ``to``, or ``on`` is no such set.
+        MissingExtra
+            When the extra ``torch`` is not installed.
+        CheckpointError
+            When the model cannot be loaded or exported, or its graph computes something else.
+        SettingsError
+            When the model has no weights for torch: it is exported already.
+        """
+        from interlace.models.backends.torch import TorchBackend
+        from interlace.models.export import export
+
+        encoder = cls.load(
+            name_or_folder,
+            backend="torch",
+            device="cpu",
+            revision=revision,
+            token=token,
+            trust_remote_code=trust_remote_code,
+            n_threads=n_threads,
+        )
+        backend = encoder._backend
+        assert isinstance(backend, TorchBackend)
+        return export(
+            encoder,
+            backend,
+            encoder._checkpoint,
+            Path(to),
+            int8=int8,
+            on=None if on is None else Path(on),
+            progress=progress,
+        )
 
     @property
     def name(self) -> str:

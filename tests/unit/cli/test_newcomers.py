@@ -93,7 +93,7 @@ CASES = [
     (["search", "notes.lace", "x", "--ids", "moon"], 2, r"no such document: id 'moon'"),
     # models
     (["index", "docs", "--to", "x.lace", "--model", "nosuch"], 4, r'no model "nosuch".*"mini"'),
-    (["index", "docs", "--to", "x.lace", "--model", "docs"], 4, r"A model folder holds"),
+    (["index", "docs", "--to", "x.lace", "--model", "docs"], 4, r"Known are the formats"),
     # leaving
     (["forget", "notes.lace", "docs"], 2, r"There are: none"),
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -79,7 +80,7 @@ class TorchBackend:
         # What is masked is known already: it is our tokens that are run.
         self._layers = [one for one in model.children() if type(one).__name__ != "MultiVectorMask"]
         self._pad = int(getattr(self._layers[0].config, "pad_token_id", None) or 0)
-        self._dim = checkpoint.dim
+        self._dim, self._folder = checkpoint.dim, checkpoint.folder
 
     @property
     def device(self) -> str:
@@ -102,6 +103,54 @@ class TorchBackend:
             batch, order = order[:n], order[n:]
             found |= zip(batch, self._run([texts[i] for i in batch]), strict=True)
         return [found[i] for i in range(len(texts))]
+
+    def save_graph(self, path: Path) -> None:
+        """Write the layers as an ONNX graph, from ids and attention to unit rows.
+
+        Raises
+        ------
+        MissingExtra
+            When onnx or onnxscript is not installed.
+        CheckpointError
+            When torch cannot export this transformer.
+        """
+        for module in ("onnx", "onnxscript"):
+            extras.need(module, extra="torch")
+        torch = self._torch
+        layers = torch.nn.ModuleList(self._layers)
+
+        class Whole(torch.nn.Module):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+                self.layers = layers
+
+            def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+                features = {"input_ids": input_ids, "attention_mask": attention_mask}
+                for layer in self.layers:
+                    features = layer(features)
+                return features["token_embeddings"]
+
+        ids = torch.full((1, 16), self._pad, dtype=torch.int64)
+        seen = torch.ones_like(ids)
+        seen[0, 12:] = 0
+        length = {1: torch.export.Dim.DYNAMIC}
+        try:
+            with torch.no_grad():
+                program = torch.onnx.export(
+                    Whole().cpu().eval(),
+                    (ids, seen),
+                    dynamo=True,
+                    input_names=["input_ids", "attention_mask"],
+                    output_names=["embeddings"],
+                    dynamic_shapes={"input_ids": length, "attention_mask": length},
+                    opset_version=18,
+                    verbose=False,
+                )
+            program.save(str(path))
+        except Exception as cause:  # of torch's exporter, which has many
+            raise CheckpointError(
+                f"torch cannot export this transformer: {self._folder} ({cause})."
+            ) from cause
 
     def _run(self, texts: Sequence[Sequenced]) -> list[FloatMatrix]:
         """Embed one batch, the longest first."""
