@@ -20,8 +20,8 @@ Activation: TypeAlias = Literal["identity", "tanh", "relu", "gelu", "silu", "sig
 SkipRule: TypeAlias = Literal["exact", "known", "encoded"]
 GraphEnd: TypeAlias = Literal["embeddings", "hidden"]
 
-#: Wider rows than this, or longer texts, are taken for a damaged file.
-_MOST: int = 1 << 24
+#: Wider rows than this, or longer texts, are taken for a damaged file: they would fill the memory.
+_MOST: int = 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
