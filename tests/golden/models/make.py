@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parents[2] / "docs" / "compatibility" / "checkpoints.md"
+PAGE = HERE.parents[2] / "docs" / "explanation" / "checkpoints.md"
 sys.path.append(str(HERE.parents[1]))
 
 import parity  # noqa: E402
