@@ -59,7 +59,7 @@ def leaves_of(snapshot: store.Snapshot, lanes: A) -> Leaves:
     """Decode every token once, leaf by leaf."""
     (segment,), generation = snapshot.opened, snapshot._decoder
     assert generation is not None
-    names = ("cells", "places", "codes", "norms", "factors")
+    names = ("cells", "places", "codes", "scale_codes")
     stored = Coded(*(segment.arrays[name] for name in names))
     arrays = generation.arrays
     n = len(arrays.leaf_scales)

@@ -131,6 +131,7 @@ def alternatives(
         "least-squares scale": lambda: kernels.unrotate(
             scaled(least_squares, turned, centre), signs
         ),
+        "scales not rounded": lambda: kernels.unrotate(scaled(length, turned, centre), signs),
         "unbiased scale": lambda: kernels.unrotate(scaled(unbiased, turned, centre), signs),
     }
 

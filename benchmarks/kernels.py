@@ -44,7 +44,7 @@ def make_codec(bits: int) -> CodecArrays:
         *leaves,
         np.repeat(np.arange(N_LEAVES // LEAVES_PER_CELL, dtype=np.uint32), LEAVES_PER_CELL),
         np.linspace(-120, 120, 1 << bits).astype(np.int8),
-        np.linspace(0, 0.01, 256, dtype=np.float32),
+        np.linspace(0, 1, 16, dtype=np.float32),
         np.linspace(0.9, 1.3, 256, dtype=np.float32),
         1.0,
     )
@@ -62,7 +62,7 @@ def make_settled(bits: int) -> SettledArrays:
         (leaves // LEAVES_PER_CELL).astype(np.uint16),
         (leaves % LEAVES_PER_CELL).astype(np.uint8),
         RNG.integers(0, 256, (n, kernels.packed_width(DIM, bits)), dtype=np.uint8),
-        *RNG.integers(0, 256, (2, n), dtype=np.uint8),
+        RNG.integers(0, 256, n, dtype=np.uint8),
         np.array([0, len(lists)]),
         np.array([0, len(pairs)]),
         np.searchsorted(lists, cells * LEAVES_PER_CELL).astype(np.uint32)[None],

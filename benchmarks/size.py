@@ -4,9 +4,8 @@
 
 An experiment: no format is changed. What is on disk is coded in memory by the functions that write
 it, and measured array by array, beside its entropy and beside what well-known integer codings would
-take. Then the same passages are coded with less (fewer leaves, coarser norms, no factors), and
-every passage is scored on that: recall@10 of exact float32 MaxSim; with --queries 0 only sizes. One
-JSON line a codec.
+take. Then the same passages are coded with fewer leaves, and every passage is scored on that:
+recall@10 of exact float32 MaxSim; with --queries 0 only sizes. One JSON line a codec.
 """
 
 from __future__ import annotations
@@ -116,7 +115,6 @@ def entropy(symbols: A) -> float:
 def entropies(it: Packed) -> dict[str, float]:
     """Bits a token."""
     coded, cells = it.coded, it.coded.cells.astype(np.int64)
-    norms, both = coded.norms.astype(np.int64), coded.norms * np.int64(256) + coded.factors
     arrays = it.generation.arrays
     codes = kernels.unpack(coded.codes[::29], arrays.bits, arrays.leaves.shape[1])
     leaves = entropy(leaf_numbers(it))
@@ -124,9 +122,8 @@ def entropies(it: Packed) -> dict[str, float]:
         "cell": entropy(cells),
         "place, its cell known": leaves - entropy(cells),
         "leaf": leaves,
-        "norm": entropy(norms),
-        "factor": entropy(coded.factors),
-        "factor, the norm known": entropy(both) - entropy(norms),
+        "norm": entropy(coded.scale_codes & 15),
+        "scale code": entropy(coded.scale_codes),
         "codes": entropy(codes.ravel()) * codes.shape[1],
     }
 
@@ -195,74 +192,9 @@ def patched(gaps: A, n: A) -> A:
 
 
 # --- with less ------------------------------------------------------------------------------------
-def as_norms(it: Packed, n_levels: int) -> A:
-    """Norm codes moved to the nearest of so many, chosen to fit (Lloyd)."""
-    counts = np.bincount(it.coded.norms, minlength=256)
-    return fitted(counts, n_levels)[it.coded.norms]
-
-
-def fitted(counts: A, n_levels: int) -> A:
-    """For each of 256 codes, the one of ``n_levels`` that stands for it."""
-    codes, cumulated = np.arange(256), np.cumsum(counts)
-    wanted = (np.arange(n_levels) + 0.5) / n_levels * cumulated[-1]
-    centres = np.searchsorted(cumulated, wanted).astype(np.float64)
-    for _ in range(100):
-        nearest = np.abs(codes[:, None] - centres).argmin(axis=1)
-        weight = np.bincount(nearest, counts, n_levels)
-        sums = np.bincount(nearest, counts * codes, n_levels)
-        centres = np.where(weight > 0, sums / np.maximum(weight, 1), centres)
-    return np.rint(centres[nearest]).astype(np.uint8)
-
-
-def computed(it: Packed, norms: A) -> A:
-    """Factor codes that restore unit length, from leaf, levels and norm alone."""
-    arrays, leaves = it.generation.arrays, it.generation.leaves(it.coded)
-    residuals, squared = kernels.residuals(arrays.levels), np.empty(len(norms), np.float32)
-    for at in range(0, len(norms), AT_ONCE):
-        part = slice(at, at + AT_ONCE)
-        codes = kernels.unpack(it.coded.codes[part], arrays.bits, arrays.leaves.shape[1])
-        whole = kernels.joined(arrays.leaves[leaves[part]], residuals[norms[part, None], codes])
-        squared[part] = np.square(whole, dtype=np.int32).sum(axis=1)
-    step = arrays.factors[1] - arrays.factors[0]
-    codes = np.rint((1 / np.sqrt(np.maximum(squared, 1)) - arrays.factors[0]) / step)
-    return np.clip(codes, 0, 255).astype(np.uint8)
-
-
-def by_norm(norms: A, factors: A) -> A:
-    """Of each token the mean factor code of its norm."""
-    counts = np.bincount(norms, minlength=256)
-    sums = np.bincount(norms, factors, minlength=256)
-    return np.rint(sums / np.maximum(counts, 1)).astype(np.uint8)[norms]
-
-
-def one_byte(it: Packed) -> tuple[A, A]:
-    """Sixteen norms, and for each sixteen factors around the mean that it lets expect."""
-    norms = as_norms(it, 16)
-    factors = computed(it, norms)
-    mean = by_norm(norms, factors).astype(np.int64)
-    beside = np.clip(factors - mean + 128, 0, 255).astype(np.uint8)
-    beside = fitted(np.bincount(beside, minlength=256), 16)[beside]
-    return norms, np.clip(mean + beside.astype(np.int64) - 128, 0, 255).astype(np.uint8)
-
-
-def scalings(it: Packed) -> dict[str, tuple[A, A]]:
-    """Ways to keep norm and factor: what scoring would then see, under the bits that they take."""
-    norms, factors = it.coded.norms, it.coded.factors
-    four, three = as_norms(it, 16), as_norms(it, 8)
-    return {
-        "16: norm and factor": (norms, factors),
-        "8: norm, factor computed": (norms, computed(it, norms)),
-        "8: norm, mean factor of the norm": (norms, by_norm(norms, factors)),
-        "8: norm, factor 1": (norms, np.full_like(factors, 128)),
-        "8: norm in 4, factor in 4": one_byte(it),
-        "4: norm in 4, factor computed": (four, computed(it, four)),
-        "3: norm in 3, factor computed": (three, computed(it, three)),
-    }
-
-
-def searched(it: Packed, corpus: Corpus, norms: A, factors: A) -> dict[str, float]:
+def searched(it: Packed, corpus: Corpus) -> dict[str, float]:
     """Recall of scoring everything, and of the stages of `balanced` without an early end."""
-    segment, handle = handles(it, corpus, norms, factors)
+    segment, handle = handles(it, corpus)
     plan = store.EFFORTS["balanced"]
     assert plan is not None
     whole = staged = 0
@@ -285,15 +217,14 @@ def searched(it: Packed, corpus: Corpus, norms: A, factors: A) -> dict[str, floa
     }
 
 
-def handles(it: Packed, corpus: Corpus, norms: A, factors: A) -> tuple[Any, Any]:
+def handles(it: Packed, corpus: Corpus) -> tuple[Any, Any]:
     arrays: CodecArrays = it.generation.arrays
     handle = TABLE.load_codec(arrays, "codec")
-    tokens = it.coded._replace(norms=norms, factors=factors)._asdict()
-    segment = SettledArrays(offsets=corpus.offsets, **tokens, **it.lists)
+    segment = SettledArrays(offsets=corpus.offsets, **it.coded._asdict(), **it.lists)
     return TABLE.load_settled(segment, handle, "segment"), handle
 
 
-def measured(it: Packed, corpus: Corpus, only: tuple[str, ...]) -> dict[str, Any]:
+def measured(it: Packed, corpus: Corpus) -> dict[str, Any]:
     arrays = it.generation.arrays
     found: dict[str, Any] = {
         "cells": len(arrays.cell_scales),
@@ -302,13 +233,8 @@ def measured(it: Packed, corpus: Corpus, only: tuple[str, ...]) -> dict[str, Any
         "entropies": rounded(entropies(it)),
         "ids": rounded(ids(it, corpus)),
         "lists": rounded(list_codings(it, len(corpus.offsets) - 1)),
-        "scalings": {},
     }
-    for name, (norms, factors) in scalings(it).items() if corpus.queries else ():
-        if not only or name.startswith(only):
-            found["scalings"][name] = searched(it, corpus, norms, factors)
-            print(name, found["scalings"][name], flush=True)
-    return found
+    return found | (searched(it, corpus) if corpus.queries else {})
 
 
 def rounded(figures: Mapping[str, float]) -> dict[str, float]:
@@ -321,7 +247,6 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=60)
     parser.add_argument("--bits", type=int, default=2)
     parser.add_argument("--codecs", default="now,its cells alone,a quarter of the leaves")
-    parser.add_argument("--few", action="store_true", help="measure fewer ways to keep scales")
     parser.add_argument("--dry", action="store_true", help="print, and record nothing")
     args = parser.parse_args()
     texts, asked = debian_texts()
@@ -333,15 +258,13 @@ def main() -> None:
     corpus = loaded(documents, queries, wanted)
     usual = trained(corpus, args.bits)
     n_leaves = len(usual.arrays.leaf_scales)
-    some = ("16", "4: norm in 4, factor computed")
     codecs = {
         "now": lambda: usual,
         "its cells alone": lambda: cells_alone(usual),
         "a quarter of the leaves": lambda: trained(corpus, args.bits, n_leaves // 4),
     }
     for name in args.codecs.split(","):
-        only = some if args.few or name != "now" else ()
-        figures = measured(packed(corpus, codecs[name]()), corpus, only)
+        figures = measured(packed(corpus, codecs[name]()), corpus)
         print(name, figures, flush=True)
         if not args.dry:
             record(

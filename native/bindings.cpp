@@ -121,10 +121,11 @@ void check_groups(const In<uint32_t, 1>& group_of, int64_t n_groups, const char*
 CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales,
                        In<int8_t, 2> cells, In<float, 1> cell_scales, In<uint32_t, 1> cell_groups,
                        In<int8_t, 2> leaves, In<float, 1> leaf_scales, In<uint32_t, 1> leaf_cells,
-                       In<int8_t, 1> levels, In<float, 1> factors,
+                       In<int8_t, 1> levels, In<float, 1> norms, In<float, 1> factors,
                        float fairness, const std::string& name) {
     require(bits == 1 || bits == 2 || bits == 4, "bits must be 1, 2 or 4");
     require(length(levels) == 1 << bits, "levels must be (2**bits,)");
+    require(length(norms) == 16, "norms must be (16,)");
     require(length(factors) == 256, "factors must be (256,)");
     require(cells.shape(1) == leaves.shape(1) && cells.shape(1) == groups.shape(1),
             "groups, cells and leaves must have one dim");
@@ -147,16 +148,17 @@ CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales
         if (const auto n = static_cast<int64_t>(codec.by_cell.members(cell).size()); n > kPlaces)
             damaged(name, "leaves of a cell", kPlaces + 1, n);
     codec.levels = levels.data();
-    codec.residuals = residuals_of(codec.levels, bits);
+    codec.norms = norms.data();
+    codec.residuals = residuals_of(codec.levels, bits, codec.norms);
     codec.factors = factors.data();
     codec.fairness = fairness;
     handle.keep(groups, group_scales, cells, cell_scales, cell_groups, leaves, leaf_scales,
-                leaf_cells, levels, factors);
+                leaf_cells, levels, norms, factors);
     return handle;
 }
 
 SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint16_t, 1> cells, In<uint8_t, 1> places,
-                           In<uint8_t, 2> codes, In<uint8_t, 1> norms, In<uint8_t, 1> factors,
+                           In<uint8_t, 2> codes, In<uint8_t, 1> scale_codes,
                            In<int64_t, 1> block_lists, In<int64_t, 1> block_postings,
                            In<uint32_t, 2> list_cells, In<uint8_t, 1> list_places,
                            In<uint32_t, 1> list_offsets, In<uint16_t, 1> list_ordinals,
@@ -165,8 +167,8 @@ SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint16_t, 1> cells, In<uin
     Segment& segment = handle.view;
     segment.codec = &nb::cast<const CodecHandle&>(codec).view;
     require(places.shape(0) == cells.shape(0) && codes.shape(0) == cells.shape(0) &&
-                norms.shape(0) == cells.shape(0) && factors.shape(0) == cells.shape(0),
-            "cells, places, codes, norms and factors must have one length");
+                scale_codes.shape(0) == cells.shape(0),
+            "cells, places, codes and scale_codes must have one length");
     require(static_cast<int64_t>(codes.shape(1)) == segment.codec->width(),
             "codes must be (n_tokens, ceil(dim * bits / 8))");
     require(block_lists.shape(0) == block_postings.shape(0) &&
@@ -184,8 +186,7 @@ SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint16_t, 1> cells, In<uin
     segment.cells = cells.data();
     segment.places = places.data();
     segment.codes = codes.data();
-    segment.norms = norms.data();
-    segment.factors = factors.data();
+    segment.scale_codes = scale_codes.data();
     segment.lists.blocks = span(block_lists);
     segment.lists.postings = span(block_postings);
     segment.lists.cells = list_cells.data();
@@ -193,7 +194,7 @@ SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint16_t, 1> cells, In<uin
     segment.lists.places = list_places.data();
     segment.lists.offsets = list_offsets.data();
     segment.lists.ordinals = list_ordinals.data();
-    handle.keep(offsets, cells, places, codes, norms, factors, block_lists, block_postings,
+    handle.keep(offsets, cells, places, codes, scale_codes, block_lists, block_postings,
                 list_cells, list_places, list_offsets, list_ordinals);
     handle.owners.push_back(nb::borrow(codec));
     return handle;
@@ -316,13 +317,13 @@ nb::tuple encode(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
     for (uint32_t leaf : span(leaves))
         if (leaf >= codec.view.leaves.n) throw nb::index_error("leaf id beyond the codec's leaves");
     Out<uint8_t> packed{{tokens.n, codec.view.width()}};
-    Out<uint8_t> norms{{tokens.n}}, factors{{tokens.n}};
+    Out<uint8_t> scale_codes{{tokens.n}};
     {
         nb::gil_scoped_release release;
-        table.encode(tokens, leaves.data(), codec.view, cuts.data(), packed.data(), norms.data(),
-                     factors.data(), n_threads);
+        table.encode(tokens, leaves.data(), codec.view, cuts.data(), packed.data(),
+                     scale_codes.data(), n_threads);
     }
-    return nb::make_tuple(packed.array(), norms.array(), factors.array());
+    return nb::make_tuple(packed.array(), scale_codes.array());
 }
 
 nb::tuple probe(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,

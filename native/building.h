@@ -274,8 +274,8 @@ public:
           root_(std::sqrt(static_cast<float>(dim_))), rest_(padded_, 0.0f), work_(padded_, 0.0f),
           place_(padded_), code_(8 * codec.width(), uint8_t{0}) {}
 
-    void encode(const int8_t* token, float scale, int64_t leaf, uint8_t* codes, uint8_t* norm,
-                uint8_t* factor) {
+    void encode(const int8_t* token, float scale, int64_t leaf, uint8_t* codes,
+                uint8_t* scale_code) {
         const int8_t* near = codec_.leaves.row(leaf);
         const float steps = scale * centroid_length(dim_);
         for (int64_t k = 0; k < dim_; ++k) rest_[k] = float(token[k]) * steps - float(near[k]);
@@ -285,10 +285,13 @@ public:
 
         int32_t power = 0;
         for (int64_t k = 0; k < dim_; ++k) power += square(codec_.levels[code_[k]]);
-        *norm = to_byte(length / std::sqrt(float(power)) * 255);
+        const float wanted = length / std::sqrt(float(power));
+        int norm = 0;
+        for (int n = 0; n < 15; ++n)
+            norm += wanted > (codec_.norms[n + 1] + codec_.norms[n]) * 0.5f;
 
         // Each coordinate takes the nearest of the whole numbers that the levels become.
-        const int8_t* residual = codec_.residual(*norm);
+        const int8_t* residual = codec_.residuals.data() + 16 * norm;
         float middles[15];
         for (int c = 0; c + 1 < 1 << codec_.bits; ++c)
             middles[c] = float(residual[c] + residual[c + 1]) * 0.5f;
@@ -298,8 +301,9 @@ public:
         for (int64_t k = 0; k < dim_; ++k)
             squared += square(std::clamp(near[k] + residual[code_[k]], -128, 127));
         const float unit = 1.0f / std::sqrt(float(squared));
-        const float step = codec_.factors[1] - codec_.factors[0];
-        *factor = to_byte((unit - codec_.factors[0]) / step);
+        const float first = codec_.factors[norm], step = codec_.factors[16 + norm] - first;
+        const int place = std::min<int>(to_byte((unit - first) / step), 15);
+        *scale_code = static_cast<uint8_t>(16 * place + norm);
         pack(codes);
     }
 
@@ -337,13 +341,12 @@ private:
 };
 
 inline void encode(const Vectors& tokens, const uint32_t* leaves, const Codec& codec,
-                   const float* cuts, uint8_t* codes, uint8_t* norms, uint8_t* factors,
-                   int n_threads) {
+                   const float* cuts, uint8_t* codes, uint8_t* scale_codes, int n_threads) {
     parallel_ranges(tokens.n, 4096, n_threads, [&](int64_t begin, int64_t end) {
         Encoder encoder(codec, cuts);
         for (int64_t i = begin; i < end; ++i)
             encoder.encode(tokens.row(i), tokens.scales[i], leaves[i], codes + i * codec.width(),
-                           norms + i, factors + i);
+                           scale_codes + i);
     });
 }
 

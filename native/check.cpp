@@ -90,14 +90,14 @@ struct World {
     std::vector<uint32_t> cell_groups, leaf_cells;
     Rows leaves;
     std::vector<int8_t> levels;
-    std::vector<float> factors, cuts;
+    std::vector<float> norms, factors, cuts;
     Codec codec;
     std::vector<int64_t> offsets;
     Rows tokens;
     std::vector<uint32_t> token_leaves;
     std::vector<uint16_t> token_cells;
     std::vector<uint8_t> token_places;
-    std::vector<uint8_t> codes, norm_codes, factor_codes;
+    std::vector<uint8_t> codes, scale_codes;
     std::vector<int64_t> block_lists{0}, block_postings{0};
     std::vector<uint32_t> list_cells, list_offsets;
     std::vector<uint8_t> list_places;
@@ -115,13 +115,15 @@ struct World {
           leaves(int64_t(leaf_cells.size()), dim),
           levels(numbers<int8_t>(1 << bits, -127, 127)), offsets(some_offsets(n_passages, longest)),
           tokens(offsets.back(), dim) {
+        for (int i = 0; i < 16; ++i) norms.push_back(float(i) / 16);
         for (int i = 0; i < 256; ++i)    // random levels have a deviation of 73
             factors.push_back((0.75f + float(i) / 512) / (73 * std::sqrt(float(dim))));
         for (int i = 1; i < 1 << bits; ++i) cuts.push_back(float(i) / float(1 << bits) - 0.5f);
         codec = {bits, groups.view, cells.view, leaves.view, cell_groups.data(),
                  Grouped(cell_groups.data(), n_cells, groups.view.n),
                  Grouped(leaf_cells.data(), leaves.view.n, n_cells), levels.data(),
-                 residuals_of(levels.data(), bits), factors.data(), 1.02f};
+                 norms.data(), residuals_of(levels.data(), bits, norms.data()), factors.data(),
+                 1.02f};
 
         const int64_t n = offsets.back();
         token_leaves = numbers<uint32_t>(n, 0, leaves.view.n - 1);
@@ -132,8 +134,7 @@ struct World {
                 uint8_t(std::lower_bound(members.begin(), members.end(), leaf) - members.begin()));
         }
         codes = numbers<uint8_t>(n * codec.width(), 0, 255);
-        norm_codes = numbers<uint8_t>(n, 0, 255);
-        factor_codes = numbers<uint8_t>(n, 0, 255);
+        scale_codes = numbers<uint8_t>(n, 0, 255);
         make_lists(n_passages);
 
         fresh.offsets = settled.offsets = offsets;
@@ -143,8 +144,7 @@ struct World {
         settled.cells = token_cells.data();
         settled.places = token_places.data();
         settled.codes = codes.data();
-        settled.norms = norm_codes.data();
-        settled.factors = factor_codes.data();
+        settled.scale_codes = scale_codes.data();
         settled.lists = {block_lists, block_postings, list_cells.data(), n_cells,
                          list_places.data(), list_offsets.data(), list_ordinals.data()};
         segments = {&settled, &fresh, &settled};
@@ -243,8 +243,7 @@ std::vector<Call> calls(const World& w, int n_threads) {
         }},
         {"encode", n, [=, &w](const Table& table, Output& out) {
             auto* codes = out.room<uint8_t>(n * w.codec.width());
-            auto* norms = out.room<uint8_t>(n);
-            table.encode(w.tokens.view, w.token_leaves.data(), w.codec, w.cuts.data(), codes, norms,
+            table.encode(w.tokens.view, w.token_leaves.data(), w.codec, w.cuts.data(), codes,
                          out.room<uint8_t>(n), n_threads);
         }},
         {"probe", w.cells.view.n, [=](const Table& table, Output& out) { probed(table, out); }},

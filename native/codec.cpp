@@ -16,12 +16,12 @@ Grouped::Grouped(const uint32_t* group_of, int64_t n_members, int64_t n_groups)
 }
 
 // Codes beyond 2**bits repeat, so that a look-up need not know how many there are.
-std::vector<int8_t> residuals_of(const int8_t* levels, int bits) {
-    std::vector<int8_t> residuals(256 * 16);
-    for (int norm = 0; norm < 256; ++norm)
+std::vector<int8_t> residuals_of(const int8_t* levels, int bits, const float* norms) {
+    std::vector<int8_t> residuals(16 * 16);
+    for (int norm = 0; norm < 16; ++norm)
         for (int code = 0; code < 16; ++code)
             residuals[static_cast<size_t>(16 * norm + code)] = static_cast<int8_t>(
-                std::lround(levels[code & ((1 << bits) - 1)] * norm / 255.0));
+                std::lrint(norms[norm] * float(levels[code & ((1 << bits) - 1)])));
     return residuals;
 }
 

@@ -54,16 +54,16 @@ struct Codec {
     Grouped by_group;    // cells
     Grouped by_cell;     // leaves
     const int8_t* levels = nullptr;
-    std::vector<int8_t> residuals;    // (256, 16): of each norm code what each residual code adds
-    const float* factors = nullptr;
+    const float* norms = nullptr;      // 16, ascending
+    std::vector<int8_t> residuals;     // (16, 16): of each norm what each residual code adds
+    const float* factors = nullptr;    // 256: of each norm sixteen, equally far apart
     float fairness = 1;
 
     int64_t width() const { return (leaves.dim * bits + 7) / 8; }
-    const int8_t* residual(uint8_t norm) const { return residuals.data() + 16 * norm; }
 };
 
-// (256, 16) of 2**bits levels: codec.cpp.
-std::vector<int8_t> residuals_of(const int8_t* levels, int bits);
+// (16, 16) of 2**bits levels and 16 norms: codec.cpp.
+std::vector<int8_t> residuals_of(const int8_t* levels, int bits, const float* norms);
 
 // Posting lists, by blocks of passages: a cell leads to its lists, a list to its ordinals.
 struct Lists {
@@ -89,8 +89,7 @@ struct Segment {
     const uint16_t* cells = nullptr;
     const uint8_t* places = nullptr;    // of each token's leaf among those of its cell
     const uint8_t* codes = nullptr;
-    const uint8_t* norms = nullptr;
-    const uint8_t* factors = nullptr;
+    const uint8_t* scale_codes = nullptr;    // a norm in the low half, the whole a factor
     Lists lists;
 
     int64_t n_passages() const { return static_cast<int64_t>(offsets.size()) - 1; }
@@ -132,8 +131,7 @@ struct Table {
     void (*assign)(const int8_t* codes, int64_t n, const int64_t* first, const int64_t* last,
                    const Vectors& centroids, uint32_t* found, int n_threads);
     void (*encode)(const Vectors& tokens, const uint32_t* leaves, const Codec& codec,
-                   const float* cuts, uint8_t* codes, uint8_t* norms, uint8_t* factors,
-                   int n_threads);
+                   const float* cuts, uint8_t* codes, uint8_t* scale_codes, int n_threads);
 
     // How long the table is turns out on the way: `room` makes it, of so many rows.
     void (*probe)(const Vectors& query, const Codec& codec, const Width& width, void* context,

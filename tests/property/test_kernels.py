@@ -89,6 +89,7 @@ def some_codec(rng: np.random.Generator, dim: int, bits: int, n_cells: int) -> C
         leaf_scales=leaves.scales,
         leaf_cells=rng.integers(0, n_cells, n_leaves).astype(np.uint32),
         levels=np.sort(rng.integers(-127, 128, 1 << bits).astype(np.int8)),
+        norms=np.sort(rng.random(16, np.float32)),
         factors=np.linspace(0.5, 1.5, 256, dtype=np.float32) / np.float32(40 * np.sqrt(dim)),
         fairness=1.015625,
     )
@@ -139,13 +140,13 @@ def some_settled(
     places = np.array(rank, np.uint8)
     width = kernels.packed_width(dim, codec.bits)
     codes = rng.integers(0, 256, (n, width), dtype=np.uint8)
-    norms, factors = rng.integers(0, 256, (2, n), dtype=np.uint8)
+    scale_codes = rng.integers(0, 256, n, dtype=np.uint8)
     if kinds:
-        codes[:], norms[:], factors[:] = 17, 3, 5
+        codes[:], scale_codes[:] = 17, 83
     lists = posting_lists(
         offsets, cells, places, int(rng.integers(1, 4)) + int(cells.max(initial=0))
     )
-    return SettledArrays(offsets, cells, places, codes, norms, factors, *lists)
+    return SettledArrays(offsets, cells, places, codes, scale_codes, *lists)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The residual codec: a leaf, a residual at 1, 2 or 4 bits a coordinate, and two scales.
+"""The residual codec: a leaf, a residual at 1, 2 or 4 bits a coordinate, and a byte of scales.
 
 Rotated and scaled to unit variance, a residual's coordinates are nearly Gaussian whatever the
 model, so the levels are constants (Lloyd's, for a Gaussian) and only centroids are trained. A
@@ -39,7 +39,17 @@ _POSITIVE_LEVELS = {
 }
 """Lloyd-Max levels of a unit Gaussian (J. Max, 1960, table I), the positive half."""
 
-_FACTOR_FIRST, _FACTOR_STEP = 0.75, 1 / 512
+_LENGTHS = (0, 0.16, 0.187, 0.218, 0.255, 0.298, 0.347, 0.406, 0.473, 0.553, 0.645, 0.753, 0.879,
+            1.03, 1.2, 1.4)  # fmt: skip
+"""Of residuals, beside their leaf's: each norm is a sixth longer than the one before."""
+
+_DEVIATIONS = 3
+"""The sixteen factors of a norm reach so far on both sides of their mean."""
+
+_LOSS = {1: 0.17, 2: 0.021, 4: 0.001}
+_SPREAD = {1: 0.54, 2: 0.32, 4: 0.105}
+"""What rounding a residual of length r does to the length of the sum: on average its square grows
+by so much of r squared, with a deviation of so much of r over the square root of ``dim``."""
 
 _CHUNK_SHARE = 1 / 32
 """A chunk adds at least such a share of the leaves: each is synced, and loads the codec again."""
@@ -100,6 +110,23 @@ def cuts(bits: int) -> npt.NDArray[np.float32]:
     return middles
 
 
+def norms(bits: int) -> npt.NDArray[np.float32]:
+    """What a residual's levels are multiplied with, ``(16,)`` float32."""
+    return np.array(_LENGTHS, np.float32) * np.float32(
+        CENTROID_DEVIATION / math.sqrt(_mean_square(bits))
+    )
+
+
+def factors(bits: int, dim: int) -> npt.NDArray[np.float32]:
+    """What brings leaf and residual to unit length, ``(256,)`` float32: sixteen for each norm."""
+    lengths = np.maximum(_LENGTHS, _LENGTHS[1] / 2)
+    means = 1 / np.sqrt(1 + _LOSS[bits] * lengths**2)
+    reach = _DEVIATIONS * _SPREAD[bits] / math.sqrt(dim) * lengths
+    both = means + np.linspace(-1, 1, 16)[:, None] * reach
+    scaled: npt.NDArray[np.float32] = (both.ravel() / centroid_length(dim)).astype(np.float32)
+    return scaled
+
+
 def _both_signs(bits: int) -> npt.NDArray[np.float64]:
     positive = np.array(_POSITIVE_LEVELS[bits])
     return np.concatenate([-positive[::-1], positive])
@@ -113,14 +140,13 @@ class Coded(NamedTuple):
     cells : (n,) uint16
     places : (n,) uint8, of each token's leaf among those of its cell
     codes : (n, width) uint8
-    norms, factors : (n,) uint8
+    scale_codes : (n,) uint8
     """
 
     cells: npt.NDArray[np.uint16]
     places: npt.NDArray[np.uint8]
     codes: npt.NDArray[np.uint8]
-    norms: npt.NDArray[np.uint8]
-    factors: npt.NDArray[np.uint8]
+    scale_codes: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,9 +250,9 @@ class Generation:
     ) -> npt.NDArray[np.int64]:
         """Positions of the tokens that lie farthest from their leaves, or whose type has none."""
         coded = self.encode(tokens, kernels=kernels, n_threads=n_threads)
-        far = coded.norms.astype(np.int64)
-        far[~np.isin(types, self._types_known)] = 256
-        n = min(len(far), max(wanted * _MISFITS_A_LEAF, int((far == 256).sum())))
+        far = (coded.scale_codes & 15).astype(np.int64)
+        far[~np.isin(types, self._types_known)] = 16
+        n = min(len(far), max(wanted * _MISFITS_A_LEAF, int((far == 16).sum())))
         return np.sort(np.argsort(-far, kind="stable")[:n])
 
     def _with_more(
@@ -363,9 +389,10 @@ class Generation:
         """
         arrays, leaves = self.arrays, self.leaves(coded)
         codes = unpack(coded.codes, arrays.bits, arrays.leaves.shape[1])
-        rest = residuals(arrays.levels)[coded.norms[:, None], codes]
+        scales = coded.scale_codes[:, None]
+        rest = residuals(arrays.levels, arrays.norms)[scales & 15, codes]
         decoded: npt.NDArray[np.float32] = (
-            joined(arrays.leaves[leaves], rest) * arrays.factors[coded.factors, None]
+            joined(arrays.leaves[leaves], rest) * arrays.factors[scales]
         )
         return decoded
 
@@ -383,19 +410,18 @@ class Generation:
             raise IndexError("a leaf beyond those of its cell")
         return self._leaf_order[found]
 
-    def drift(self, norms: npt.NDArray[np.uint8]) -> float | None:
+    def drift(self, scale_codes: npt.NDArray[np.uint8]) -> float | None:
         """How long these residuals are, on average, beside those of the training.
 
         None when those had no length: every token was a leaf.
         """
         trained = self.description["residual"]
-        return _mean_length(norms, self.description["bits"]) / trained if trained else None
+        return _mean_length(scale_codes) / trained if trained else None
 
     @cached_property
     def arrays(self) -> CodecArrays:
         """The codec as ``kernels.load_codec`` takes it."""
         bits, rows = self.description["bits"], self.rows
-        factors = np.float32(_FACTOR_FIRST) + np.arange(256) * np.float32(_FACTOR_STEP)
         leaves = rows["leaves"], rows["leaf_scales"], rows["leaf_cells"]
         if not len(rows["leaves"]):
             numbers = np.arange(len(rows["cells"]), dtype=np.uint32)
@@ -411,7 +437,8 @@ class Generation:
             leaf_scales=leaves[1],
             leaf_cells=leaves[2],
             levels=levels(bits),
-            factors=factors.astype(np.float32) / centroid_length(self.description["dim"]),
+            norms=norms(bits),
+            factors=factors(bits, self.description["dim"]),
             fairness=self.description["fairness"],
         )
 
@@ -494,14 +521,14 @@ class Generation:
         return {
             "fairness": float(np.float32(math.fsum(true) / math.fsum(found))),
             "mean_cosine": cosine,
-            "residual": _mean_length(codes.norms, self.description["bits"]),
+            "residual": _mean_length(codes.scale_codes),
         }
 
 
-def _mean_length(norms: npt.NDArray[np.uint8], bits: int) -> float:
-    """Of residuals with these codes; a sum of whole numbers, whatever its order."""
-    code = int(norms.sum(dtype=np.int64)) / max(1, len(norms))
-    return code / 255 * math.sqrt(_mean_square(bits)) / CENTROID_DEVIATION
+def _mean_length(scale_codes: npt.NDArray[np.uint8]) -> float:
+    """Of residuals with these codes, beside their leaf's; the same in whatever order they come."""
+    counts = np.bincount(scale_codes & 15, minlength=16).tolist()
+    return math.fsum(map(math.prod, zip(_LENGTHS, counts, strict=True))) / max(1, len(scale_codes))
 
 
 def _mean_square(bits: int) -> float:

@@ -85,9 +85,11 @@ class CodecArrays(NamedTuple):
     cell_groups : (n_cells,) uint32, the group of each cell
     leaves : (n_leaves, dim) int8, ``leaf_scales`` (n_leaves,) float32
     leaf_cells : (n_leaves,) uint32, the cell of each leaf
-    levels : (2**bits,) int8, what a residual code stands for: times its norm code, divided by 255
-        and rounded, it is added to the leaf's level
-    factors : (256,) float32, what brings that sum to unit length, for each factor code
+    levels : (2**bits,) int8, what a residual code stands for: times the norm and rounded, it is
+        added to the leaf's level
+    norms : (16,) float32, ascending, for the low half of a scale code
+    factors : (256,) float32, what brings that sum to unit length, for each scale code; for each
+        norm they are equally far apart
     fairness : multiplies settled scores, so that they compare with fresh ones
     """
 
@@ -101,6 +103,7 @@ class CodecArrays(NamedTuple):
     leaf_scales: F32
     leaf_cells: U32
     levels: I8
+    norms: F32
     factors: F32
     fairness: float
 
@@ -113,7 +116,7 @@ class SettledArrays(NamedTuple):
     offsets : (n_passages + 1,) int64
     cells : (n_tokens,) uint16, ``places`` (n_tokens,) uint8
     codes : (n_tokens, ceil(dim * bits / 8)) uint8, packed by ``encode``
-    norms, factors : (n_tokens,) uint8, indices into the codec's tables
+    scale_codes : (n_tokens,) uint8, indices into the codec's norms (low half) and factors
     block_lists : (n_blocks + 1,) int64, where each block's lists begin
     block_postings : (n_blocks + 1,) int64, where each block's ordinals begin
     list_cells : (n_blocks, n + 1) uint32, where each cell's lists begin, from the block's first on;
@@ -128,8 +131,7 @@ class SettledArrays(NamedTuple):
     cells: U16
     places: U8
     codes: U8
-    norms: U8
-    factors: U8
+    scale_codes: U8
     block_lists: I64
     block_postings: I64
     list_cells: U32
@@ -164,8 +166,7 @@ class Residuals(NamedTuple):
     """Residual codes of a run of tokens, as ``SettledArrays`` keeps them."""
 
     codes: U8
-    norms: U8
-    factors: U8
+    scale_codes: U8
 
 
 class Kernels(Protocol):

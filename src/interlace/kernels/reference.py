@@ -220,18 +220,18 @@ def encode(
     """Code what remains of each token after its leaf.
 
     The residual, scaled to unit variance a coordinate, is cut at ``cuts`` ((2**bits - 1,) float32,
-    ascending): a code is the number of cuts below the coordinate. The norm code holds the scale
-    that gives the levels the residual's length. Then each coordinate takes the nearest of the whole
-    numbers that the levels become, and the factor code holds what restores unit length.
+    ascending): a code is the number of cuts below the coordinate. The nearest of the codec's norms
+    gives the levels the residual's length. Then each coordinate takes the nearest of the whole
+    numbers that the levels become, and the nearest of the norm's factors restores unit length.
     """
     n, dim = tokens.codes.shape
     out = Residuals(
         np.empty((n, packed_width(dim, codec.bits)), np.uint8),
         np.empty(n, np.uint8),
-        np.empty(n, np.uint8),
     )
     root, length = np.sqrt(np.float32(dim)), centroid_length(dim)
-    step = codec.factors[1] - codec.factors[0]
+    tables, between = residuals(codec.levels, codec.norms), _middles(codec.norms)
+    first, steps_of = codec.factors[:16], codec.factors[16:32] - codec.factors[:16]
     for at in range(0, n, _TOKENS_AT_ONCE):
         part = slice(at, at + _TOKENS_AT_ONCE)
         near = codec.leaves.codes[leaves[part]]
@@ -242,26 +242,31 @@ def encode(
         np.divide(root, norm, out=stretch, where=norm > 0)
         codes = np.searchsorted(cuts, rest * stretch[:, None], side="left").astype(np.uint8)
         power = np.square(codec.levels[codes], dtype=np.int32).sum(axis=1, dtype=np.int32)
-        scale = norm / np.sqrt(power.astype(np.float32)) * np.float32(255)
-        out.norms[part] = np.clip(np.rint(scale), 0, 255)
-        added = residuals(codec.levels)[out.norms[part]]
-        middles = (added[:, 1:].astype(np.float32) + added[:, :-1]) * np.float32(0.5)
+        scale = norm / np.sqrt(power.astype(np.float32))
+        of_norm = np.searchsorted(between, scale, side="left")
+        added = tables[of_norm]
         codes = np.zeros_like(codes)
-        for middle in middles.T:
+        for middle in _middles(added.T.astype(np.float32)):
             codes += rest > middle[:, None]
         whole = joined(near, np.take_along_axis(added, codes.astype(np.intp), axis=1))
         squared = np.square(whole, dtype=np.int32).sum(axis=1, dtype=np.int32)
         with np.errstate(divide="ignore"):  # a zero token on a zero leaf: the factor is the largest
             unit = np.float32(1) / np.sqrt(squared.astype(np.float32))
-        out.factors[part] = np.clip(np.rint((unit - codec.factors[0]) / step), 0, 255)
+        place = np.clip(np.rint((unit - first[of_norm]) / steps_of[of_norm]), 0, 15)
+        out.scale_codes[part] = 16 * place.astype(np.int64) + of_norm
         out.codes[part] = pack(codes, codec.bits)
     return out
 
 
-def residuals(levels: I8) -> I8:
-    """What is added to a leaf's level, for each norm code and residual code: ``(256, 2**bits)``."""
-    scaled = np.arange(256)[:, None] * levels / 255
-    return np.rint(scaled).astype(np.int8)
+def residuals(levels: I8, norms: F32) -> I8:
+    """What is added to a leaf's level, for each norm and residual code: ``(16, 2**bits)``."""
+    return np.rint(norms[:, None] * levels.astype(np.float32)).astype(np.int8)
+
+
+def _middles(ascending: F32) -> F32:
+    """Half way between neighbours along the first axis."""
+    middles: F32 = (ascending[1:] + ascending[:-1]) * np.float32(0.5)
+    return middles
 
 
 def joined(leaves: I8, residuals: I8) -> I8:
@@ -345,6 +350,7 @@ class Codec:
     by_group: Grouped
     by_cell: Grouped
     levels: I8
+    norms: F32
     factors: F32
     fairness: np.float32
 
@@ -379,9 +385,10 @@ class Settled:
         """``(tokens, q_tokens)`` products, without the query's scales."""
         codec, arrays, leaves = self.codec, self.arrays, self._leaves(start, end)
         codes = unpack(arrays.codes[start:end], codec.bits, query.codes.shape[1])
-        rest = residuals(codec.levels)[arrays.norms[start:end, None], codes]
+        scales = arrays.scale_codes[start:end, None]
+        rest = residuals(codec.levels, codec.norms)[scales & 15, codes]
         products = dots(joined(codec.leaves.codes[leaves], rest), query.codes).astype(np.float32)
-        return products * codec.factors[arrays.factors[start:end], None]
+        return products * codec.factors[scales]
 
     def _leaves(self, start: int, end: int) -> I64:
         """Numbers of the leaves of some tokens."""
@@ -432,6 +439,7 @@ def load_codec(arrays: CodecArrays, name: str) -> Codec:
         Grouped.by(arrays.cell_groups, len(arrays.group_scales)),
         by_cell,
         arrays.levels,
+        arrays.norms,
         arrays.factors,
         np.float32(arrays.fairness),
     )

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from interlace.files import Piece, Written
 from interlace.types import Id
 
-FORMAT: Final = 8
+FORMAT: Final = 9
 """The format that this version writes: docs/reference/format.md."""
 
 OLDEST_READABLE: Final = 8

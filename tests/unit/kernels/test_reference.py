@@ -114,6 +114,7 @@ def small_world(table: Kernels) -> tuple[Any, Any]:
             *quantised([[127, 0], [120, 40], [40, 120], [0, 127]]),
             np.array([0, 0, 1, 1], np.uint32),
             np.linspace(-120, 120, 16).astype(np.int8),
+            np.zeros(16, np.float32),
             np.ones(256, np.float32),
             1.0,
         ),
@@ -124,8 +125,7 @@ def small_world(table: Kernels) -> tuple[Any, Any]:
         cells=np.array([0, 1, 0, 1], np.uint16),
         places=np.array([0, 1, 1, 0], np.uint8),
         codes=np.zeros((4, 1), np.uint8),
-        norms=np.zeros(4, np.uint8),
-        factors=np.zeros(4, np.uint8),
+        scale_codes=np.zeros(4, np.uint8),
         block_lists=np.array([0, 4]),
         block_postings=np.array([0, 4]),
         list_cells=np.array([[0, 2, 4]], np.uint32),
@@ -178,6 +178,7 @@ def test_what_is_stored_of_a_token_is_added_up(table: Kernels) -> None:
             *quantised([[100, 20]]),
             np.array([0], np.uint32),
             np.array([-127, -38, 38, 127], np.int8),
+            np.linspace(0, 1, 16, dtype=np.float32),
             np.linspace(0, 1, 256, dtype=np.float32),
             0.5,
         ),
@@ -188,8 +189,7 @@ def test_what_is_stored_of_a_token_is_added_up(table: Kernels) -> None:
         cells=np.zeros(2, np.uint16),
         places=np.zeros(2, np.uint8),
         codes=np.array([[0 | 2 << 2], [3 | 1 << 2]], np.uint8)[:, :1],
-        norms=np.array([51, 255], np.uint8),
-        factors=np.array([255, 51], np.uint8),
+        scale_codes=np.array([15 * 16 + 3, 3 * 16 + 15], np.uint8),
         block_lists=np.array([0, 0]),
         block_postings=np.array([0, 0]),
         list_cells=np.zeros((1, 1), np.uint32),
@@ -200,9 +200,11 @@ def test_what_is_stored_of_a_token_is_added_up(table: Kernels) -> None:
     segment = table.load_settled(arrays, codec, "settled")
     query = quantised([[1, 0], [0, 1]])
     # A fifth of the levels onto the first leaf, all of them onto the second: 227 stays at 127.
-    added = [100 - 25 + 20 + 8, (127 + 20 - 38) / 5]
-    np.testing.assert_allclose(table.scan(query, [segment], None), np.multiply(added, 0.5))
-    np.testing.assert_allclose(table.similarities(query, [segment], 0), [[37.5, 14]])
+    first, second = np.array([100 - 25, 20 + 8]) * 243 / 255, np.array([127, 20 - 38]) * 63 / 255
+    found = table.scan(query, [segment], None)
+    np.testing.assert_allclose(found, [first.sum() / 2, second.sum() / 2], rtol=1e-6)
+    found = table.similarities(query, [segment], 0)
+    np.testing.assert_allclose(found, [first / 2], rtol=1e-6)
 
 
 def test_memory_mapped_arrays_are_taken_as_they_are(table: Kernels, tmp_path: Path) -> None:
