@@ -1,0 +1,215 @@
+"""Each stage of a search beside what the machine would allow: arithmetic, or memory.
+
+    python benchmarks/limits.py [--passages 100000] [--bits 4] [--efforts balanced]
+
+A stage's limit is the larger of two times. Arithmetic: its int8 multiply-adds, at the rate that
+products of registers reach (int8_peak.c). Memory: the rows that it must read, each as fast as one of
+its size comes from an array of that size when all addresses are known beforehand, and the words
+that it adds to (memory.c). What else a stage does, and that stages evict each other from caches,
+is in no limit. Medians over the queries, on one thread and core; one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from embedded import debian_texts, embedded
+from encoder import int8_peak
+from measure import pinned, record
+from searching import REPEATS, K, built
+
+from interlace import store
+from interlace.kernels import BLOCK, Probe
+
+HERE = Path(__file__).parent
+STAGES = ("probe", "walk", "interact", "score")
+A = np.ndarray
+
+
+class Machine:
+    """What its core does at best."""
+
+    def __init__(self, folder: Path) -> None:
+        peak = int8_peak()
+        assert peak, "the limits want a C compiler, and AVX2 or more"
+        self.peak: dict[str, Any] = peak
+        self._program = folder / "memory"
+        subprocess.run(["cc", "-O2", HERE / "memory.c", "-o", self._program], check=True)
+
+    def products(self, n: float) -> float:
+        """Microseconds of so many int8 multiply-adds."""
+        return n / self.peak["gmacs"] / 1000
+
+    def rows(self, n: float, of: int, within: int) -> float:
+        """Microseconds of so many reads of ``of`` bytes, each anywhere in ``within``."""
+        return n * self._ns("rows", max(within, of), of) / 1000
+
+    def adds(self, n: float, within: int) -> float:
+        """Microseconds of so many additions to words anywhere in so many bytes."""
+        return n * self._ns("adds", within) / 1000
+
+    @cache  # noqa: B019 (one machine a run)
+    def _ns(self, *what: object) -> float:
+        return float(subprocess.check_output([self._program, *map(str, what)], text=True))
+
+
+class Collection(NamedTuple):
+    """A settled collection of one segment, and what its arrays hold."""
+
+    snapshot: store.Snapshot
+    arrays: dict[str, A]
+    codec: Any
+
+    def tokens(self, rows: A) -> int:
+        return int(self.snapshot.n_tokens_of(rows))
+
+    def postings(self, probe: Probe) -> tuple[int, int]:
+        """How many lists a walk reads, and how many postings they have."""
+        leaves = probe.leaves[probe.leaves != np.uint32(0xFFFFFFFF)]
+        cells, places = leaves >> 8, leaves & 0xFF
+        n_lists = n_postings = 0
+        for block, first in enumerate(self.arrays["block_lists"][:-1].tolist()):
+            of_cells = self.arrays["list_cells"][block].astype(np.int64)
+            known = cells < len(of_cells) - 1
+            begin, end = of_cells[cells[known]], of_cells[cells[known] + 1]
+            offsets = self.arrays["list_offsets"][first + block :]
+            for low, high, place in zip(begin, end, places[known], strict=True):
+                at = low + np.searchsorted(
+                    self.arrays["list_places"][first + low : first + high], place
+                )
+                if at < high and self.arrays["list_places"][first + at] == place:
+                    n_lists += 1
+                    n_postings += int(offsets[at + 1]) - int(offsets[at])
+        return n_lists, n_postings
+
+    def n_bytes(self, *names: str) -> int:
+        return sum(self.arrays[name].nbytes for name in names)
+
+
+def median_us(run: Callable[[], Any]) -> tuple[float, Any]:
+    spans = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        found = run()
+        spans.append((time.perf_counter() - start) * 1e6)
+    return statistics.median(spans), found
+
+
+def searched(it: Collection, matrix: A, effort: str, machine: Machine) -> A:
+    """Of each stage microseconds, its limit by arithmetic, and by memory: ``(4, 3)``."""
+    kernels, segments, plan = it.snapshot.kernels, it.snapshot.segments, store.EFFORTS[effort]
+    assert plan is not None
+    query = kernels.quantise(matrix, it.snapshot.signs)
+    scored = int(store.search(it.snapshot, matrix, K, effort=effort).profile["score_n"])
+    n, dim = query.codes.shape
+    passage = it.snapshot.n_tokens_of(np.arange(it.snapshot.n_rows)) // it.snapshot.n_rows
+    width, leaves = it.arrays["codes"].shape[1], it.codec.leaves.nbytes
+
+    taken, probe = median_us(
+        lambda: kernels.probe(query, it.snapshot.codec, plan.groups, plan.cells, plan.leaves)
+    )
+    rows = len(probe.table)
+    stages = [(taken, machine.products(rows * n * dim), machine.rows(rows, dim, leaves))]
+
+    taken, found = median_us(lambda: kernels.walk(probe, segments, None, plan.candidates))
+    n_lists, n_postings = it.postings(probe)
+    lists = it.n_bytes("list_cells", "list_places", "list_offsets", "list_ordinals")
+    reading = machine.rows(3 * n_lists, 64, lists)
+    reading += machine.rows(n_lists, 2 * max(1, n_postings // max(1, n_lists)), lists)
+    stages.append((taken, 0.0, max(reading, machine.adds(n_postings, 4 * BLOCK))))
+
+    taken, (best, _) = median_us(lambda: kernels.interact(probe, segments, found, plan.scored))
+    n_tokens = it.tokens(found)
+    reading = machine.rows(len(found), 2 * passage, it.n_bytes("cells"))
+    reading += machine.rows(len(found), passage, it.n_bytes("places"))
+    looking = machine.rows(n_tokens, 4, probe.entries.nbytes)
+    looking += machine.rows(n_tokens, probe.table.shape[1], probe.table.nbytes)
+    stages.append((taken, 0.0, max(reading, looking)))
+
+    taken, _ = median_us(lambda: kernels.score(query, segments, best[:scored]))
+    n_tokens = it.tokens(best[:scored])
+    reading = machine.rows(n_tokens, dim, leaves)
+    reading += machine.rows(scored, width * passage, it.n_bytes("codes"))
+    reading += machine.rows(scored, 2 * passage, it.n_bytes("cells"))
+    stages.append((taken, machine.products(n_tokens * n * dim), reading))
+    return np.array(stages)
+
+
+def scanned(it: Collection, matrices: list[A], machine: Machine) -> A:
+    """The same of a scan of everything: ``(1, 3)``, medians."""
+    n_tokens = it.tokens(np.arange(it.snapshot.n_rows))
+    width, leaves = it.arrays["codes"].shape[1], it.codec.leaves.nbytes
+    found = []
+    for matrix in matrices[::30]:
+        query = it.snapshot.kernels.quantise(matrix, it.snapshot.signs)
+        taken, _ = median_us(
+            lambda q=query: it.snapshot.kernels.scan(q, it.snapshot.segments, None)
+        )
+        reading = machine.rows(n_tokens, query.codes.shape[1], leaves)
+        reading += machine.rows(n_tokens * (width + 4) / 65536, 65536, it.n_bytes("codes"))
+        found.append((taken, machine.products(n_tokens * query.codes.size), reading))
+    return np.median(found, axis=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--passages", type=int, default=100_000)
+    parser.add_argument("--bits", type=int, default=4)
+    parser.add_argument("--efforts", default="fast,balanced,thorough")
+    parser.add_argument("--dry", action="store_true", help="print, and record nothing")
+    args = parser.parse_args()
+    texts, asked = debian_texts()
+    documents = embedded("debian", texts).head(args.passages)
+    matrices = list(embedded("debian", asked, as_queries=True))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        built(documents, args.bits) as opened,
+        pinned(1),
+    ):
+        machine, snapshot = Machine(Path(folder)), opened.snapshot()
+        (segment,), generation = snapshot.opened, snapshot._decoder
+        assert generation is not None
+        it = Collection(snapshot, dict(segment.arrays), generation.arrays)
+        stages: dict[str, dict[str, A]] = {}
+        for effort in args.efforts.split(","):
+            rows = np.median([searched(it, one, effort, machine) for one in matrices], axis=0)
+            stages[effort] = dict(zip(STAGES, rows, strict=True))
+        stages["exhaustive"] = {"scan": scanned(it, matrices, machine)}
+    figures = {
+        effort: {
+            stage: {
+                "us": round(row[0], 1),
+                "arithmetic": round(row[1], 1),
+                "memory": round(row[2], 1),
+                "share": round(max(row[1:]) / row[0], 3),
+            }
+            for stage, row in rows.items()
+        }
+        for effort, rows in stages.items()
+    }
+    for effort, rows in figures.items():
+        for stage, row in rows.items():
+            print(effort, stage, row)
+    if not args.dry:
+        record(
+            "limits",
+            corpus="debian",
+            passages=args.passages,
+            bits=args.bits,
+            kernels=snapshot.kernels.name,
+            peak=machine.peak,
+            efforts=figures,
+        )
+
+
+if __name__ == "__main__":
+    main()
