@@ -3,8 +3,8 @@
     python benchmarks/limits.py [--passages 100000] [--bits 4] [--efforts balanced]
 
 A stage's limit is the larger of two times. Arithmetic: its int8 multiply-adds, at the rate that
-products of registers reach (int8_peak.c). Memory: the rows that it must read, each as fast as one of
-its size comes from an array of that size when all addresses are known beforehand, and the words
+products of registers reach (int8_peak.c). Memory: the rows that it must read, each as fast as one
+of its size comes from an array of that size when all addresses are known beforehand, and the words
 that it adds to (memory.c). What else a stage does, and that stages evict each other from caches,
 is in no limit. Medians over the queries, on one thread and core; one JSON line.
 """
@@ -28,7 +28,7 @@ from measure import pinned, record
 from searching import REPEATS, K, built
 
 from interlace import store
-from interlace.kernels import BLOCK, Probe
+from interlace.kernels import BLOCK, NO_LEAF, Probe
 
 HERE = Path(__file__).parent
 STAGES = ("probe", "walk", "interact", "score")
@@ -74,7 +74,7 @@ class Collection(NamedTuple):
 
     def postings(self, probe: Probe) -> tuple[int, int]:
         """How many lists a walk reads, and how many postings they have."""
-        leaves = probe.leaves[probe.leaves != np.uint32(0xFFFFFFFF)]
+        leaves = probe.leaves[probe.leaves != NO_LEAF]
         cells, places = leaves >> 8, leaves & 0xFF
         n_lists = n_postings = 0
         for block, first in enumerate(self.arrays["block_lists"][:-1].tolist()):
