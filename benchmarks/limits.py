@@ -12,11 +12,8 @@ is in no limit. Medians over the queries, on one thread and core; one JSON line.
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,68 +92,66 @@ class Collection(NamedTuple):
         return sum(self.arrays[name].nbytes for name in names)
 
 
-def median_us(run: Callable[[], Any]) -> tuple[float, Any]:
-    spans = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        found = run()
-        spans.append((time.perf_counter() - start) * 1e6)
-    return statistics.median(spans), found
+def taken(it: Collection, matrices: list[A], effort: str) -> tuple[A, list[int]]:
+    """Microseconds of each stage of each search, ``(n_queries, 4)``, and how many it scored.
+
+    All queries in turn, so that little of what one reads is still in a cache when it comes again.
+    """
+    passes = [
+        [store.search(it.snapshot, one, K, effort=effort).profile for one in matrices]
+        for _ in range(REPEATS)
+    ]
+    spans = np.array([[[one[f"{stage}_us"] for stage in STAGES] for one in row] for row in passes])
+    return np.median(spans, axis=0), [int(one["score_n"]) for one in passes[0]]
 
 
-def searched(it: Collection, matrix: A, effort: str, machine: Machine) -> A:
-    """Of each stage microseconds, its limit by arithmetic, and by memory: ``(4, 3)``."""
+def limits(it: Collection, matrix: A, effort: str, scored: int, machine: Machine) -> A:
+    """Of each stage the limits by arithmetic and by memory, in microseconds: ``(4, 2)``."""
     kernels, segments, plan = it.snapshot.kernels, it.snapshot.segments, store.EFFORTS[effort]
     assert plan is not None
     query = kernels.quantise(matrix, it.snapshot.signs)
-    scored = int(store.search(it.snapshot, matrix, K, effort=effort).profile["score_n"])
     n, dim = query.codes.shape
-    passage = it.snapshot.n_tokens_of(np.arange(it.snapshot.n_rows)) // it.snapshot.n_rows
+    passage = it.tokens(np.arange(it.snapshot.n_rows)) // it.snapshot.n_rows
     width, leaves = it.arrays["codes"].shape[1], it.codec.leaves.nbytes
 
-    taken, probe = median_us(
-        lambda: kernels.probe(query, it.snapshot.codec, plan.groups, plan.cells, plan.leaves)
-    )
-    rows = len(probe.table)
-    stages = [(taken, machine.products(rows * n * dim), machine.rows(rows, dim, leaves))]
+    probe = kernels.probe(query, it.snapshot.codec, plan.groups, plan.cells, plan.leaves)
+    n_rows = len(probe.table)
+    of_probe = machine.products(n_rows * n * dim), machine.rows(n_rows, dim, leaves)
 
-    taken, found = median_us(lambda: kernels.walk(probe, segments, None, plan.candidates))
+    found = kernels.walk(probe, segments, None, plan.candidates)
     n_lists, n_postings = it.postings(probe)
     lists = it.n_bytes("list_cells", "list_places", "list_offsets", "list_ordinals")
     reading = machine.rows(3 * n_lists, 64, lists)
     reading += machine.rows(n_lists, 2 * max(1, n_postings // max(1, n_lists)), lists)
-    stages.append((taken, 0.0, max(reading, machine.adds(n_postings, 4 * BLOCK))))
+    of_walk = 0.0, max(reading, machine.adds(n_postings, 4 * BLOCK))
 
-    taken, (best, _) = median_us(lambda: kernels.interact(probe, segments, found, plan.scored))
+    best, _ = kernels.interact(probe, segments, found, plan.scored)
     n_tokens = it.tokens(found)
     reading = machine.rows(len(found), 2 * passage, it.n_bytes("cells"))
     reading += machine.rows(len(found), passage, it.n_bytes("places"))
     looking = machine.rows(n_tokens, 4, probe.entries.nbytes)
     looking += machine.rows(n_tokens, probe.table.shape[1], probe.table.nbytes)
-    stages.append((taken, 0.0, max(reading, looking)))
+    of_interact = 0.0, max(reading, looking)
 
-    taken, _ = median_us(lambda: kernels.score(query, segments, best[:scored]))
     n_tokens = it.tokens(best[:scored])
     reading = machine.rows(n_tokens, dim, leaves)
     reading += machine.rows(scored, width * passage, it.n_bytes("codes"))
-    reading += machine.rows(scored, 2 * passage, it.n_bytes("cells"))
-    stages.append((taken, machine.products(n_tokens * n * dim), reading))
-    return np.array(stages)
+    reading += machine.rows(scored, 4 * passage, it.n_bytes("cells", "places", "scale_codes"))
+    of_score = machine.products(n_tokens * n * dim), reading
+    return np.array([of_probe, of_walk, of_interact, of_score])
 
 
 def scanned(it: Collection, matrices: list[A], machine: Machine) -> A:
-    """The same of a scan of everything: ``(1, 3)``, medians."""
+    """What a scan of everything takes, and its limits: ``(3,)``, medians."""
     n_tokens = it.tokens(np.arange(it.snapshot.n_rows))
-    width, leaves = it.arrays["codes"].shape[1], it.codec.leaves.nbytes
+    dim, width = it.codec.leaves.shape[1], it.arrays["codes"].shape[1]
+    reading = machine.rows(n_tokens, dim, it.codec.leaves.nbytes)
+    page = 65_536  # what lies in a row
+    reading += machine.rows(n_tokens * (width + 4) / page, page, it.n_bytes("codes"))
     found = []
     for matrix in matrices[::30]:
-        query = it.snapshot.kernels.quantise(matrix, it.snapshot.signs)
-        taken, _ = median_us(
-            lambda q=query: it.snapshot.kernels.scan(q, it.snapshot.segments, None)
-        )
-        reading = machine.rows(n_tokens, query.codes.shape[1], leaves)
-        reading += machine.rows(n_tokens * (width + 4) / 65536, 65536, it.n_bytes("codes"))
-        found.append((taken, machine.products(n_tokens * query.codes.size), reading))
+        profile = store.search(it.snapshot, matrix, K, effort="exhaustive").profile
+        found.append((profile["scan_us"], machine.products(n_tokens * matrix.size), reading))
     return np.median(found, axis=0)
 
 
@@ -181,7 +176,11 @@ def main() -> None:
         it = Collection(snapshot, dict(segment.arrays), generation.arrays)
         stages: dict[str, dict[str, A]] = {}
         for effort in args.efforts.split(","):
-            rows = np.median([searched(it, one, effort, machine) for one in matrices], axis=0)
+            spans, scored = taken(it, matrices, effort)
+            allowed = [
+                limits(it, one, effort, n, machine) for one, n in zip(matrices, scored, strict=True)
+            ]
+            rows = np.column_stack([np.median(spans, axis=0), np.median(allowed, axis=0)])
             stages[effort] = dict(zip(STAGES, rows, strict=True))
         stages["exhaustive"] = {"scan": scanned(it, matrices, machine)}
     figures = {
