@@ -59,8 +59,7 @@ def leaves_of(snapshot: store.Snapshot, lanes: A) -> Leaves:
     """Decode every token once, leaf by leaf."""
     (segment,), generation = snapshot.opened, snapshot._decoder
     assert generation is not None
-    names = ("cells", "places", "codes", "scale_codes")
-    stored = Coded(*(segment.arrays[name] for name in names))
+    stored = Coded(segment.arrays["heads"], segment.arrays["codes"])
     arrays = generation.arrays
     n = len(arrays.leaf_scales)
     of_token = generation.leaves(stored).astype(np.int32)

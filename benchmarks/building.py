@@ -35,9 +35,7 @@ N_COMMITS, A_COMMIT = 5, 1_000
 K = 10
 PARTS = {
     "codes": "codes",
-    "cells": "leaf ids",
-    "places": "leaf ids",
-    "scale_codes": "scales",
+    "heads": "leaf ids and scales",
     "block": "lists",
     "list": "lists",
     "offsets": "rows",

@@ -203,7 +203,7 @@ def token_types(at: Passages) -> list[list[int]]:
     for segment in at.snapshot.opened:
         types = segment.arrays.get("token_ids")
         if types is None:
-            types = decoder.rows["cell_types"][segment.arrays["cells"]]
+            types = decoder.rows["cell_types"][segment.arrays["heads"] >> 16]
         found += [part.tolist() for part in np.split(types, segment.offsets[1:-1])]
     return found
 

@@ -59,10 +59,10 @@ def make_settled(bits: int) -> SettledArrays:
     cells = np.arange(N_LEAVES // LEAVES_PER_CELL + 1)
     return SettledArrays(
         np.arange(0, n + 1, LENGTH),
-        (leaves // LEAVES_PER_CELL).astype(np.uint16),
-        (leaves % LEAVES_PER_CELL).astype(np.uint8),
+        leaves // LEAVES_PER_CELL << 16
+        | leaves % LEAVES_PER_CELL << 8
+        | RNG.integers(0, 256, n, dtype=np.uint32),
         RNG.integers(0, 256, (n, kernels.packed_width(DIM, bits)), dtype=np.uint8),
-        RNG.integers(0, 256, n, dtype=np.uint8),
         np.array([0, len(lists)]),
         np.array([0, len(pairs)]),
         np.searchsorted(lists, cells * LEAVES_PER_CELL).astype(np.uint32)[None],
@@ -140,8 +140,8 @@ def cases(n_threads: int) -> Iterator[tuple[str, str, float, Callable[[Kernels],
     def encoding(table: Kernels) -> Any:
         handle = table.load_codec(make_codec(4), "codec")
         part = Quantised(tokens.codes[:100_000], tokens.scales[:100_000])
-        own = settled.cells[:100_000].astype(np.uint32) * LEAVES_PER_CELL
-        own += settled.places[:100_000]
+        heads = settled.heads[:100_000]
+        own = (heads >> 16) * np.uint32(LEAVES_PER_CELL) + (heads >> 8 & 255)
         cuts = np.linspace(-1.5, 1.5, 15, dtype=np.float32)
         return lambda: table.encode(part, own, handle, cuts, n_threads)
 

@@ -127,8 +127,7 @@ def limits(it: Collection, matrix: A, effort: str, scored: int, machine: Machine
 
     best, _ = kernels.interact(probe, segments, found, plan.scored)
     n_tokens = it.tokens(found)
-    reading = machine.rows(len(found), 2 * passage, it.n_bytes("cells"))
-    reading += machine.rows(len(found), passage, it.n_bytes("places"))
+    reading = machine.rows(len(found), 4 * passage, it.n_bytes("heads"))
     looking = machine.rows(n_tokens, 4, probe.entries.nbytes)
     looking += machine.rows(n_tokens, probe.table.shape[1], probe.table.nbytes)
     of_interact = 0.0, max(reading, looking)
@@ -136,7 +135,7 @@ def limits(it: Collection, matrix: A, effort: str, scored: int, machine: Machine
     n_tokens = it.tokens(best[:scored])
     reading = machine.rows(n_tokens, dim, leaves)
     reading += machine.rows(scored, width * passage, it.n_bytes("codes"))
-    reading += machine.rows(scored, 4 * passage, it.n_bytes("cells", "places", "scale_codes"))
+    reading += machine.rows(scored, 4 * passage, it.n_bytes("heads"))
     of_score = machine.products(n_tokens * n * dim), reading
     return np.array([of_probe, of_walk, of_interact, of_score])
 

@@ -101,7 +101,7 @@ def on_disk(it: Packed, corpus: Corpus) -> dict[str, float]:
     rows = dict.fromkeys(("passages", "documents", "offsets"), corpus.offsets)
     arrays = {**rows, **it.coded._asdict(), **it.lists}
     arrays |= {f"codec: {name}": array for name, array in it.generation.rows.items()}
-    n = len(it.coded.cells)
+    n = len(it.coded.heads)
     return {name: round(array.nbytes / n, 3) for name, array in arrays.items()}
 
 
@@ -114,7 +114,7 @@ def entropy(symbols: A) -> float:
 
 def entropies(it: Packed) -> dict[str, float]:
     """Bits a token."""
-    coded, cells = it.coded, it.coded.cells.astype(np.int64)
+    coded, cells = it.coded, (it.coded.heads >> 16).astype(np.int64)
     arrays = it.generation.arrays
     codes = kernels.unpack(coded.codes[::29], arrays.bits, arrays.leaves.shape[1])
     leaves = entropy(leaf_numbers(it))
@@ -122,8 +122,8 @@ def entropies(it: Packed) -> dict[str, float]:
         "cell": entropy(cells),
         "place, its cell known": leaves - entropy(cells),
         "leaf": leaves,
-        "norm": entropy(coded.scale_codes & 15),
-        "scale code": entropy(coded.scale_codes),
+        "norm": entropy(coded.heads & 15),
+        "scale code": entropy(coded.heads & 255),
         "codes": entropy(codes.ravel()) * codes.shape[1],
     }
 
@@ -136,7 +136,7 @@ def elias_fano(n: A, universe: A | int) -> A:
 
 def ids(it: Packed, corpus: Corpus) -> dict[str, float]:
     """Bits a token that tell its leaf; in what order a passage's tokens come changes no score."""
-    lengths, n = np.diff(corpus.offsets).astype(np.float64), len(it.coded.cells)
+    lengths, n = np.diff(corpus.offsets).astype(np.float64), len(it.coded.heads)
     n_leaves = len(it.generation.arrays.leaf_scales)
     orders = sum(math.lgamma(length + 1) for length in lengths) / math.log(2)
     return {
@@ -148,7 +148,7 @@ def ids(it: Packed, corpus: Corpus) -> dict[str, float]:
 
 
 def leaf_numbers(it: Packed) -> A:
-    return it.coded.cells.astype(np.int64) << 8 | it.coded.places
+    return (it.coded.heads >> 8).astype(np.int64)
 
 
 def list_codings(it: Packed, n_passages: int) -> dict[str, float]:
@@ -170,7 +170,7 @@ def list_codings(it: Packed, n_passages: int) -> dict[str, float]:
         bits["PFor"] += patched(gaps, n).sum()
         bits["StreamVByte"] += (1 + 8 + 8 * (gaps > 255)).sum()
     return {
-        "postings a token": total / len(it.coded.cells),
+        "postings a token": total / len(it.coded.heads),
         "postings a list": total / len(lists["list_places"]),
         "now": 16,
         **{name: value / total for name, value in bits.items()},

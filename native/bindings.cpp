@@ -157,8 +157,7 @@ CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales
     return handle;
 }
 
-SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint16_t, 1> cells, In<uint8_t, 1> places,
-                           In<uint8_t, 2> codes, In<uint8_t, 1> scale_codes,
+SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint32_t, 1> heads, In<uint8_t, 2> codes,
                            In<int64_t, 1> block_lists, In<int64_t, 1> block_postings,
                            In<uint32_t, 2> list_cells, In<uint8_t, 1> list_places,
                            In<uint32_t, 1> list_offsets, In<uint16_t, 1> list_ordinals,
@@ -166,9 +165,7 @@ SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint16_t, 1> cells, In<uin
     SegmentHandle handle;
     Segment& segment = handle.view;
     segment.codec = &nb::cast<const CodecHandle&>(codec).view;
-    require(places.shape(0) == cells.shape(0) && codes.shape(0) == cells.shape(0) &&
-                scale_codes.shape(0) == cells.shape(0),
-            "cells, places, codes and scale_codes must have one length");
+    require(codes.shape(0) == heads.shape(0), "heads and codes must have one length");
     require(static_cast<int64_t>(codes.shape(1)) == segment.codec->width(),
             "codes must be (n_tokens, ceil(dim * bits / 8))");
     require(block_lists.shape(0) == block_postings.shape(0) &&
@@ -176,17 +173,15 @@ SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint16_t, 1> cells, In<uin
             "block_lists, block_postings and list_cells must be of the same blocks");
     require(length(list_offsets) == length(list_places) + length(list_cells),
             "list_offsets must be (n_lists + n_blocks,)");
-    check_offsets(offsets, length(cells), name);
+    check_offsets(offsets, length(heads), name);
     check_offsets(block_lists, length(list_places), name);
     check_offsets(block_postings, length(list_ordinals), name);
 
     segment.name = std::move(name);
     segment.offsets = span(offsets);
     segment.dim = segment.codec->leaves.dim;
-    segment.cells = cells.data();
-    segment.places = places.data();
+    segment.heads = heads.data();
     segment.codes = codes.data();
-    segment.scale_codes = scale_codes.data();
     segment.lists.blocks = span(block_lists);
     segment.lists.postings = span(block_postings);
     segment.lists.cells = list_cells.data();
@@ -194,7 +189,7 @@ SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint16_t, 1> cells, In<uin
     segment.lists.places = list_places.data();
     segment.lists.offsets = list_offsets.data();
     segment.lists.ordinals = list_ordinals.data();
-    handle.keep(offsets, cells, places, codes, scale_codes, block_lists, block_postings,
+    handle.keep(offsets, heads, codes, block_lists, block_postings,
                 list_cells, list_places, list_offsets, list_ordinals);
     handle.owners.push_back(nb::borrow(codec));
     return handle;

@@ -95,9 +95,8 @@ struct World {
     std::vector<int64_t> offsets;
     Rows tokens;
     std::vector<uint32_t> token_leaves;
-    std::vector<uint16_t> token_cells;
-    std::vector<uint8_t> token_places;
-    std::vector<uint8_t> codes, scale_codes;
+    std::vector<uint32_t> heads;
+    std::vector<uint8_t> codes;
     std::vector<int64_t> block_lists{0}, block_postings{0};
     std::vector<uint32_t> list_cells, list_offsets;
     std::vector<uint8_t> list_places;
@@ -129,22 +128,18 @@ struct World {
         token_leaves = numbers<uint32_t>(n, 0, leaves.view.n - 1);
         for (uint32_t leaf : token_leaves) {
             const auto members = codec.by_cell.members(leaf_cells[leaf]);
-            token_cells.push_back(uint16_t(leaf_cells[leaf]));
-            token_places.push_back(
-                uint8_t(std::lower_bound(members.begin(), members.end(), leaf) - members.begin()));
+            const auto place = std::lower_bound(members.begin(), members.end(), leaf) - members.begin();
+            heads.push_back(leaf_cells[leaf] << 16 | uint32_t(place) << 8 | uint32_t(below(256)));
         }
         codes = numbers<uint8_t>(n * codec.width(), 0, 255);
-        scale_codes = numbers<uint8_t>(n, 0, 255);
         make_lists(n_passages);
 
         fresh.offsets = settled.offsets = offsets;
         fresh.dim = settled.dim = dim;
         fresh.tokens = tokens.view;
         settled.codec = &codec;
-        settled.cells = token_cells.data();
-        settled.places = token_places.data();
+        settled.heads = heads.data();
         settled.codes = codes.data();
-        settled.scale_codes = scale_codes.data();
         settled.lists = {block_lists, block_postings, list_cells.data(), n_cells,
                          list_places.data(), list_offsets.data(), list_ordinals.data()};
         segments = {&settled, &fresh, &settled};

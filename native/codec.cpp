@@ -1,4 +1,5 @@
 // What a codec is prepared with when it is loaded.
+#include <algorithm>
 #include <cmath>
 
 #include "kernels.h"
@@ -13,6 +14,7 @@ Grouped::Grouped(const uint32_t* group_of, int64_t n_members, int64_t n_groups)
     for (size_t g = 1; g < offsets.size(); ++g) offsets[g] += offsets[g - 1];
     std::vector<uint32_t> next(offsets.begin(), offsets.end() - 1);
     for (uint32_t i = 0; i < n; ++i) order[next[group_of[i]]++] = i;
+    is_sorted = std::is_sorted(order.begin(), order.end());
 }
 
 // Codes beyond 2**bits repeat, so that a look-up need not know how many there are.

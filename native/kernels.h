@@ -36,6 +36,7 @@ struct Vectors {
 struct Grouped {
     std::vector<uint32_t> order;      // members of a group, ascending, from its offset on
     std::vector<uint32_t> offsets;    // n + 1
+    bool is_sorted = false;           // as they came: order[i] == i
 
     Grouped() = default;
     Grouped(const uint32_t* group_of, int64_t n_members, int64_t n_groups);    // codec.cpp
@@ -86,10 +87,8 @@ struct Segment {
     Vectors tokens;
 
     const Codec* codec = nullptr;
-    const uint16_t* cells = nullptr;
-    const uint8_t* places = nullptr;    // of each token's leaf among those of its cell
+    const uint32_t* heads = nullptr;    // of each token cell << 16 | place << 8 | scale code
     const uint8_t* codes = nullptr;
-    const uint8_t* scale_codes = nullptr;    // a norm in the low half, the whole a factor
     Lists lists;
 
     int64_t n_passages() const { return static_cast<int64_t>(offsets.size()) - 1; }

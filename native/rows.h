@@ -56,8 +56,7 @@ constexpr size_t kAhead = 2;    // passages: they lie anywhere, so their tokens 
 
 inline void prefetch_tokens(const Segment& segment, const Passage& passage) {
     const int64_t n = passage.end - passage.begin;
-    prefetch(segment.cells + passage.begin, 2 * n);
-    prefetch(segment.places + passage.begin, n);
+    prefetch(segment.heads + passage.begin, 4 * n);
 }
 
 }    // namespace

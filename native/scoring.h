@@ -34,16 +34,17 @@ public:
         uint32_t at[kTile];
         bool is_sound = true;
         for (int i = 0; i < tokens.n; ++i) {
-            const uint32_t cell = segment_.cells[tokens.token[i]];
+            const uint32_t head = segment_.heads[tokens.token[i]], cell = head >> 16;
             const uint32_t inside = cell < n_cells ? cell : 0;
-            at[i] = offsets[inside] + segment_.places[tokens.token[i]];
+            at[i] = offsets[inside] + (head >> 8 & 0xff);
             is_sound &= (cell == inside) & (at[i] < offsets[inside + 1]);
         }
         if (!is_sound) complain(tokens);
         const int64_t width = codec.width(), dim = codec.leaves.dim;
-        const uint32_t* order = codec.by_cell.order.data();
+        if (!codec.by_cell.is_sorted)    // else a look-up less, which lies anywhere
+            for (int i = 0; i < tokens.n; ++i) at[i] = codec.by_cell.order[at[i]];
         for (int i = 0; i < tokens.n; ++i) {
-            tokens.leaf[i] = codec.leaves.codes + order[at[i]] * dim;
+            tokens.leaf[i] = codec.leaves.codes + at[i] * dim;
             prefetch(tokens.leaf[i], dim);
             prefetch(segment_.codes + tokens.token[i] * width, width);
         }
@@ -59,16 +60,16 @@ public:
         }
         const Codec& codec = *segment_.codec;
         const int64_t width = codec.width();
-        const uint8_t *codes = segment_.codes, *scale_codes = segment_.scale_codes;
+        const uint8_t* codes = segment_.codes;
         const int8_t* residuals = codec.residuals.data();
         const Join join = join_;
         for (int i = 0; i < tokens.n; ++i) {
             const int64_t token = tokens.token[i];
-            join(tokens.leaf[i], codes + token * width, residuals + 16 * (scale_codes[token] & 15),
+            join(tokens.leaf[i], codes + token * width, residuals + 16 * (segment_.heads[token] & 15),
                  tile_.row(i));
         }
         for (int i = 0; i < tokens.n; ++i)
-            scales_[i] = codec.factors[scale_codes[tokens.token[i]]];
+            scales_[i] = codec.factors[segment_.heads[tokens.token[i]] & 0xff];
     }
 
     void multiply(int64_t n, const Panel<Isa>& panel) { tile_.multiply(n, panel); }
@@ -86,8 +87,8 @@ private:
     void complain(const Tokens& tokens) const {
         const Codec& codec = *segment_.codec;
         for (int i = 0; i < tokens.n; ++i) {
-            const int64_t cell = segment_.cells[tokens.token[i]];
-            const int64_t place = segment_.places[tokens.token[i]];
+            const uint32_t head = segment_.heads[tokens.token[i]];
+            const int64_t cell = head >> 16, place = head >> 8 & 0xff;
             if (cell >= codec.cells.n) damaged(segment_.name, "cells", codec.cells.n, cell);
             const auto n = static_cast<int64_t>(codec.by_cell.members(cell).size());
             if (place >= n) damaged(segment_.name, "leaves of a cell", n, place);

@@ -190,8 +190,8 @@ private:
     alignas(16) uint8_t best_[16 * P];
 
     const uint8_t* row(const Segment& segment, int64_t token) const {
-        const uint32_t entry = probe_.entries[segment.cells[token]];
-        const uint32_t place = std::min<uint32_t>(segment.places[token], entry & 0xff);
+        const uint32_t head = segment.heads[token], entry = probe_.entries[head >> 16];
+        const uint32_t place = std::min(head >> 8 & 0xff, entry & 0xff);
         return table_ + int64_t{(entry >> 8) + place} * probe_.width();
     }
 };
@@ -215,10 +215,10 @@ void for_columns(const Probe& probe, Visit visit) {
 
 // Cells of some tokens are the codec's, so that they may lead into its tables.
 inline void check_cells(const Segment& segment, const Passage& passage) {
-    uint16_t top = 0;
-    for (int64_t t = passage.begin; t < passage.end; ++t) top = larger(segment.cells[t], top);
-    if (passage.begin < passage.end && top >= segment.codec->cells.n)
-        damaged(segment.name, "cells", segment.codec->cells.n, top);
+    uint32_t top = 0;
+    for (int64_t t = passage.begin; t < passage.end; ++t) top = larger(segment.heads[t], top);
+    if (passage.begin < passage.end && top >> 16 >= segment.codec->cells.n)
+        damaged(segment.name, "cells", segment.codec->cells.n, top >> 16);
 }
 
 inline void interact(const Probe& probe, Segments segments, std::span<const uint32_t> rows,

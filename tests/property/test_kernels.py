@@ -135,18 +135,19 @@ def some_settled(
     offsets = some_offsets(rng, lengths)
     n_leaves = min(len(codec.leaves), kinds or len(codec.leaves))
     leaves = rng.integers(0, n_leaves, n)
-    cells = codec.leaf_cells[leaves].astype(np.uint16)
+    cells = codec.leaf_cells[leaves].astype(np.uint32)
     rank = [int((codec.leaf_cells[:leaf] == codec.leaf_cells[leaf]).sum()) for leaf in leaves]
-    places = np.array(rank, np.uint8)
+    places = np.array(rank, np.uint32)
     width = kernels.packed_width(dim, codec.bits)
     codes = rng.integers(0, 256, (n, width), dtype=np.uint8)
-    scale_codes = rng.integers(0, 256, n, dtype=np.uint8)
+    scale_codes = rng.integers(0, 256, n, dtype=np.uint32)
     if kinds:
         codes[:], scale_codes[:] = 17, 83
     lists = posting_lists(
         offsets, cells, places, int(rng.integers(1, 4)) + int(cells.max(initial=0))
     )
-    return SettledArrays(offsets, cells, places, codes, scale_codes, *lists)
+    heads = cells << np.uint32(16) | places << np.uint32(8) | scale_codes
+    return SettledArrays(offsets, heads, codes, *lists)
 
 
 @dataclass(frozen=True)
@@ -482,9 +483,13 @@ def test_damaged_offsets_are_refused_when_loaded(sound: Collection, field: str, 
 def test_a_leaf_that_is_not_there(sound: Collection, call: str, what: str) -> None:
     (segment,) = sound.segments
     assert isinstance(segment, SettledArrays)
-    wrong = getattr(segment, what).copy()
-    wrong[[4, 6, 12]] = 255 if what == "places" else [len(sound.codec.cells), 65_535, 32_768]
-    broken = damaged(sound, **{what: wrong})
+    wrong = segment.heads.copy()
+    if what == "places":
+        wrong[[4, 6, 12]] |= 0xFF00
+    else:
+        cells = np.array([len(sound.codec.cells), 65_535, 32_768], np.uint32)
+        wrong[[4, 6, 12]] = wrong[[4, 6, 12]] & np.uint32(0xFFFF) | cells << np.uint32(16)
+    broken = damaged(sound, heads=wrong)
     rows = np.array([1, 2, 3], np.uint32)
     probe = probed(sound, 2, 8, 8)
 

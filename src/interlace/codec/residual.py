@@ -137,16 +137,13 @@ class Coded(NamedTuple):
 
     Attributes
     ----------
-    cells : (n,) uint16
-    places : (n,) uint8, of each token's leaf among those of its cell
+    heads : (n,) uint32
+        ``cell << 16 | place << 8 | scale code``: its place is the leaf's among those of its cell.
     codes : (n, width) uint8
-    scale_codes : (n,) uint8
     """
 
-    cells: npt.NDArray[np.uint16]
-    places: npt.NDArray[np.uint8]
+    heads: npt.NDArray[np.uint32]
     codes: npt.NDArray[np.uint8]
-    scale_codes: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +247,7 @@ class Generation:
     ) -> npt.NDArray[np.int64]:
         """Positions of the tokens that lie farthest from their leaves, or whose type has none."""
         coded = self.encode(tokens, kernels=kernels, n_threads=n_threads)
-        far = (coded.scale_codes & 15).astype(np.int64)
+        far = (coded.heads & 15).astype(np.int64)
         far[~np.isin(types, self._types_known)] = 16
         n = min(len(far), max(wanted * _MISFITS_A_LEAF, int((far == 16).sum())))
         return np.sort(np.argsort(-far, kind="stable")[:n])
@@ -351,14 +348,15 @@ class Generation:
             n_threads,
         )
         leaves = self._leaf_order[place].astype(np.uint32)
-        residuals = kernels.encode(
+        coded = kernels.encode(
             Quantised(tokens.codes, tokens.scales),
             leaves,
             self._handle(kernels),
             cuts(self.arrays.bits),
             n_threads,
         )
-        return Coded(cell.astype(np.uint16), (place - first).astype(np.uint8), *residuals)
+        heads = cell << 16 | (place - first) << 8 | coded.scale_codes
+        return Coded(heads.astype(np.uint32), coded.codes)
 
     def _cells(
         self,
@@ -389,7 +387,7 @@ class Generation:
         """
         arrays, leaves = self.arrays, self.leaves(coded)
         codes = unpack(coded.codes, arrays.bits, arrays.leaves.shape[1])
-        scales = coded.scale_codes[:, None]
+        scales = coded.heads[:, None] & np.uint32(255)
         rest = residuals(arrays.levels, arrays.norms)[scales & 15, codes]
         decoded: npt.NDArray[np.float32] = (
             joined(arrays.leaves[leaves], rest) * arrays.factors[scales]
@@ -404,19 +402,20 @@ class Generation:
         IndexError
             When a cell, or a leaf of one, is not there.
         """
-        cells = coded.cells.astype(np.int64)
-        found: npt.NDArray[np.int64] = self._leaf_offsets[cells] + coded.places
+        heads = coded.heads.astype(np.int64)
+        cells = heads >> 16
+        found: npt.NDArray[np.int64] = self._leaf_offsets[cells] + (heads >> 8 & 255)
         if (found >= self._leaf_offsets[cells + 1]).any():
             raise IndexError("a leaf beyond those of its cell")
         return self._leaf_order[found]
 
-    def drift(self, scale_codes: npt.NDArray[np.uint8]) -> float | None:
-        """How long these residuals are, on average, beside those of the training.
+    def drift(self, heads: npt.NDArray[np.uint32]) -> float | None:
+        """How long these tokens' residuals are, on average, beside those of the training.
 
         None when those had no length: every token was a leaf.
         """
         trained = self.description["residual"]
-        return _mean_length(scale_codes) / trained if trained else None
+        return _mean_length(heads) / trained if trained else None
 
     @cached_property
     def arrays(self) -> CodecArrays:
@@ -521,14 +520,14 @@ class Generation:
         return {
             "fairness": float(np.float32(math.fsum(true) / math.fsum(found))),
             "mean_cosine": cosine,
-            "residual": _mean_length(codes.scale_codes),
+            "residual": _mean_length(codes.heads),
         }
 
 
-def _mean_length(scale_codes: npt.NDArray[np.uint8]) -> float:
-    """Of residuals with these codes, beside their leaf's; the same in whatever order they come."""
-    counts = np.bincount(scale_codes & 15, minlength=16).tolist()
-    return math.fsum(map(math.prod, zip(_LENGTHS, counts, strict=True))) / max(1, len(scale_codes))
+def _mean_length(heads: npt.NDArray[np.uint32]) -> float:
+    """Of these tokens' residuals, beside their leaf's; the same in whatever order they come."""
+    counts = np.bincount(heads & 15, minlength=16).tolist()
+    return math.fsum(map(math.prod, zip(_LENGTHS, counts, strict=True))) / max(1, len(heads))
 
 
 def _mean_square(bits: int) -> float:

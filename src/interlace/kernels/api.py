@@ -114,9 +114,9 @@ class SettledArrays(NamedTuple):
     Attributes
     ----------
     offsets : (n_passages + 1,) int64
-    cells : (n_tokens,) uint16, ``places`` (n_tokens,) uint8
+    heads : (n_tokens,) uint32, ``cell << 16 | place << 8 | scale code``: an index into the codec's
+        factors, whose low half is one into its norms
     codes : (n_tokens, ceil(dim * bits / 8)) uint8, packed by ``encode``
-    scale_codes : (n_tokens,) uint8, indices into the codec's norms (low half) and factors
     block_lists : (n_blocks + 1,) int64, where each block's lists begin
     block_postings : (n_blocks + 1,) int64, where each block's ordinals begin
     list_cells : (n_blocks, n + 1) uint32, where each cell's lists begin, from the block's first on;
@@ -128,10 +128,8 @@ class SettledArrays(NamedTuple):
     """
 
     offsets: I64
-    cells: U16
-    places: U8
+    heads: U32
     codes: U8
-    scale_codes: U8
     block_lists: I64
     block_postings: I64
     list_cells: U32
@@ -163,7 +161,7 @@ class Probe(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """Residual codes of a run of tokens, as ``SettledArrays`` keeps them."""
+    """Residual codes and scale codes of a run of tokens."""
 
     codes: U8
     scale_codes: U8

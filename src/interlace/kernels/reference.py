@@ -375,7 +375,7 @@ class Settled:
 
     def cells(self, start: int, end: int) -> I64:
         """Cells of some tokens, all of them the codec's."""
-        cells = self.arrays.cells[start:end].astype(np.int64)
+        cells = (self.arrays.heads[start:end] >> np.uint32(16)).astype(np.int64)
         n_cells = len(self.codec.cells.scales)
         if len(cells) and cells.max() >= n_cells:
             raise damaged(self.name, f"cells below {n_cells}", str(cells.max()))
@@ -385,7 +385,7 @@ class Settled:
         """``(tokens, q_tokens)`` products, without the query's scales."""
         codec, arrays, leaves = self.codec, self.arrays, self._leaves(start, end)
         codes = unpack(arrays.codes[start:end], codec.bits, query.codes.shape[1])
-        scales = arrays.scale_codes[start:end, None]
+        scales = arrays.heads[start:end, None] & np.uint32(255)
         rest = residuals(codec.levels, codec.norms)[scales & 15, codes]
         products = dots(joined(codec.leaves.codes[leaves], rest), query.codes).astype(np.float32)
         return products * codec.factors[scales]
@@ -393,8 +393,8 @@ class Settled:
     def _leaves(self, start: int, end: int) -> I64:
         """Numbers of the leaves of some tokens."""
         offsets, n_cells = self.codec.by_cell.offsets, len(self.codec.cells.scales)
-        cells = self.arrays.cells[start:end].astype(np.int64)
-        places = self.arrays.places[start:end].astype(np.int64)
+        heads = self.arrays.heads[start:end].astype(np.int64)
+        cells, places = heads >> 16, heads >> 8 & 255
         known = np.where(cells < n_cells, cells, 0)
         n = offsets[known + 1] - offsets[known]
         bad = np.flatnonzero((cells >= n_cells) | (places >= n))
@@ -447,7 +447,7 @@ def load_codec(arrays: CodecArrays, name: str) -> Codec:
 
 def load_settled(arrays: SettledArrays, codec: Codec, name: str) -> Settled:
     """Take a settled segment and the codec its codes refer to."""
-    _check_offsets(arrays.offsets, len(arrays.cells), name)
+    _check_offsets(arrays.offsets, len(arrays.heads), name)
     _check_offsets(arrays.block_lists, len(arrays.list_places), name)
     _check_offsets(arrays.block_postings, len(arrays.list_ordinals), name)
     return Settled(arrays, codec, name)
@@ -629,7 +629,8 @@ def _seen(probe: Probe, segment: Segment, ordinal: int) -> U8:
         return probe.table[:0]
     assert isinstance(segment, Settled)
     entries = probe.entries[segment.cells(start, end)]
-    places = np.minimum(segment.arrays.places[start:end], entries & np.uint32(255))
+    places = segment.arrays.heads[start:end] >> np.uint32(8) & np.uint32(255)
+    places = np.minimum(places, entries & np.uint32(255))
     seen: U8 = probe.table[(entries >> np.uint32(8)) + places]
     return seen
 

@@ -48,7 +48,7 @@ def drift(folder: Folder, row: GenerationRow | None, rows: Iterable[SegmentRow])
         generation, _ = folder.codec(row)
     except (Corrupt, FileNotFoundError):
         return Drift()
-    found = generation.drift(np.asarray(newest.arrays["scale_codes"][-_TOKENS_LATE:]))
+    found = generation.drift(np.asarray(newest.arrays["heads"][-_TOKENS_LATE:]))
     if found is None:
         return Drift()
     typed = bool(row.description["typed"])

@@ -86,9 +86,9 @@ class Parts:
             first = end
 
     def by_block(self) -> Iterator[Part]:
-        """Cells and places of one block of posting lists after another."""
+        """Heads of one block of posting lists after another."""
         for first in range(0, len(self), BLOCK):
-            yield self.part(first, min(first + BLOCK, len(self)), ("cells", "places"))
+            yield self.part(first, min(first + BLOCK, len(self)), ("heads",))
 
 
 def joined(parts: Sequence[Part], segments: Sequence[Segment] = ()) -> Part:

@@ -54,9 +54,8 @@ def build(
 def block(offsets: npt.NDArray[np.int64], tokens: Mapping[str, Array], n_cells: int) -> Block:
     """The lists of the passages of one block: distinct (cell, place, ordinal), in order."""
     span = slice(int(offsets[0]), int(offsets[-1]))
-    pairs = tokens["cells"][span].astype(np.uint64)
-    pairs <<= np.uint64(8)
-    pairs |= tokens["places"][span]
+    pairs = tokens["heads"][span].astype(np.uint64)
+    pairs >>= np.uint64(8)
     pairs <<= np.uint64(16)
     pairs |= np.repeat(np.arange(len(offsets) - 1, dtype=np.uint16), np.diff(offsets))
     pairs.sort()  # np.unique would hash first, which takes far longer on such pairs

@@ -35,10 +35,8 @@ _ROWS = {"passages": "<i8", "documents": "<i8", "offsets": "<i8"}
 FRESH_ARRAYS = {**_ROWS, "codes": "i1", "scales": "<f4"}
 SETTLED_ARRAYS = {
     **_ROWS,
-    "cells": "<u2",
-    "places": "u1",
+    "heads": "<u4",
     "codes": "u1",
-    "scale_codes": "u1",
     "block_lists": "<i8",
     "block_postings": "<i8",
     "list_cells": "<u4",
@@ -57,7 +55,7 @@ class Part(NamedTuple):
     lengths : (n,) int64, tokens of each passage
     tokens : mapping of name to (n_tokens, …) array
         Fresh: ``codes``, ``scales`` and, when some passage has them, ``token_ids``, -1 elsewhere.
-        Settled: ``cells``, ``places``, ``codes``, ``scale_codes``.
+        Settled: ``heads``, ``codes``.
     """
 
     passages: Numbers
@@ -130,7 +128,7 @@ class Segment:
 
 TOKEN_ARRAYS = {
     FRESH: ("codes", "scales", "token_ids"),
-    SETTLED: ("cells", "places", "codes", "scale_codes"),
+    SETTLED: ("heads", "codes"),
 }
 
 
@@ -173,7 +171,7 @@ def open_segment(folder: Path, row: SegmentRow, width: int, dim: int) -> Segment
         "list_cells": (n_blocks, n_cells),
         "list_offsets": (n_lists + n_blocks,),
         "codes": (n_tokens, dim if row.kind == FRESH else width),
-        **dict.fromkeys(("scales", "cells", "places", "scale_codes", "token_ids"), (n_tokens,)),
+        **dict.fromkeys(("scales", "heads", "token_ids"), (n_tokens,)),
     }
     for name, dtype in {**expected, "token_ids": "<i4"}.items():
         array = arrays.get(name)

@@ -216,7 +216,7 @@ def _inside(segment: Segment, n_places: Numbers | None) -> Iterator[str]:
         if "token_ids" in arrays and arrays["token_ids"].min(initial=0) < -1:
             yield "a token id is below -1"
         return
-    cells, places = arrays["cells"], arrays["places"]
+    cells, places = arrays["heads"] >> 16, arrays["heads"] >> 8 & 255
     if n_places is not None and len(cells):
         if cells.max() >= len(n_places):
             yield f"cells go to {cells.max()}, of {len(n_places)}"

@@ -63,7 +63,7 @@ def write_settled(folder: Path, parts: Parts, generation: str, width: int) -> Se
     for part in parts.by_block():
         lists = postings.block(part.offsets, part.tokens, 0)
         n_blocks += 1
-        n_cells = max(n_cells, int(part.tokens["cells"].max(initial=0)) + 1)
+        n_cells = max(n_cells, int(part.tokens["heads"].max(initial=0) >> 16) + 1)
         n_lists += len(lists.list_places)
         n_postings += len(lists.list_ordinals)
     lengths = {

@@ -227,8 +227,8 @@ def test_later_leaves_go_to_the_tokens_that_lie_far_from_theirs():
     generation = train(codec.Tokens(made.codes[:8_000], made.scales[:8_000], ids[:8_000]))
     later = codec.Tokens(made.codes[8_000:], made.scales[8_000:], ids[8_000:])
     grown = generation.grow(later, n_tokens=16_000, kernels=TABLE)
-    gained = (generation.encode(later, kernels=TABLE).scale_codes & 15).astype(float)
-    gained -= grown.encode(later, kernels=TABLE).scale_codes & 15
+    gained = (generation.encode(later, kernels=TABLE).heads & 15).astype(float)
+    gained -= grown.encode(later, kernels=TABLE).heads & 15
     assert gained[4_000:].mean() > 4 * gained[:4_000].mean()
 
 

@@ -122,10 +122,8 @@ def small_world(table: Kernels) -> tuple[Any, Any]:
     )
     settled = SettledArrays(
         offsets=np.array([0, 2, 3, 4]),
-        cells=np.array([0, 1, 0, 1], np.uint16),
-        places=np.array([0, 1, 1, 0], np.uint8),
+        heads=np.array([0, 1 << 16 | 1 << 8, 1 << 8, 1 << 16], np.uint32),
         codes=np.zeros((4, 1), np.uint8),
-        scale_codes=np.zeros(4, np.uint8),
         block_lists=np.array([0, 4]),
         block_postings=np.array([0, 4]),
         list_cells=np.array([[0, 2, 4]], np.uint32),
@@ -186,10 +184,8 @@ def test_what_is_stored_of_a_token_is_added_up(table: Kernels) -> None:
     )
     arrays = SettledArrays(
         offsets=np.array([0, 1, 2]),
-        cells=np.zeros(2, np.uint16),
-        places=np.zeros(2, np.uint8),
+        heads=np.array([15 * 16 + 3, 3 * 16 + 15], np.uint32),
         codes=np.array([[0 | 2 << 2], [3 | 1 << 2]], np.uint8)[:, :1],
-        scale_codes=np.array([15 * 16 + 3, 3 * 16 + 15], np.uint8),
         block_lists=np.array([0, 0]),
         block_postings=np.array([0, 0]),
         list_cells=np.zeros((1, 1), np.uint32),
