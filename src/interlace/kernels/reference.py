@@ -388,7 +388,8 @@ class Settled:
         scales = arrays.heads[start:end, None] & np.uint32(255)
         rest = residuals(codec.levels, codec.norms)[scales & 15, codes]
         products = dots(joined(codec.leaves.codes[leaves], rest), query.codes).astype(np.float32)
-        return products * codec.factors[scales]
+        scaled: F32 = products * codec.factors[scales]
+        return scaled
 
     def _leaves(self, start: int, end: int) -> I64:
         """Numbers of the leaves of some tokens."""
