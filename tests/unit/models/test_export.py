@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -162,3 +163,15 @@ def test_an_exported_model_makes_a_collection(model, tmp_path):
         hits = collection.search(texts[0], mode="late")
     scores = {hit.text: hit.score for hit in hits}
     assert [scores[text] for text in texts] == pytest.approx(expected, abs=0.05)
+
+
+def test_the_command_says_the_same_in_words_and_in_json(model, tmp_path):
+    def run(*arguments):
+        command = [sys.executable, "-m", "interlace.cli", "export", str(model), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True)
+
+    told = json.loads(run("--to", str(tmp_path / "a"), "--int8", "--json").stdout)
+    assert told["precision"] == "int8"
+    assert told["n_bytes"] == (tmp_path / "a" / "model.onnx").stat().st_size
+    said = " ".join(run("--to", str(tmp_path / "b"), "--int8").stdout.split())
+    assert f"mean cosine of {told['mean_cosine']:.4f}" in said
