@@ -78,6 +78,7 @@ def wanted(names: Collection[str], precision: str | None, torch: bool) -> list[s
     # Stanford's projection lies among the transformer's weights.
     if graph is None or torch or not {"modules.json", "interlace.json"} & {*found}:
         weights = layout.weights(names)
+        found += [name for name in names if _matches(name, "*.py")]  # run only if trusted
         if weights is not None and weights.endswith(".json"):
             stem = weights.removesuffix(".index.json").rpartition(".")[0]
             found += [weights, *(name for name in names if _matches(name, f"{stem}-*"))]

@@ -225,10 +225,10 @@ BOTH = [
             [BOTH[2], "model.safetensors", "modules.json"],
         ),
         (
-            ["artifact.metadata", "model.safetensors", "model.onnx"],
+            ["artifact.metadata", "model.safetensors", "model.onnx", "modeling.py"],
             None,
             False,
-            ["artifact.metadata", "model.onnx", "model.safetensors"],
+            ["artifact.metadata", "model.onnx", "model.safetensors", "modeling.py"],
         ),
         (
             ["model.safetensors.index.json", "model-1.safetensors", "model-2.safetensors", "x.bin"],

@@ -69,7 +69,8 @@ class TorchBackend:
                     str(checkpoint.folder),
                     device=self._device,
                     trust_remote_code=running.trust_remote_code,
-                    local_files_only=True,
+                    # Code that comes with a model may lie in another place of the hub.
+                    local_files_only=not running.trust_remote_code,
                     model_kwargs={"dtype": getattr(self._torch, precision)},
                 ).eval()
         except Exception as cause:  # of torch, transformers or sentence-transformers
