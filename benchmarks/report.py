@@ -338,6 +338,30 @@ def searching() -> str:
         + "\n\nAt one recall: .95 of the ten that an exhaustive search of the codes finds, for 100 "
         "queries, by the least widened or narrowed `balanced`:\n\n"
         + table(["", "recall@10", "width", "p50", "p95"], same)
+        + "\n\n"
+        + limits()
+    )
+
+
+def limits() -> str:
+    """Stages beside what arithmetic and memory allow."""
+    line = lines("limits")[-1]
+    rows = [
+        [
+            f"{effort}, {stage}",
+            *(f"{row[name] / 1000:.2f}" for name in ("us", "arithmetic", "memory")),
+            f"{row['share']:.0%}",
+        ]
+        for effort, stages in line["efforts"].items()
+        for stage, row in stages.items()
+    ]
+    return (
+        "Each stage beside its limits, `python benchmarks/limits.py`: what its products would take at "
+        f"the {line['peak']['gmacs']:.0f} thousand million multiply-adds a second that registers "
+        "reach, and what its reads and additions would take if all addresses were known beforehand. "
+        f"{line['passages']:,} passages, {width(line['bits'])}, milliseconds, and the larger limit as "
+        "a share of what the stage takes. All queries in turn, so that little is still in a cache:"
+        "\n\n" + table(["", "takes", "arithmetic", "memory", "share"], rows)
     )
 
 
