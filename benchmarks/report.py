@@ -356,11 +356,12 @@ def limits() -> str:
         for stage, row in stages.items()
     ]
     return (
-        "Each stage beside its limits, `python benchmarks/limits.py`: what its products would take "
-        f"at the {line['peak']['gmacs']:.0f} thousand million multiply-adds a second that registers "
-        "reach, and what its reads and additions would take if all addresses were known beforehand. "
-        f"{line['passages']:,} passages, {width(line['bits'])}, milliseconds, and the larger limit "
-        "as a share of what the stage takes. All queries in turn, so that little is still in a cache:"
+        "Each stage beside its limits, `python benchmarks/limits.py`: what its products would "
+        f"take at the {line['peak']['gmacs']:.0f} thousand million multiply-adds a second that "
+        "registers reach, and what its reads and additions would take if all addresses were known "
+        f"beforehand. {line['passages']:,} passages, {width(line['bits'])}, milliseconds, and the "
+        "larger limit as a share of what the stage takes. All queries in turn, so that little is "
+        "still in a cache:"
         "\n\n" + table(["", "takes", "arithmetic", "memory", "share"], rows)
     )
 
