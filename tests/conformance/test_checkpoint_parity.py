@@ -20,15 +20,6 @@ from interlace.models.tokens import TextTokenizer
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "checkpoints.md"
 
-#: Where we are wrong so far: (the test's first word, checkpoint) -> what is wrong.
-AWAITED = {
-    ("tokens", "pylate-prompts"): "PyLate uses prompts only when they are asked for by name",
-    ("tokens", "pylate-modernbert"): "PyLate strips a text",
-    ("embeddings", "pylate-modernbert"): "PyLate strips a text",
-    ("tokens", "pylate-lowered"): "PyLate lowers the text itself; no token means [UNK] is skipped",
-    ("special", "native-xlm-roberta"): "the vocabulary itself has pieces such as </s>",
-}
-
 
 @pytest.fixture(scope="module", params=parity.checkpoints())
 def name(request):
@@ -38,10 +29,7 @@ def name(request):
 
 
 @pytest.fixture(params=parity.ROLES)
-def role(request, name):
-    why = AWAITED.get((request.function.__name__.split("_")[1], name))
-    if why is not None:
-        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
+def role(request):
     return request.param
 
 
@@ -86,6 +74,18 @@ def test_special_tokens_that_a_text_spells_are_text(name, role):
         of_the_text = tokens.ids[tokens.offsets.any(axis=1)]
         unknown = {number for number, word in specials(name).items() if "unk" in word.lower()}
         assert not {*of_the_text.tolist()} & (specials(name).keys() - unknown), key
+
+
+def test_offsets_lie_in_the_text_as_it_was_given_and_in_order(name, role):
+    tokenizer = TextTokenizer(Checkpoint.read(parity.folder(name)))
+    for key, text in parity.TEXTS.items():
+        tokens = tokenizer.tokens(text, role)
+        spans = tokens.offsets[tokens.offsets.any(axis=1)]
+        assert (spans[:, 0] <= spans[:, 1]).all(), key
+        assert (spans <= len(text)).all(), key
+        assert (spans[1:, 0] >= spans[:-1, 0]).all(), key
+        if key in ("sentence", "space around", "Turkish") and not tokens.n_cut:
+            assert text[spans[0, 0] : spans[-1, 1]].strip() == text.strip()
 
 
 def test_embeddings_are_those_of_its_maker(name, role):

@@ -17,7 +17,8 @@ from interlace.errors import CheckpointError
 TOKENIZER = "tokenizer.json"
 
 Activation: TypeAlias = Literal["identity", "tanh", "relu", "gelu", "silu", "sigmoid"]
-SkipRule: TypeAlias = Literal["exact", "known", "encoded"]
+Lowering: TypeAlias = Literal["never", "text", "tokenizer"]
+SkipRule: TypeAlias = Literal["exact", "known", "unknown", "encoded"]
 GraphEnd: TypeAlias = Literal["embeddings", "hidden"]
 
 #: Wider rows than this, or longer texts, are taken for a damaged file: they would fill the memory.
@@ -102,14 +103,17 @@ class Checkpoint:
         A token that is inserted behind the first one, such as ``"[Q] "``; empty for none.
     query_prefix, document_prefix : str
         A text that is put before every text and tokenized with it; empty for none.
-    lowercase : bool
-        Whether texts are put in lower case before the tokenizer's own normalisation.
+    strip : bool
+        Whether white space is taken off both ends of a text, with its prefix.
+    lowercase : str
+        Where texts are put in lower case: ``"never"``; ``"text"``, before the tokenizer sees them;
+        ``"tokenizer"``, before its own normalisation, so that it finds its added tokens first.
     query_skip, document_skip : tuple of str
         Tokens that are seen by the model but get no row in the matrix.
     skip_rule : str
         What a skipped string stands for: ``"exact"``, a token that must be in the vocabulary;
-        ``"known"``, the same, but left out when it is not there; ``"encoded"``, the first token
-        that it is encoded to.
+        ``"known"``, the same, but left out when it is not there; ``"unknown"``, the unknown token
+        when it is not there; ``"encoded"``, the first token that it is encoded to.
     query_expansion : Expansion or None
     dense : tuple of Dense
         From the transformer's hidden states to the embeddings, in order.
@@ -141,7 +145,8 @@ class Checkpoint:
     document_marker: str = ""
     query_prefix: str = ""
     document_prefix: str = ""
-    lowercase: bool = False
+    strip: bool = False
+    lowercase: Lowering = "never"
     query_skip: tuple[str, ...] = ()
     document_skip: tuple[str, ...] = ()
     skip_rule: SkipRule = "exact"

@@ -185,6 +185,7 @@ def _settings(encoder: Encoder, checkpoint: Checkpoint, precision: str) -> dict[
             "document_marker",
             "query_prefix",
             "document_prefix",
+            "strip",
             "lowercase",
             "query_skip",
             "document_skip",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Encoding, Tokenizer
-from tokenizers.normalizers import Lowercase, Sequence
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from interlace.errors import CheckpointError, InputError
 from interlace.models.checkpoint import Checkpoint, Expansion
@@ -98,17 +98,16 @@ class TextTokenizer:
     def limit(self, role: Role) -> int:
         """How many tokens of a text are encoded: special tokens, marker and prefix are off."""
         frame = self._frames[role]
-        return frame.limit - len(self._encode(frame.prefix).ids)
+        return frame.limit - len(self._encode(frame.prefix)[0])
 
     def tokens(self, text: str, role: Role) -> Tokens:
         """Tokenize one checked text for one role."""
         frame = self._frames[role]
-        encoding = self._encode(frame.prefix + text)
-        content = encoding.ids[: frame.limit]
-        spans = np.array(encoding.offsets[: frame.limit], np.int32).reshape(-1, 2)
-        spans = np.maximum(spans - len(frame.prefix), 0)
+        uncut, spans = self._encode(frame.prefix + text)
+        content = uncut[: frame.limit]
+        spans = np.maximum(spans[: frame.limit] - len(frame.prefix), 0)
         said = bool(len(spans)) and bool(spans[:, 1].any())
-        n_cut = len(encoding.ids) - len(content)
+        n_cut = len(uncut) - len(content)
 
         ids = [*frame.before, *content, *frame.after]
         offsets = np.zeros((len(ids), 2), np.int32)
@@ -130,7 +129,7 @@ class TextTokenizer:
 
     def spans(self, text: str) -> IntArray:
         """Offsets of all tokens of a text, uncut and without special tokens: (n_tokens, 2)."""
-        return np.array(self._encode(text).offsets, np.int32).reshape(-1, 2)
+        return self._encode(text)[1]
 
     def offsets(self, text: str, role: Role) -> IntArray:
         """Offsets of the tokens that get a row in a text's matrix: (n_tokens, 2)."""
@@ -138,8 +137,18 @@ class TextTokenizer:
         offsets: IntArray = tokens.offsets[tokens.kept]
         return offsets
 
-    def _encode(self, text: str) -> Encoding:
-        return self._tokenizer.encode(text, add_special_tokens=False)
+    def _encode(self, text: str) -> tuple[list[int], IntArray]:
+        """Ids of a text, and where they are in it: ``(n_tokens,)``, ``(n_tokens, 2)``."""
+        stripped = text.strip() if self._checkpoint.strip else text
+        shown = stripped.lower() if self._checkpoint.lowercase == "text" else stripped
+        encoding = self._tokenizer.encode(shown, add_special_tokens=False)
+        spans = np.array(encoding.offsets, np.int32).reshape(-1, 2)
+        if len(shown) != len(stripped):
+            # A letter that is two in lower case: both stand for it.
+            sources = np.repeat(np.arange(len(stripped)), [len(one.lower()) for one in stripped])
+            spans[:, 0] = np.append(sources, len(stripped))[spans[:, 0]]
+            spans[:, 1] = np.append(0, sources + 1)[spans[:, 1]]
+        return encoding.ids, spans + np.int32(text.index(stripped))
 
     def _load(self) -> Tokenizer:
         try:
@@ -153,9 +162,11 @@ class TextTokenizer:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.encode_special_tokens = True
-        if self._checkpoint.lowercase:
-            own = tokenizer.normalizer
-            tokenizer.normalizer = Sequence([Lowercase(), *([] if own is None else [own])])
+        if self._checkpoint.lowercase == "tokenizer":
+            own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+            tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
+        if isinstance(tokenizer.model, models.Unigram):
+            _part_specials(tokenizer)
         return tokenizer
 
     def _special_ids(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -180,7 +191,7 @@ class TextTokenizer:
         inserted = (self._id(marker),) if marker else ()
         leading, prefix = self._leading(prefix)
         before = self._before + leading
-        n_prefix = len(self._encode(prefix).ids)
+        n_prefix = len(self._encode(prefix)[0])
         limit = length + n_prefix
         if self._checkpoint.lengths_count_all:
             limit = length - len(before) - len(inserted) - len(self._after)
@@ -230,8 +241,7 @@ class TextTokenizer:
         if isinstance(token, str):
             if token:
                 return self._id(token)
-            known = (self._tokenizer.token_to_id(one) for one in ("[MASK]", "<mask>"))
-            token = next((number for number in known if number is not None), -1)
+            token = next(iter(self._known("[MASK]", "<mask>")), -1)
         if self._tokenizer.id_to_token(token) is None if token >= 0 else True:
             raise self._checkpoint.fault("mask_token", "names no token of the vocabulary")
         return token
@@ -239,14 +249,36 @@ class TextTokenizer:
     def _mask(self, skip: tuple[str, ...]) -> npt.NDArray[np.bool_]:
         """Which ids are skipped: (n_ids,)."""
         mask = np.zeros(1 + max(self._tokenizer.get_vocab().values(), default=0), np.bool_)
+        instead = ("[UNK]", "<unk>") if self._checkpoint.skip_rule == "unknown" else ()
         for one in skip:
             if self._checkpoint.skip_rule == "encoded":
-                mask[self._encode(one).ids[:1]] = True
+                mask[self._encode(one)[0][:1]] = True
             elif self._checkpoint.skip_rule == "exact":
                 mask[self._id(one)] = True
-            elif (number := self._tokenizer.token_to_id(one)) is not None:
-                mask[number] = True
+            else:
+                mask[self._known(one, *instead)] = True
         return mask
+
+    def _known(self, *tokens: str) -> list[int]:
+        """The id of the first of some tokens that is there, if one is."""
+        found = (self._tokenizer.token_to_id(one) for one in tokens)
+        return [number for number in found if number is not None][:1]
+
+
+def _part_specials(tokenizer: Tokenizer) -> None:
+    """Part the first character of a special token from the rest where a text spells it.
+
+    A Unigram model has the special tokens among its pieces, and would find them by itself.
+    """
+    spelled = "|".join(
+        f"{re.escape(token.content[0])}(?={re.escape(token.content[1:])})"
+        for token in tokenizer.get_added_tokens_decoder().values()
+        if token.special and len(token.content) > 1
+    )
+    if spelled:
+        own = [] if tokenizer.pre_tokenizer is None else [tokenizer.pre_tokenizer]
+        split = pre_tokenizers.Split(Regex(spelled), "merged_with_previous")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*own, split])
 
 
 def checked(index: int, text: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 import tiny
 from onnx import TensorProto
 from safetensors.numpy import save_file
-from tokenizers import AddedToken
+from tokenizers import AddedToken, pre_tokenizers
 
 from interlace.errors import CheckpointError
 from interlace.models import Encoder
@@ -157,10 +157,19 @@ def test_pylate_without_expansion_fills_nothing(tmp_path):
     assert len(query(tmp_path).ids) == 4
 
 
-def test_pylate_puts_its_prompt_behind_the_marker(tmp_path):
+def test_pylate_waits_for_a_prompt_to_be_asked_for(tmp_path):
+    tiny.pylate(tmp_path / "plain")
+    tiny.pylate(tmp_path / "prompts", prompts={"query": "query: ", "document": "document: "})
+    for encoded in (query, document):
+        plain, waiting = (encoded(tmp_path / name).ids for name in ("plain", "prompts"))
+        assert plain.tolist() == waiting.tolist()
+
+
+def test_pylate_puts_the_prompt_that_its_settings_name_behind_the_marker(tmp_path):
     tiny.pylate(
         tmp_path,
-        prompts={"query": "[Q] query: ", "document": "document: "},
+        prompts={"some": "query: ", "query": "why "},
+        default_prompt_name="some",
         do_query_expansion=False,
     )
     tokenizer = TextTokenizer(Checkpoint.read(tmp_path))
@@ -172,6 +181,25 @@ def test_pylate_puts_its_prompt_behind_the_marker(tmp_path):
     assert tokenizer.limit("query") == 5  # of 10: two special tokens, marker, prefix of two
     # A text of nothing has no rows, though the prompt is there.
     assert not tokenizer.tokens("  ", "query").kept.any()
+    assert tokenizer.tokens("sea", "document").ids.tolist()[2:4] == tokens.ids.tolist()[2:4]
+    edit(tmp_path / "config_sentence_transformers.json", default_prompt_name="other")
+    with pytest.raises(CheckpointError, match=r'"prompts\.other" is missing'):
+        Checkpoint.read(tmp_path)
+
+
+def test_pylate_strips_a_text_and_offsets_do_not_move(tmp_path):
+    tiny.pylate(tmp_path)
+    # Spaces are tokens here.
+    made = tiny.tokenizer(tmp_path, "[Q] ", "[D] ")
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "isolated")
+    made.save(str(tmp_path / "tokenizer.json"))
+    text = " \n the sky  "
+    tokens = document(tmp_path, text)
+    words = [text[start:end] for start, end in tokens.offsets.tolist()]
+    assert words == ["", "", "the", " ", "sky", ""]
+    tokenizer = TextTokenizer(Checkpoint.read(tmp_path))
+    assert tokenizer.spans(text).tolist() == tokens.offsets[2:-1].tolist()
+    assert tokenizer.spans(" \n").shape == (0, 2)
 
 
 def test_pylate_may_put_texts_in_lower_case_first(tmp_path):
@@ -179,9 +207,21 @@ def test_pylate_may_put_texts_in_lower_case_first(tmp_path):
     tiny.tokenizer(tmp_path, "[Q] ", "[D] ", lowercase=False)
     assert document(tmp_path, "SKY").ids.tolist() != document(tmp_path, "sky").ids.tolist()
     edit(tmp_path / "sentence_bert_config.json", do_lower_case=True)
-    upper = document(tmp_path, "SKY İ")
-    assert upper.ids.tolist() == document(tmp_path, "sky i̇").ids.tolist()
-    assert upper.offsets[2].tolist() == [0, 3]
+    text = " SKY İİ SEA "
+    upper = document(tmp_path, text)
+    assert upper.ids.tolist() == document(tmp_path, text.lower()).ids.tolist()
+    # "İ" is two characters in lower case, and what follows is where it was.
+    words = [text[start:end] for start, end in upper.offsets[2:-1].tolist()]
+    assert (words[0], words[-1]) == ("SKY", "SEA")
+    assert "".join(dict.fromkeys(words[1:-1])) == "İİ"
+
+
+def test_a_lowered_text_spells_no_marker(tmp_path):
+    tiny.pylate(tmp_path)
+    edit(tmp_path / "sentence_bert_config.json", do_lower_case=True)
+    tokenizer = TextTokenizer(Checkpoint.read(tmp_path))
+    marker = tokenizer._tokenizer.token_to_id("[Q] ")
+    assert tokenizer.tokens("[Q] sky", "query").ids.tolist().count(marker) == 1
 
 
 def test_a_marker_that_is_no_token_is_refused(tmp_path):
@@ -190,8 +230,10 @@ def test_a_marker_that_is_no_token_is_refused(tmp_path):
         query(tmp_path)
 
 
-def test_a_skipped_word_that_is_no_token_is_left_out(tmp_path):
+def test_a_skipped_word_that_is_no_token_stands_for_all_such_words(tmp_path):
     tiny.pylate(tmp_path, skiplist_words=[".", "no-such-token"])
+    assert document(tmp_path, "sky ☃.").kept.tolist() == [True, True, True, False, False, True]
+    edit(tmp_path / "config_sentence_transformers.json", skiplist_words=["."])
     assert document(tmp_path, "sky ☃.").kept.tolist() == [True, True, True, True, False, True]
 
 

@@ -58,7 +58,7 @@ def read(folder: Path, precision: str | None) -> Checkpoint | None:
         lengths_count_all=True,
         query_marker=said.text("query_prefix", "[Q] "),
         document_marker=said.text("document_prefix", "[D] "),
-        lowercase=said.flag("do_lower_case", False),
+        lowercase="text" if said.flag("do_lower_case", False) else "never",
         document_skip=said.texts("skiplist_words", ()),
         skip_rule="known",
         query_expansion=expansion if filled else None,

@@ -51,11 +51,9 @@ def read(folder: Path, precision: str | None) -> Checkpoint | None:
         token=transformer.fill_token(),
     )
     bert = Fields.read_if_there(folder / "sentence_bert_config.json")
-    prompts = said.group("prompts")
-    markers = {
-        "query": said.text("query_prefix", "[Q] "),
-        "document": said.text("document_prefix", "[D] "),
-    }
+    # A prompt that is named is of both roles; those that are not wait to be asked for.
+    named = said.text("default_prompt_name", None)
+    prompt = "" if named is None else said.group("prompts").text(named)
     return Checkpoint(
         folder=folder,
         format="pylate",
@@ -73,14 +71,14 @@ def read(folder: Path, precision: str | None) -> Checkpoint | None:
         query_length=query_length,
         document_length=transformer.within_positions(said.count("document_length", 180)),
         lengths_count_all=True,
-        query_marker=markers["query"],
-        document_marker=markers["document"],
-        # A prompt comes behind the marker; some saves repeat the marker in it.
-        query_prefix=prompts.text("query", "").removeprefix(markers["query"]),
-        document_prefix=prompts.text("document", "").removeprefix(markers["document"]),
-        lowercase=bert.flag("do_lower_case", False),
+        query_marker=said.text("query_prefix", "[Q] "),
+        document_marker=said.text("document_prefix", "[D] "),
+        query_prefix=prompt,
+        document_prefix=prompt,
+        strip=True,
+        lowercase="text" if bert.flag("do_lower_case", False) else "never",
         document_skip=said.texts("skiplist_words", tuple(string.punctuation)),
-        skip_rule="known",
+        skip_rule="unknown",
         query_expansion=expansion if said.flag("do_query_expansion", True) else None,
         dense=dense,
         graph=transformer.graph,

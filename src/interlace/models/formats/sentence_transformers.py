@@ -80,7 +80,7 @@ def read(folder: Path, precision: str | None) -> Checkpoint | None:
         lengths_count_all=True,
         query_prefix=prompts.text("query", ""),
         document_prefix=prompts.text("document", ""),
-        lowercase=bert.flag("do_lower_case", False),
+        lowercase="tokenizer" if bert.flag("do_lower_case", False) else "never",
         query_skip=skipped if "query" in tasks else (),
         document_skip=skipped if "document" in tasks else (),
         skip_rule="known",
