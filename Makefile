@@ -15,13 +15,14 @@ SOURCES := pyproject.toml $(wildcard CMakeLists.txt README.md LICENSE) \
 MINUTES ?= 60
 SEED ?=
 
-.PHONY: help install demo test test-slow fault lint sanitize fault-asan check check-arm clean
+.PHONY: help install demo test test-slow test-models fault lint sanitize fault-asan check check-arm clean
 
 help:
 	@echo "make install    the command, with readers for PDF, web pages and office files, in .venv"
 	@echo "make demo       index the docs of Python's standard library, search them, explain a hit"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take minutes"
+	@echo "make test-models  run the tests of models, with PyTorch: a torch that is in .venv is kept"
 	@echo "make fault      kill, fail, cut power and soak with random seeds (MINUTES=60, SEED=)"
 	@echo "make lint       check style, formatting, types and who imports whom"
 	@echo "make sanitize   check the C++ kernels under the address and undefined-behaviour sanitizers"
@@ -41,6 +42,9 @@ test: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
+
+test-models: $(VENV)/.installed-torch
+	$(BIN)/python -m pytest tests/unit/models tests/conformance
 
 fault: $(VENV)/.installed-test
 	$(BIN)/python tests/fault --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
@@ -98,3 +102,7 @@ $(VENV)/.installed-documents: $(SOURCES) | $(VENV)/.made
 $(VENV)/.installed-test: $(SOURCES) | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet '.[test]'
 	@touch $(VENV)/.installed $(VENV)/.installed-documents $@
+
+$(VENV)/.installed-torch: $(SOURCES) | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet '.[test,torch]'
+	@touch $(VENV)/.installed $(VENV)/.installed-documents $(VENV)/.installed-test $@
