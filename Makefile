@@ -18,18 +18,18 @@ SEED ?=
 .PHONY: help install demo test test-slow test-models fault lint sanitize fault-asan check check-arm clean
 
 help:
-	@echo "make install    the command, with readers for PDF, web pages and office files, in .venv"
-	@echo "make demo       index the docs of Python's standard library, search them, explain a hit"
-	@echo "make test       run the tests"
-	@echo "make test-slow  run the tests that take minutes"
-	@echo "make test-models  run the tests of models, with PyTorch: a torch that is in .venv is kept"
-	@echo "make fault      kill, fail, cut power and soak with random seeds (MINUTES=60, SEED=)"
-	@echo "make lint       check style, formatting, types and who imports whom"
-	@echo "make sanitize   check the C++ kernels under the address and undefined-behaviour sanitizers"
-	@echo "make fault-asan damage every array, with the kernels under the sanitizers: INTERLACE_FLIPS=20"
-	@echo "make check      test, lint and sanitize"
-	@echo "make check-arm  check the C++ kernels for ARM, on an emulator"
-	@echo "make clean      remove .venv and everything that was built"
+	@echo "make install     the command, with readers for PDF, web pages and office files, in .venv"
+	@echo "make demo        index the docs of Python's standard library, search them, explain a hit"
+	@echo "make test        run the tests"
+	@echo "make test-slow   run the tests that take minutes"
+	@echo "make test-models run the tests of models, with PyTorch: a torch that is in .venv is kept"
+	@echo "make fault       kill, fail, cut power and soak with random seeds (MINUTES=60, SEED=)"
+	@echo "make lint        check style, formatting, types and who imports whom"
+	@echo "make sanitize    check the C++ kernels under the address and undefined-behaviour sanitizers"
+	@echo "make fault-asan  damage every array, with the kernels under the sanitizers: INTERLACE_FLIPS=20"
+	@echo "make check       test, lint and sanitize"
+	@echo "make check-arm   check the C++ kernels for ARM, on an emulator"
+	@echo "make clean       remove .venv and everything that was built"
 
 install: $(VENV)/.installed-documents
 	@echo "Done. Put the command on your path: source $(BIN)/activate"
