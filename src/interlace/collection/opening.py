@@ -34,6 +34,7 @@ def create(
     lock_wait_seconds: float = 10.0,
     query_cache_bytes: int = QUERY_CACHE_BYTES,
     n_threads: int | None = None,
+    device: str = "cpu",
 ) -> Collection:
     """Make an empty collection in a new folder.
 
@@ -73,11 +74,17 @@ def create(
         always asked.
     n_threads
         For encoding, building and searching; by default one a core.
+    device
+        Where searches run: ``"cpu"``, or with the extra ``torch`` on ``"cuda"``, ``"cuda:1"``,
+        ``"mps"``, where codes stay from the first search on. Where the model runs is said with
+        ``Encoder.load``.
 
     Raises
     ------
     SettingsError
-        For a setting out of range, before anything is written.
+        For a setting out of range, or a device that is not here, before anything is written.
+    MissingExtra
+        When the device wants the extra ``torch``, which is not installed.
     CollectionError
         When the folder holds something.
     CheckpointError
@@ -108,7 +115,12 @@ def create(
         memory_bytes_max=memory_bytes_max,
     )
     opened = store.create(
-        path, settings, settle=settle, lock_wait_seconds=lock_wait_seconds, n_threads=n_threads
+        path,
+        settings,
+        settle=settle,
+        lock_wait_seconds=lock_wait_seconds,
+        n_threads=n_threads,
+        device=device,
     )
     return Collection(
         opened,
@@ -130,6 +142,7 @@ def open(  # noqa: A001
     lock_wait_seconds: float = 10.0,
     query_cache_bytes: int = QUERY_CACHE_BYTES,
     n_threads: int | None = None,
+    device: str = "cpu",
 ) -> Collection:
     """Open a collection; no model is loaded before it is needed.
 
@@ -140,7 +153,7 @@ def open(  # noqa: A001
     model
         The collection's model where its name alone does not load it: a folder, an ``Encoder``,
         or what was passed to ``create``.
-    settle, refresh, lock_wait_seconds, query_cache_bytes, n_threads
+    settle, refresh, lock_wait_seconds, query_cache_bytes, n_threads, device
         As for ``create``.
     damaged
         ``"raise"``: a damaged file raises ``Corrupt`` when it is met. ``"skip"``: searches go on
@@ -155,6 +168,8 @@ def open(  # noqa: A001
     Corrupt
         When a file is gone or damaged at its head; with ``damaged="skip"`` only when it is the
         catalog.
+    MissingExtra, SettingsError
+        As for ``create``.
     """
     _check_refresh(refresh)
     check_query_cache(query_cache_bytes)
@@ -164,6 +179,7 @@ def open(  # noqa: A001
         damaged=damaged,
         lock_wait_seconds=lock_wait_seconds,
         n_threads=n_threads,
+        device=device,
     )
     try:
         given = None if model is None else speaker(model, n_threads)

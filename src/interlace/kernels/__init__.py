@@ -1,7 +1,8 @@
 """The hot functions of one machine, behind one door.
 
 ``table()`` is the fastest kernel table that this machine can run; ``INTERLACE_KERNELS`` forces one
-by name (``available()`` lists them). Every table returns the same bytes.
+by name (``available()`` lists them). Every table returns the same bytes. ``torch`` is never chosen
+by itself: it searches on a device of PyTorch, and floats may differ there in their last digits.
 """
 
 from __future__ import annotations
@@ -65,14 +66,29 @@ def table(name: str | None = None) -> Kernels:
     Parameters
     ----------
     name : str, optional
-        One of ``available()``.
+        One of ``available()``; or ``"torch:"`` and a device, ``"torch"`` for the best device.
 
     Raises
     ------
     SettingsError
         There is no such table, or this machine cannot run it.
+    MissingExtra
+        When PyTorch is asked for and not installed.
     """
     return _chosen() if name is None else _load(name)
+
+
+def on(device: str) -> Kernels:
+    """Return what searches on a device: ``table()`` on ``"cpu"``, elsewhere PyTorch's.
+
+    Raises
+    ------
+    SettingsError
+        There is no such device.
+    MissingExtra
+        It wants PyTorch, which is not installed.
+    """
+    return table() if device == "cpu" else table(f"torch:{device}")
 
 
 @cache
@@ -84,10 +100,15 @@ def _chosen() -> Kernels:
 def _load(name: str) -> Kernels:
     if name == "reference":
         return reference
+    kind, _, device = name.partition(":")
+    if kind == "torch":
+        from interlace.kernels.torch import Torch
+
+        return Torch(device, _load(available()[0]))
     if name not in available():
         fault = "cannot run on this machine" if name in _NAMES else "are not known"
         raise SettingsError(
-            f"kernels {fault}: {name!r}. Choose from {', '.join(available())} "
+            f"kernels {fault}: {name!r}. Choose from {', '.join(available())}, torch "
             "(the environment variable INTERLACE_KERNELS, or the argument of kernels.table)."
         )
     from interlace.kernels.native import Native
@@ -110,6 +131,7 @@ __all__ = [
     "available",
     "centroid_length",
     "joined",
+    "on",
     "pack",
     "packed_width",
     "residuals",

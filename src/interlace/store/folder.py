@@ -67,7 +67,8 @@ class Folder:
     ----------
     path : Path
     settings : Settings
-    kernels : Kernels
+    kernels, searching : Kernels
+        What builds, and what searches on ``device``.
     signs : (n_rounds, dim) int8
     n_threads : int
     lock_wait_seconds : float
@@ -83,9 +84,10 @@ class Folder:
         n_threads: int,
         lock_wait_seconds: float,
         damage: Damage | None = None,
+        device: str = "cpu",
     ) -> None:
-        self.path, self.settings = path, settings
-        self.kernels = kernels.table()
+        self.path, self.settings, self.device = path, settings, device
+        self.kernels, self.searching = kernels.table(), kernels.on(device)
         self.signs = codec.rotation_signs(settings.dim, settings.seed)
         self.n_threads, self.lock_wait_seconds = n_threads, lock_wait_seconds
         self.bits = codec.NAMES[settings.codec]
@@ -114,6 +116,7 @@ class Folder:
             n_threads=self.n_threads,
             lock_wait_seconds=self.lock_wait_seconds,
             damage=self.damage,
+            device=self.device,
         )
 
     # --- locks -----------------------------------------------------------------------------------
@@ -316,7 +319,7 @@ class Folder:
                 rows = open_codec(self.path, row, self.bits, self.settings.dim)
                 generation = Generation.load(row.description, rows, row.chunks[-1].n_tokens)
                 inside = self.path / CODEC / row.name
-                handle = self.kernels.load_codec(generation.arrays, str(inside))
+                handle = self.searching.load_codec(generation.arrays, str(inside))
                 self._codec = (row, generation, handle)
             return self._codec[1:]
 
@@ -325,7 +328,7 @@ class Folder:
         with self._opening:
             known = self._handles.get(segment.row.name)
             if known is None or known[0] is not codec_handle:
-                known = (codec_handle, segment.load(self.kernels, codec_handle))
+                known = (codec_handle, segment.load(self.searching, codec_handle))
                 self._handles[segment.row.name] = known
             return known[1]
 

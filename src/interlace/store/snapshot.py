@@ -97,7 +97,7 @@ class Snapshot:
         self._folder, self._catalog, self._lock = folder, catalog, lock
         self._pid, self.closed = os.getpid(), False
         self.number, self.commit, self.settings = commit.number, commit, folder.settings
-        self.kernels: Kernels = folder.kernels
+        self.kernels: Kernels = folder.searching
         self.signs = folder.signs
         self.n_threads = folder.n_threads
         rows = catalog.segments(commit.number)

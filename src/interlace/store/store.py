@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from interlace import files
+from interlace import files, kernels
 from interlace.errors import CollectionError, Corrupt, InterlaceError, Locked, SettingsError
 from interlace.progress import Progress, silent
 from interlace.store import (
@@ -469,6 +469,7 @@ def open(  # noqa: A001
     damaged: str = "raise",
     lock_wait_seconds: float = 10.0,
     n_threads: int | None = None,
+    device: str = "cpu",
 ) -> Store:
     """Open a collection.
 
@@ -484,16 +485,21 @@ def open(  # noqa: A001
         How long a write waits for another one.
     n_threads : int, optional
         For encoding and searching; as many as the machine lets this process use, by default.
+    device : str
+        Where searches run: ``"cpu"``, or a device of PyTorch.
 
     Raises
     ------
     NotACollection, FormatTooNew, FormatTooOld, Corrupt
     SettingsError
-        When an option is out of range.
+        When an option is out of range, or the device not here.
+    MissingExtra
+        When the device wants PyTorch, which is not installed.
     """
     folder = Path(path).absolute()
-    _check_options(settle, damaged, lock_wait_seconds, n_threads)
-    opened, catalog = _open(folder, n_threads, lock_wait_seconds, Damage(skips=damaged == "skip"))
+    _check_options(settle, damaged, lock_wait_seconds, n_threads, device)
+    damage = Damage(skips=damaged == "skip")
+    opened, catalog = _open(folder, n_threads, lock_wait_seconds, damage, device)
     try:
         store = Store(opened, catalog, settle=settle)
         store.snapshot()
@@ -508,6 +514,7 @@ def _check_options(
     damaged: object = "raise",
     lock_wait_seconds: object = 10.0,
     n_threads: object = None,
+    device: str = "cpu",
 ) -> None:
     for name, value, allowed in (("settle", settle, _SETTLE), ("damaged", damaged, DAMAGED)):
         if value not in allowed:
@@ -526,6 +533,7 @@ def _check_options(
         raise SettingsError(
             f"n_threads is out of range: {n_threads!r}. Give a whole number from 1."
         )
+    kernels.on(device)
 
 
 def verify_folder(path: str | os.PathLike[str], progress: Progress = silent) -> VerifyReport:
@@ -570,7 +578,11 @@ def restore(
 
 
 def _open(
-    path: Path, n_threads: int | None, lock_wait_seconds: float, damage: Damage | None = None
+    path: Path,
+    n_threads: int | None,
+    lock_wait_seconds: float,
+    damage: Damage | None = None,
+    device: str = "cpu",
 ) -> tuple[Folder, Catalog]:
     if not files.size(path / database.FILE_NAME):
         raise database.not_a_collection(path)
@@ -582,6 +594,7 @@ def _open(
             n_threads=n_threads or n_cores(),
             lock_wait_seconds=lock_wait_seconds,
             damage=damage,
+            device=device,
         )
     except BaseException:
         catalog.close()
