@@ -258,8 +258,9 @@ class Torch:
         if lists is None:
             return None
         of, starts, lengths, firsts = lists
-        is_named, step = total > 0, max(1, _BYTES // (16 * n))
-        for token in range(0, int(tokens.max(initial=-1)) + 1, step):
+        is_named, n_query = total > 0, int(tokens.max(initial=-1)) + 1
+        step = max(1, min(_BYTES // (16 * n), n_query))
+        for token in range(0, n_query, step):
             mine = np.flatnonzero((tokens[of] >= token) & (tokens[of] < token + step))
             owners, postings = self._spread(starts[mine], lengths[mine])
             ordinals = (segment["list_ordinals"][postings].int() & 0xFFFF).long()
