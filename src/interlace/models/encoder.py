@@ -88,21 +88,22 @@ class Encoder:
             name on the Hugging Face hub (``"owner/model"``), which is fetched once.
         backend : str
             What runs the model: ``"native"`` (C++, for graphs like the built-in model's),
-            ``"onnx"`` (onnxruntime), ``"torch"`` (sentence-transformers, of the extra ``torch``),
-            or ``"auto"``, the first of them that can.
+            ``"onnx"`` (onnxruntime), ``"mlx"`` (of the extra ``mlx``, for Apple silicon),
+            ``"torch"`` (sentence-transformers, of the extra ``torch``), or ``"auto"``, the first of
+            them that is here and can.
         n_threads : int, optional
             How many texts are encoded at once; all cores when not given.
         revision : str, optional
             On the hub, the branch, tag or commit; elsewhere, the revision that must be found.
         precision : str, optional
             Of the weights: ``"float32"``, ``"float16"`` or ``"int8"`` for the ONNX graphs that a
-            model has, ``"float32"``, ``"float16"`` or ``"bfloat16"`` with torch; the most precise
-            when not given.
+            model has, ``"float32"``, ``"float16"`` or ``"bfloat16"`` with MLX and torch; the most
+            precise when not given.
         token : str, optional
             For the hub's private models; by default what ``hf auth login`` or ``HF_TOKEN`` left.
         device : str
             ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; all but the first want torch, and
-            ``"auto"`` is with torch the best that is here.
+            ``"auto"`` is with MLX and torch the best that is here.
         trust_remote_code : bool
             Whether Python code that comes with a model's weights may run, with torch.
 
@@ -111,7 +112,7 @@ class Encoder:
         CheckpointError
             When there is no such model, or its files are damaged or contradict each other.
         MissingExtra
-            When the model needs torch, and it is not installed.
+            When the model needs MLX or torch, and it is not installed.
         RemoteError
             When the hub cannot be reached.
         SettingsError
@@ -122,9 +123,9 @@ class Encoder:
                 f"must be one of {', '.join(PRECISIONS)}, not {precision!r}: precision."
             )
         running = Running(device=device, precision=precision, trust_remote_code=trust_remote_code)
-        wants_torch = backend == "torch" or device not in ("auto", "cpu")
+        weights = backend in ("mlx", "torch") or device not in ("auto", "cpu")
         with located(
-            name_or_folder, revision, precision=precision, torch=wants_torch, token=token
+            name_or_folder, revision, precision=precision, weights=weights, token=token
         ) as found:
             folder, name, commit = found
             checkpoint = Checkpoint.read(folder, precision)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -79,6 +80,18 @@ class _Layer:
         return out
 
 
+def array_names(path: Path) -> list[str]:
+    """The names of a safetensors file's arrays.
+
+    Raises
+    ------
+    CheckpointError
+        When the file cannot be read.
+    """
+    with _opened(path) as file:
+        return list(file.keys())
+
+
 def array(path: Path, name: str, shape: tuple[int, ...]) -> FloatMatrix:
     """One array of a safetensors file, as float32.
 
@@ -87,6 +100,23 @@ def array(path: Path, name: str, shape: tuple[int, ...]) -> FloatMatrix:
     CheckpointError
         When the file cannot be read, or has no such array of that shape.
     """
+    with _opened(path) as file:
+        if name not in file.keys():  # noqa: SIM118  (it is no mapping)
+            raise fault(path, name, "is missing")
+        piece = file.get_slice(name)
+        found, kind = tuple(piece.get_shape()), piece.get_dtype()
+        if found != shape:
+            raise fault(path, name, f"must have the shape {shape}, not {found}")
+        if kind == "BF16":
+            return _bfloat16(path, name, shape)
+        if kind not in ("F32", "F16", "F64"):
+            raise fault(path, name, f"must be of floats, not {kind}")
+        values: FloatMatrix = np.ascontiguousarray(file.get_tensor(name), np.float32)
+        return values
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if path.suffix != ".safetensors":
         raise CheckpointError(
             f"weights are kept as a pickle, which is not opened here: {path}. "
@@ -95,18 +125,7 @@ def array(path: Path, name: str, shape: tuple[int, ...]) -> FloatMatrix:
         )
     try:
         with safe_open(str(path), framework="np") as file:
-            if name not in file.keys():  # noqa: SIM118  (it is no mapping)
-                raise fault(path, name, "is missing")
-            piece = file.get_slice(name)
-            found, kind = tuple(piece.get_shape()), piece.get_dtype()
-            if found != shape:
-                raise fault(path, name, f"must have the shape {shape}, not {found}")
-            if kind == "BF16":
-                return _bfloat16(path, name, shape)
-            if kind not in ("F32", "F16", "F64"):
-                raise fault(path, name, f"must be of floats, not {kind}")
-            values: FloatMatrix = np.ascontiguousarray(file.get_tensor(name), np.float32)
-            return values
+            yield file
     except (OSError, SafetensorError, ValueError) as cause:
         raise CheckpointError(
             f"cannot be read as safetensors: {path} ({cause}). Fetch the model again."

@@ -23,13 +23,13 @@ def located(
     revision: str | None,
     *,
     precision: str | None = None,
-    torch: bool = False,
+    weights: bool = False,
     token: str | None = None,
 ) -> Iterator[tuple[Path, str, str | None]]:
     """A model's folder, for as long as the context lasts; its name; on the hub, the commit.
 
     The name loads the same model again. Of a model on the hub only the files in use are fetched:
-    with ``torch`` the transformer's weights, else an ONNX graph where there is one.
+    with ``weights`` the transformer's own, else an ONNX graph where there is one.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def located(
         folder = folder.resolve()
         yield folder, str(folder), None
     elif isinstance(name_or_folder, str) and _is_hub_name(name_or_folder):
-        folder = _download(name_or_folder, revision, precision, torch, token)
+        folder = _download(name_or_folder, revision, precision, weights, token)
         # The hub's cache names the folder of a snapshot by its commit.
         yield folder, name_or_folder, folder.name
     else:
@@ -56,7 +56,7 @@ def located(
         )
 
 
-def wanted(names: Collection[str], precision: str | None, torch: bool) -> list[str]:
+def wanted(names: Collection[str], precision: str | None, weights: bool) -> list[str]:
     """Which of a model's files are in use.
 
     Parameters
@@ -65,8 +65,8 @@ def wanted(names: Collection[str], precision: str | None, torch: bool) -> list[s
         All its files.
     precision : str, optional
         Of the ONNX graph.
-    torch : bool
-        Whether torch will run it, which needs the transformer's weights.
+    weights : bool
+        Whether what runs it needs the transformer's weights: torch or MLX.
     """
     found = [name for name in names if any(_matches(name, pattern) for pattern in layout.SETTINGS)]
     dense = [name for name in names if _matches(name, "*/model.safetensors")]
@@ -76,14 +76,14 @@ def wanted(names: Collection[str], precision: str | None, torch: bool) -> list[s
     if graph is not None:
         found += layout.with_data(graph[0], names)
     # Stanford's projection lies among the transformer's weights.
-    if graph is None or torch or not {"modules.json", "interlace.json"} & {*found}:
-        weights = layout.weights(names)
+    if graph is None or weights or not {"modules.json", "interlace.json"} & {*found}:
+        file = layout.weights(names)
         found += [name for name in names if _matches(name, "*.py")]  # run only if trusted
-        if weights is not None and weights.endswith(".json"):
-            stem = weights.removesuffix(".index.json").rpartition(".")[0]
-            found += [weights, *(name for name in names if _matches(name, f"{stem}-*"))]
-        elif weights is not None:
-            found.append(weights)
+        if file is not None and file.endswith(".json"):
+            stem = file.removesuffix(".index.json").rpartition(".")[0]
+            found += [file, *(name for name in names if _matches(name, f"{stem}-*"))]
+        elif file is not None:
+            found.append(file)
     return sorted(set(found))
 
 
@@ -97,7 +97,7 @@ def _is_hub_name(name: str) -> bool:
 
 
 def _download(
-    name: str, revision: str | None, precision: str | None, torch: bool, token: str | None
+    name: str, revision: str | None, precision: str | None, weights: bool, token: str | None
 ) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -107,7 +107,7 @@ def _download(
         if not constants.HF_HUB_OFFLINE:
             try:
                 told = HfApi(token=token).model_info(name, revision=revision)
-                files = wanted([file.rfilename for file in told.siblings or ()], precision, torch)
+                files = wanted([file.rfilename for file in told.siblings or ()], precision, weights)
             except Exception as cause:
                 # What was fetched before does without the network; a refusal is a refusal.
                 if isinstance(cause, HFValidationError) or _status(cause) in range(400, 500):

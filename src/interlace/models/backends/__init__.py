@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from interlace.errors import SettingsError
+from interlace.errors import MissingExtra, SettingsError
 from interlace.models.checkpoint import Checkpoint
 from interlace.types import FloatMatrix
 
@@ -22,6 +22,7 @@ Sequenced: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None
 REGISTRY = {
     "native": "interlace.models.backends.native:NativeBackend",
     "onnx": "interlace.models.backends.onnx:OnnxBackend",
+    "mlx": "interlace.models.backends.mlx:MlxBackend",
     "torch": "interlace.models.backends.torch:TorchBackend",
 }
 
@@ -95,7 +96,7 @@ def load(name: str, checkpoint: Checkpoint, running: Running = DEFAULT) -> tuple
 def _first(checkpoint: Checkpoint, running: Running) -> tuple[str, Backend]:
     *others, last = REGISTRY
     for name in others:
-        with suppress(Unfit):
+        with suppress(MissingExtra, Unfit):
             return name, _made(name, checkpoint, running)
     return last, _made(last, checkpoint, running)
 

@@ -100,6 +100,15 @@ class Fields:
             raise self.fault(field, f"must be at least 0, not {value}")
         return value
 
+    def number(self, field: str, default: float) -> float:
+        """A number above 0."""
+        value = self.values.get(field)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise self.fault(field, f"must be a number above 0, not {_shown(value)}")
+        return float(value)
+
     def text(self, field: str, default: Any = _REQUIRED) -> Any:
         """A string."""
         return self._typed(field, str, "a string", default)

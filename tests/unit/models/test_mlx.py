@@ -1,0 +1,177 @@
+"""Models on MLX: the embeddings of their makers, threads, files in parts, what it cannot run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import parity
+import pytest
+import tiny
+from safetensors.numpy import load_file, save_file
+
+from interlace.errors import CheckpointError, MissingExtra, SettingsError
+from interlace.models import Encoder
+from interlace.models.backends import Running, load
+from interlace.models.checkpoint import Checkpoint
+
+TEXTS = ["why is the sky blue?", "", "x " * 400, "Café 1 2 3", "a link, and more of it"]
+
+SEEN = np.array([1] * 6 + [0] * 34)
+
+
+@pytest.fixture(scope="module")
+def mlx():
+    return pytest.importorskip("mlx.core", reason="the extra mlx is not installed")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of a golden checkpoint, with other fields in its ``config.json``."""
+
+    def copy(name, **changes):
+        folder = tmp_path / name
+        shutil.copytree(parity.folder(name), folder)
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tiny.write_json(folder / "config.json", said | changes)
+        return folder
+
+    return copy
+
+
+def backend(folder, **running):
+    return load("mlx", Checkpoint.read(folder), Running(**running))[1]
+
+
+@pytest.mark.parametrize("role", parity.ROLES)
+@pytest.mark.parametrize("name", parity.checkpoints())
+def test_the_tokens_of_its_maker_give_the_embeddings_of_its_maker(mlx, name, role):
+    if not parity.folder(name).is_dir():
+        pytest.skip(f"{name} is made by tests/golden/models/make.py")
+    runs = backend(parity.folder(name))
+    theirs = parity.read(name, parity.maker(name), role)
+    apart = {
+        key: np.abs(runs.run(one.ids.astype(np.int64), one.attention)[one.kept] - one.embeddings)
+        for key, one in theirs.items()
+    }
+    assert max(one.max() for one in apart.values() if one.size) < parity.TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["stanford-bert", "pylate-modernbert"])
+def test_a_text_is_the_same_in_company_and_on_many_threads(mlx, name):
+    encoder = Encoder.load(parity.folder(name), backend="mlx", n_threads=4)
+    with ThreadPoolExecutor(8) as pool:
+        runs = [*pool.map(lambda _: encoder.encode_document(TEXTS), range(16))]
+    alone = [encoder.encode_document([text])[0].tobytes() for text in TEXTS]
+    for together in runs:
+        assert [matrix.tobytes() for matrix in together] == alone
+
+
+def test_it_is_taken_where_there_is_no_graph_and_no_torch(mlx, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert Encoder.load(parity.folder("stanford-cased")).backend == "mlx"
+
+
+def test_who_sees_nothing_near_still_gets_a_row(mlx):
+    ids = np.arange(5, 45)
+    runs = backend(parity.folder("native-modernbert"))
+    rows = runs.run(ids, SEEN)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    # What is not seen changes nothing but its own row.
+    ids[30] = 4
+    changed = np.abs(runs.run(ids, SEEN) - rows).max(axis=1) > 1e-6
+    assert changed.tolist() == [i == 30 for i in range(40)]
+
+
+def test_files_in_parts_are_read(mlx, copied):
+    folder = copied("pylate-bert")
+    whole = Encoder.load(folder, backend="mlx").encode_document(TEXTS)
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    parts = {f"model-{i}.safetensors": sorted(weights)[i::2] for i in range(2)}
+    for file, names in parts.items():
+        save_file({name: weights[name] for name in names}, folder / file)
+    places = {name: file for file, names in parts.items() for name in names}
+    tiny.write_json(folder / "model.safetensors.index.json", {"weight_map": places})
+    in_parts = Encoder.load(folder, backend="mlx").encode_document(TEXTS)
+    assert [one.tobytes() for one in in_parts] == [one.tobytes() for one in whole]
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["stanford-bert", "native-modernbert"])
+def test_half_precision_is_near_and_another_model(mlx, name, precision):
+    whole = Encoder.load(parity.folder(name), backend="mlx")
+    half = Encoder.load(parity.folder(name), backend="mlx", precision=precision)
+    assert whole.fingerprint != half.fingerprint
+    one, other = whole.encode_document(TEXTS)[0], half.encode_document(TEXTS)[0]
+    assert 0.99 < (one * other).sum(axis=1).min() < 1 - 1e-7
+
+
+def test_ids_beyond_the_tables_are_refused(mlx):
+    runs = backend(parity.folder("stanford-bert"))
+    for ids in ([1, 128], [-1, 2], [1] * 65):
+        with pytest.raises(CheckpointError, match="128 words and 64 positions"):
+            runs.run(np.array(ids))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"hidden_size": 16}, r"must have the shape \(128, 16\), not \(128, 32\)"),
+        ({"num_hidden_layers": 3}, r"encoder\.layer\.2\..*is missing"),
+        ({"num_attention_heads": 3}, "num_attention_heads"),
+        ({"layer_norm_eps": "small"}, "layer_norm_eps"),
+    ],
+)
+def test_weights_that_contradict_the_settings_name_the_field(mlx, copied, changes, match):
+    with pytest.raises(CheckpointError, match=match):
+        backend(copied("native-bert", **changes))
+
+
+def test_a_damaged_file_is_named(mlx, copied):
+    folder = copied("native-bert")
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"cannot be read as safetensors.*model\.safetensors"):
+        backend(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "match"),
+    [
+        ("native-bert", {"model_type": "t5"}, r'bert, .*modernbert, not "t5"'),
+        ("native-bert", {"hidden_act": "softsign"}, "softsign"),
+        ("native-bert", {"position_embedding_type": "relative_key"}, "absolute"),
+        ("native-bert", {"auto_map": {"AutoModel": "evil.Model"}}, "modernbert, not"),
+        ("native-modernbert", {"rope_scaling": {"type": "yarn"}}, "unscaled"),
+    ],
+)
+def test_what_it_cannot_run_is_left_to_others(mlx, copied, name, changes, match):
+    with pytest.raises(SettingsError, match=match):
+        backend(copied(name, **changes))
+
+
+def test_a_device_of_others_is_refused(mlx):
+    assert backend(parity.folder("native-bert"), device="cpu")
+    with pytest.raises(SettingsError, match='not "cuda"'):
+        backend(parity.folder("native-bert"), device="cuda")
+
+
+def test_pickles_and_our_own_folders_are_not_for_mlx(copied, tmp_path):
+    folder = copied("native-bert")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(SettingsError, match="no pickle"):
+        backend(folder)
+    tiny.own(tmp_path / "own")
+    with pytest.raises(SettingsError, match="no weights for MLX"):
+        backend(tmp_path / "own")
+
+
+def test_without_mlx_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlx", None)
+    monkeypatch.setitem(sys.modules, "mlx.core", None)
+    with pytest.raises(MissingExtra, match=r"interlace\[mlx\]"):
+        backend(parity.folder("native-bert"))
