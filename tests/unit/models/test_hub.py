@@ -209,7 +209,7 @@ BOTH = [
 
 
 @pytest.mark.parametrize(
-    ("names", "precision", "torch", "expected"),
+    ("names", "precision", "weights", "expected"),
     [
         (
             BOTH,
@@ -238,5 +238,5 @@ BOTH = [
         ),
     ],
 )
-def test_files_in_use(names, precision, torch, expected):
-    assert wanted(names, precision, torch) == expected
+def test_files_in_use(names, precision, weights, expected):
+    assert wanted(names, precision, weights) == expected

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -68,6 +70,35 @@ def test_a_text_is_the_same_in_company_and_on_many_threads(mlx, name):
     alone = [encoder.encode_document([text])[0].tobytes() for text in TEXTS]
     for together in runs:
         assert [matrix.tobytes() for matrix in together] == alone
+
+
+def test_threads_that_came_by_leave_nothing_and_stop_no_process(mlx):
+    code = (
+        "import pathlib, sys; from interlace.models import Encoder;"
+        "encoder = Encoder.load(sys.argv[1], backend='mlx', n_threads=4);"
+        "status = pathlib.Path('/proc/self/status').read_text;"
+        "count = lambda: int(status().split('Threads:')[1].split()[0]);"
+        "encoder.encode_document(['a', 'b', 'c', 'd']); first = count();"
+        "[encoder.encode_document(['a', 'b', 'c', 'd']) for _ in range(30)];"
+        "sys.exit(count() > first + 8)"
+    )
+    for _ in range(3):
+        folder = str(parity.folder("stanford-bert"))
+        subprocess.run([sys.executable, "-c", code, folder], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_forked_process_is_told_to_load_anew(mlx):
+    runs = backend(parity.folder("stanford-bert"))
+    child = os.fork()
+    if child == 0:
+        try:
+            runs.run(np.array([1, 2]))
+        except SettingsError as refused:
+            os._exit(7 if "fork" in str(refused) else 1)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_it_is_taken_where_there_is_no_graph_and_no_torch(mlx, monkeypatch):

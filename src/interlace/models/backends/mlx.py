@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Final, NamedTuple
+from concurrent.futures import Future
+from functools import cache, partial
+from queue import SimpleQueue
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from interlace import extras
-from interlace.errors import CheckpointError
+from interlace.errors import CheckpointError, SettingsError
 from interlace.models.backends import Running, Unfit
 from interlace.models.checkpoint import Checkpoint, fault
 from interlace.models.formats.fields import Fields, inside
 from interlace.models.head import Head, array, array_names
 from interlace.types import FloatMatrix
+
+_Made = TypeVar("_Made")
+_Call: TypeAlias = tuple[Future[Any], Callable[[], Any]]
 
 _DTYPES: Final = ("float32", "float16", "bfloat16")
 
@@ -37,7 +43,7 @@ _ACTIVATIONS: Final = {
 class MlxBackend:
     """A transformer on MLX's device, and the dense layers in NumPy behind it.
 
-    A text is run alone and without padding. Calls take turns: there is one device.
+    A text is run alone and without padding, on the one thread that meets MLX.
 
     Parameters
     ----------
@@ -71,16 +77,15 @@ class MlxBackend:
             raise Unfit(f'MLX runs {", ".join(_DTYPES)}, not "{precision}".')
         self._mx = extras.need("mlx.core", extra="mlx")
         self._device = self._mx.cpu if running.device == "cpu" else self._mx.default_device()
-        self._lock = threading.Lock()
         self._folder, self._head = checkpoint.folder, Head(checkpoint.dense)
-        with self._mx.stream(self._device):
-            self._encoder = FAMILIES[kind](_Arrays(checkpoint, precision), config)
+        self._calls, self._process = _calls(), os.getpid()
+        self._encoder = self._there(lambda: FAMILIES[kind](_Arrays(checkpoint, precision), config))
 
     def run(
         self, ids: npt.NDArray[np.int64], attention: npt.NDArray[np.int64] | None = None
     ) -> FloatMatrix:
         """Embed one text: token ids ``(n,)`` to unit rows ``(n, dim)``."""
-        mx, encoder = self._mx, self._encoder
+        encoder = self._encoder
         # MLX takes rows of a table unchecked.
         if len(ids) > encoder.n_positions or not 0 <= ids.min() <= ids.max() < encoder.n_words:
             raise CheckpointError(
@@ -88,10 +93,51 @@ class MlxBackend:
                 f"not word {ids.max()} or a text of {len(ids)}: {self._folder}. "
                 "Tokenizer and weights must come from the same model."
             )
-        with self._lock, mx.stream(self._device):
-            seen = None if attention is None else mx.array(attention.astype(bool))[None, None, None]
-            hidden = np.array(encoder(ids, seen).astype(mx.float32))
-        return self._head(hidden)
+        return self._head(self._there(lambda: self._hidden(ids, attention)))
+
+    def _hidden(
+        self, ids: npt.NDArray[np.int64], attention: npt.NDArray[np.int64] | None
+    ) -> FloatMatrix:
+        mx = self._mx
+        seen = None if attention is None else mx.array(attention.astype(bool))[None, None, None]
+        return np.array(self._encoder(ids, seen).astype(mx.float32))
+
+    def _there(self, call: Callable[[], _Made]) -> _Made:
+        """What a call returns on MLX's thread."""
+        if os.getpid() != self._process:
+            raise SettingsError(
+                f"MLX does not outlive a fork: {self._folder}. Load the model in the new process."
+            )
+
+        def on_device() -> _Made:
+            with self._mx.stream(self._device):
+                return call()
+
+        made: Future[_Made] = Future()
+        self._calls.put((made, on_device))
+        return made.result()
+
+
+@cache
+def _calls() -> SimpleQueue[_Call]:
+    """What is put here is called on the one thread that meets MLX.
+
+    For every thread that meets it, MLX keeps threads of its own: they stay when that one ends, and
+    abort the process when it ends with that one. So this one never does.
+    """
+    calls: SimpleQueue[_Call] = SimpleQueue()
+
+    def serve() -> None:
+        while True:
+            made, call = calls.get()
+            try:
+                made.set_result(call())
+            except BaseException as cause:  # noqa: BLE001  (it is raised where it is waited for)
+                made.set_exception(cause)
+            del made, call  # a model that nobody holds any more goes
+
+    threading.Thread(target=serve, name="interlace-mlx", daemon=True).start()
+    return calls
 
 
 class _Arrays:
@@ -265,7 +311,6 @@ class _Bert:
         if names.types is not None:
             n_types = config.count("type_vocab_size")
             self._places = self._places + arrays.embedding(names.types, (n_types, narrow)).weight[0]
-        # What one thread leaves to be computed, no other can compute.
         self._mx.eval(self._places)
         self._norm = arrays.norm("embeddings.LayerNorm", narrow, epsilon)
         self._widen = (
