@@ -12,7 +12,7 @@ from interlace.types import Id
 FORMAT: Final = 9
 """The format that this version writes: docs/reference/format.md."""
 
-OLDEST_READABLE: Final = 8
+OLDEST_READABLE: Final = 9
 
 PART: Final = 65_536
 """Characters of a text that are kept, and read, together."""
