@@ -154,8 +154,7 @@ private:
             std::vector<std::pair<uint32_t, uint16_t>> postings;
             for (int64_t p = first; p < std::min(n_passages, first + kBlock); ++p)
                 for (int64_t t = offsets[size_t(p)]; t < offsets[size_t(p) + 1]; ++t)
-                    postings.emplace_back(leaf_id(token_cells[size_t(t)], token_places[size_t(t)]),
-                                          uint16_t(p - first));
+                    postings.emplace_back(heads[size_t(t)] >> 8, uint16_t(p - first));
             std::sort(postings.begin(), postings.end());
             postings.erase(std::unique(postings.begin(), postings.end()), postings.end());
             uint32_t n_lists = 0;
