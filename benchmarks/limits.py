@@ -185,10 +185,10 @@ def main() -> None:
     figures = {
         effort: {
             stage: {
-                "us": round(row[0], 1),
-                "arithmetic": round(row[1], 1),
-                "memory": round(row[2], 1),
-                "share": round(max(row[1:]) / row[0], 3),
+                "us": round(float(row[0]), 1),
+                "arithmetic": round(float(row[1]), 1),
+                "memory": round(float(row[2]), 1),
+                "share": round(float(max(row[1:]) / row[0]), 3),
             }
             for stage, row in rows.items()
         }

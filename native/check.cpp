@@ -128,8 +128,9 @@ struct World {
         token_leaves = numbers<uint32_t>(n, 0, leaves.view.n - 1);
         for (uint32_t leaf : token_leaves) {
             const auto members = codec.by_cell.members(leaf_cells[leaf]);
-            const auto place = std::lower_bound(members.begin(), members.end(), leaf) - members.begin();
-            heads.push_back(leaf_cells[leaf] << 16 | uint32_t(place) << 8 | uint32_t(below(256)));
+            const auto at = std::lower_bound(members.begin(), members.end(), leaf);
+            const auto place = uint32_t(at - members.begin());
+            heads.push_back(leaf_cells[leaf] << 16 | place << 8 | uint32_t(below(256)));
         }
         codes = numbers<uint8_t>(n * codec.width(), 0, 255);
         make_lists(n_passages);

@@ -17,7 +17,7 @@ from interlace import extras, files
 from interlace.errors import CheckpointError, InputError
 from interlace.models import judging
 from interlace.models.checkpoint import TOKENIZER, Checkpoint
-from interlace.models.formats.own import FORMAT, GRAPH, SETTINGS
+from interlace.models.formats.own import FORMAT, GRAPH, OPTIONAL, REQUIRED, SETTINGS
 from interlace.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -166,36 +166,15 @@ def _finished(folder: Path, encoder: Encoder, checkpoint: Checkpoint, precision:
 
 def _settings(encoder: Encoder, checkpoint: Checkpoint, precision: str) -> dict[str, Any]:
     """The fields of ``interlace.json``, those at their default left out."""
-    said = asdict(checkpoint)
     name = encoder.name if checkpoint.folder != Path(encoder.name) else checkpoint.folder.name
-    always = {
+    said = asdict(checkpoint) | {
         "format": FORMAT,
         "name": name,
         "revision": encoder.revision,
         "precision": precision,
-        "dim": checkpoint.dim,
-        "query_length": checkpoint.query_length,
-        "document_length": checkpoint.document_length,
     }
-    more = {
-        field: said[field]
-        for field in (
-            "lengths_count_all",
-            "query_marker",
-            "document_marker",
-            "query_prefix",
-            "document_prefix",
-            "strip",
-            "lowercase",
-            "query_skip",
-            "document_skip",
-            "skip_rule",
-            "query_expansion",
-            "matryoshka_dims",
-        )
-        if said[field]
-    }
-    return always | more
+    fields = (*REQUIRED, *OPTIONAL)
+    return {field: said[field] for field in fields if field in REQUIRED or said[field]}
 
 
 def _difference(one: Encoder, other: Encoder) -> float:

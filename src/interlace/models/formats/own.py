@@ -25,7 +25,8 @@ FILES: Final = (SETTINGS, GRAPH, TOKENIZER)
 #: The layout of a model folder; a folder that says another number is refused.
 FORMAT: Final = 1
 
-_FIELDS: Final = (
+#: What ``interlace.json`` always says, and what it may leave out.
+REQUIRED: Final = (
     "format",
     "name",
     "revision",
@@ -33,6 +34,8 @@ _FIELDS: Final = (
     "dim",
     "query_length",
     "document_length",
+)
+OPTIONAL: Final = (
     "lengths_count_all",
     "query_marker",
     "document_marker",
@@ -61,7 +64,7 @@ def read(folder: Path, precision: str | None) -> Checkpoint | None:
     said = Fields.read(folder / SETTINGS)
     if said.values.get("format") != FORMAT or type(said.values["format"]) is not int:
         raise said.fault("format", f"must be {FORMAT}; another version of interlace wrote it")
-    _refuse_unknown(said, _FIELDS)
+    _refuse_unknown(said, (*REQUIRED, *OPTIONAL))
     found = said.text("precision")
     if precision not in (None, found):
         raise said.fault("precision", f'is "{found}", where "{precision}" is wanted')
