@@ -32,6 +32,7 @@ def command(
         bool, typer.Option("--query", help="Encode the texts as queries, not as documents.")
     ] = False,
     model: options.ModelName = None,
+    dim: options.Dim = None,
     format: options.Format = None,  # noqa: A002
     n_threads: options.NThreads = None,
     json: options.AsJson = False,
@@ -46,7 +47,7 @@ def command(
     if to is not None and to.exists():
         raise InputError(f"exists already: {to}. Choose another name, or remove it.")
     chosen = settings.load(model=model, n_threads=n_threads)
-    encoder = interlace.Encoder.load(chosen.model, n_threads=chosen.n_threads)
+    encoder = interlace.Encoder.load(chosen.model, n_threads=chosen.n_threads, dim=dim)
     documents, again = tee(interlace.read(*files, format=format))
     texts = (document.text for document in documents)
     encoded = encoder.queries(texts) if query else encoder.documents(texts)

@@ -171,7 +171,7 @@ def _collection(
                 bits=chosen.bits,
                 **more,  # type: ignore[arg-type]
             )
-        model = vectors.model
+        model, more["dim"] = vectors.model, vectors.dim
     return interlace.create(
         place,
         model or chosen.model,

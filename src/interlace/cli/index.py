@@ -47,6 +47,16 @@ def command(
             rich_help_panel=options.CUTTING,
         ),
     ] = None,
+    dim: Annotated[
+        int | None,
+        typer.Option(
+            "--dim",
+            metavar="N",
+            help="Width of vectors, of those that the model was trained to be cut to; all if "
+            "unsaid.",
+            rich_help_panel=options.CUTTING,
+        ),
+    ] = None,
     bits: Annotated[
         int | None,
         typer.Option(
@@ -95,7 +105,7 @@ def command(
         n_threads=n_threads,
     )
     asked = {
-        "model": model, "bits": bits,
+        "model": model, "dim": dim, "bits": bits,
         "passage_tokens": passage_tokens, "passage_overlap": passage_overlap,
     }  # fmt: skip
     streams = [file for file in files if _is_stream(file)]
@@ -207,14 +217,17 @@ def _collection(
         return interlace.create(
             path,
             chosen.model,
+            dim=asked["dim"],
             bits=chosen.bits,
             passage_tokens=chosen.passage_tokens,
             passage_overlap=chosen.passage_overlap,
             lock_wait_seconds=chosen.lock_wait_seconds,
             n_threads=chosen.n_threads,
         )
-    model = asked["model"]
-    given = None if model is None else interlace.Encoder.load(model, n_threads=chosen.n_threads)
+    model, dim = asked["model"], asked["dim"]
+    given = None
+    if model is not None:
+        given = interlace.Encoder.load(model, n_threads=chosen.n_threads, dim=dim)
     collection = writable.opened(path, chosen, given, damaged=damaged)
     made = collection.info()
     has_model = made["model"] or {"name": "none"}
@@ -222,6 +235,7 @@ def _collection(
     made_with = {
         # Another name may load the same weights.
         "model": model if is_its_model else has_model["name"],
+        "dim": made["dim"],
         "bits": int(str(made["codec"])[-1]),
         "passage_tokens": made["passage_tokens"],
         "passage_overlap": made["passage_overlap"],

@@ -128,6 +128,14 @@ ModelName: TypeAlias = Annotated[
         autocompletion=_one_of("mini"),
     ),
 ]
+Dim: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--dim",
+        metavar="N",
+        help="Width of vectors, of those that the model was trained to be cut to.",
+    ),
+]
 K: TypeAlias = Annotated[
     int | None, typer.Option("--k", "-k", metavar="N", help="How many hits; 10 if unsaid.")
 ]

@@ -17,6 +17,7 @@ def command(
         str | None,
         typer.Option("--model", metavar="NAME", help="Model name or folder; its own if unsaid."),
     ] = None,
+    dim: options.Dim = None,
     bits: Annotated[
         int | None,
         typer.Option(
@@ -52,6 +53,7 @@ def command(
     ):
         report = collection.rebuild(
             model,
+            dim=dim,
             bits=bits,
             passage_tokens=passage_tokens,
             passage_overlap=passage_overlap,

@@ -11,6 +11,7 @@ def command(
     files: options.Files,
     k: options.K = None,
     model: options.ModelName = None,
+    dim: options.Dim = None,
     format: options.Format = None,  # noqa: A002
     n_threads: options.NThreads = None,
     json: options.AsJson = False,
@@ -22,7 +23,7 @@ def command(
     places.existing(files)
     chosen = settings.load(model=model, k=k, n_threads=n_threads)
     documents = interlace.read(*files, format=format)
-    encoder = interlace.Encoder.load(chosen.model, n_threads=chosen.n_threads)
+    encoder = interlace.Encoder.load(chosen.model, n_threads=chosen.n_threads, dim=dim)
     found = [hits.Shown(hit) for hit in interlace.rerank(query, documents, chosen.k, encoder)]
     if json:
         for one in found:

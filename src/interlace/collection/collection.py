@@ -704,7 +704,8 @@ class Collection:
             As for ``create``; by default the collection's own, which then compresses as if the
             collection had just been made: better, where it has grown far beyond its beginning.
         dim
-            Width of ``embeddings``, where it changes.
+            Width of ``embeddings``, where it changes; of a model by name, or the collection's own,
+            as for ``create``.
         bits, passage_tokens, passage_overlap
             As for ``create``; by default as they are. Passages as long as the old model reads
             become as long as the new one does.
@@ -739,7 +740,7 @@ class Collection:
             return with_embeddings(self._store, embeddings, token_ids, wanted, progress)
         if token_ids is not None:
             raise InputError("token_ids came without embeddings. Pass both, or neither.")
-        given = None if model is None else speaker(model, self._n_threads)
+        given = None if model is None else speaker(model, self._n_threads, dim)
         return with_model(
             self._store, self._models, given, wanted, progress, insists=not is_name(model)
         )

@@ -75,14 +75,14 @@ def fingerprint(identity: Mapping[str, Any] | None) -> str | None:
     return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
 
 
-def speaker(model: Any, n_threads: int | None = None) -> Speaker:
+def speaker(model: Any, n_threads: int | None = None, dim: int | None = None) -> Speaker:
     """Wrap a model: a name or folder, an ``Encoder``, or any object that encodes.
 
     Such an object has ``encode_query`` and ``encode_document``, as sentence-transformers'
     ``MultiVectorEncoder``; or ``encode`` with ``is_query``, as PyLate's ``ColBERT``; or it is a
     function, for queries and documents alike, from a list of texts to a list of matrices.
 
-    ``n_threads`` is for a model that is loaded here; an ``Encoder`` keeps its own.
+    ``n_threads`` and ``dim`` are for a model that is loaded here; an ``Encoder`` keeps its own.
 
     Raises
     ------
@@ -90,9 +90,11 @@ def speaker(model: Any, n_threads: int | None = None) -> Speaker:
         For an object that is none of these.
     CheckpointError
         When a name or folder holds no model that can be loaded.
+    SettingsError
+        When that model cannot be cut to ``dim``.
     """
-    if isinstance(model, str) or hasattr(model, "__fspath__"):
-        return Own(Encoder.load(model, n_threads=n_threads))
+    if is_name(model):
+        return Own(Encoder.load(model, n_threads=n_threads, dim=dim))
     if isinstance(model, Encoder):
         return Own(model)
     verbs = _verbs(model)
@@ -139,8 +141,10 @@ class Own:
         self.offsets = encoder.offsets
 
     def identity(self) -> dict[str, Any]:
-        """Name, revision, fingerprint and lengths."""
+        """Name, revision, fingerprint and lengths; the width when it is not the model's whole."""
+        encoder = self._encoder
         return {
+            **({} if encoder.dim == encoder.dims[-1] else {"dim": encoder.dim}),
             "name": self._encoder.name,
             "revision": self._encoder.revision,
             "fingerprint": self._encoder.fingerprint,
@@ -346,7 +350,7 @@ class Model:
                     f"the collection's model cannot be loaded by name: {name}. "
                     "Pass the object: interlace.open(path, model=…)."
                 )
-            found = _by_name(name, self.identity.get("revision"), self._n_threads)
+            found = _by_name(self.identity, self._n_threads)
         if not found.is_model(self.identity):
             raise ModelMismatch(
                 f"the collection was made with other weights or settings: model {name!r}, "
@@ -403,6 +407,10 @@ class Models:
             self._met = [model, *self._met[:1]]  # searches of the commit before may be under way
             return model
 
+    def of_width(self, identity: Mapping[str, Any], dim: int | None) -> Speaker:
+        """Load the model of an identity at another width."""
+        return _by_name(identity, self._n_threads, dim)
+
     @contextmanager
     def offering(self, given: Speaker | None, *, insists: bool) -> Iterator[None]:
         """Know a model that the collection is about to get; when that fails, know it no more."""
@@ -429,12 +437,17 @@ def check_queries(texts: Sequence[str]) -> None:
         checked(Document(text), f"query {i}")
 
 
-def _by_name(name: str, revision: str | None, n_threads: int | None) -> Speaker:
-    """Load what a collection was made with; from the hub, the very revision."""
+def _by_name(identity: Mapping[str, Any], n_threads: int | None, dim: int | None = None) -> Speaker:
+    """Load what a collection was made with, or the same at another width.
+
+    From the hub, the very revision.
+    """
+    name = identity["name"]
     is_hub_name = "/" in name and not Path(name).is_absolute()
     try:
-        pinned = revision if is_hub_name else None
-        return Own(Encoder.load(name, revision=pinned, n_threads=n_threads))
+        pinned = identity.get("revision") if is_hub_name else None
+        width = identity.get("dim") if dim is None else dim
+        return Own(Encoder.load(name, revision=pinned, dim=width, n_threads=n_threads))
     except CheckpointError as error:
         raise CheckpointError(
             f"the collection's model cannot be loaded: {error} "

@@ -48,7 +48,8 @@ def create(
         takes ``is_query`` (PyLate's ``ColBERT``), a function from texts to matrices, or None:
         embeddings come from elsewhere.
     dim
-        Width of the embeddings; needed only with ``model=None``.
+        Width of the embeddings: needed with ``model=None``; of a model by name, one that it was
+        trained to be cut to (Matryoshka), all of it by default.
     bits
         1, 2 or 4: what a coordinate takes once the collection is large enough to be compressed.
     seed
@@ -99,7 +100,7 @@ def create(
         given, identity = None, None
         splitting = text.Splitting(overlap=passage_overlap)
     else:
-        given = speaker(model, n_threads)
+        given = speaker(model, n_threads, dim)
         identity = given.identity()
         if dim is not None and dim != given.dim:
             raise SettingsError(f"dim is {dim}, but the model's is {given.dim}. Leave dim out.")

@@ -49,6 +49,9 @@ def with_model(
             "rebuild(embeddings=…), or a model that encodes its texts."
         )
     own = models.at(old)
+    identity = old.model or {}
+    if given is None and "fingerprint" in identity and wanted.dim not in (None, old.dim):
+        given, insists = models.of_width(identity, wanted.dim), False
     speaking = own if given is None else given
     if wanted.dim not in (None, speaking.dim):
         raise SettingsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -18,6 +19,7 @@ from interlace.errors import CheckpointError, InputError, SettingsError
 from interlace.models import backends
 from interlace.models.backends import DEFAULT, Batching, Running
 from interlace.models.checkpoint import Checkpoint
+from interlace.models.head import normalised
 from interlace.models.hub import BUILT_IN, located
 from interlace.models.layout import PRECISIONS
 from interlace.models.tokens import Role, TextTokenizer, Tokens, checked, refuse_single
@@ -53,6 +55,7 @@ class Encoder:
         n_threads: int | None = None,
         name: str | None = None,
         revision: str | None = None,
+        dim: int | None = None,
         running: Running = DEFAULT,
     ) -> None:
         if n_threads is not None and (
@@ -60,6 +63,7 @@ class Encoder:
         ):
             raise SettingsError(f"must be a whole number from 1, not {n_threads!r}: n_threads.")
         self._checkpoint = checkpoint
+        self._dim = _checked_dim(dim, checkpoint)
         self._name = name or checkpoint.name
         self._revision = revision or checkpoint.revision
         self._n_threads = n_threads or n_cores()
@@ -75,6 +79,7 @@ class Encoder:
         n_threads: int | None = None,
         revision: str | None = None,
         precision: str | None = None,
+        dim: int | None = None,
         token: str | None = None,
         device: str = "auto",
         trust_remote_code: bool = False,
@@ -99,6 +104,9 @@ class Encoder:
             Of the weights: ``"float32"``, ``"float16"`` or ``"int8"`` for the ONNX graphs that a
             model has, ``"float32"``, ``"float16"`` or ``"bfloat16"`` with MLX and torch; the most
             precise when not given.
+        dim : int, optional
+            Width of a token embedding: one of those that the model was trained to be cut to
+            (Matryoshka), which :attr:`dims` lists; all of it when not given.
         token : str, optional
             For the hub's private models; by default what ``hf auth login`` or ``HF_TOKEN`` left.
         device : str
@@ -116,7 +124,11 @@ class Encoder:
         RemoteError
             When the hub cannot be reached.
         SettingsError
-            When ``backend``, ``n_threads``, ``precision`` or ``device`` cannot be used.
+            When ``backend``, ``n_threads``, ``precision``, ``dim`` or ``device`` cannot be used.
+
+        Source
+        ------
+        Matryoshka Representation Learning, arXiv 2205.13147: the first coordinates, of unit length.
         """
         if precision not in (None, *PRECISIONS):
             raise SettingsError(
@@ -140,6 +152,7 @@ class Encoder:
                 n_threads=n_threads,
                 name=name,
                 revision=commit,
+                dim=dim,
                 running=running,
             )
 
@@ -224,12 +237,20 @@ class Encoder:
     @property
     def dim(self) -> int:
         """Width of a token embedding."""
-        return self._checkpoint.dim
+        return self._dim
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The widths that the model may be loaded with, its own last."""
+        return tuple(sorted({*self._checkpoint.matryoshka_dims, self._checkpoint.dim}))
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of weights, tokenizer and settings."""
-        return self._checkpoint.fingerprint
+        """SHA-256 (hex) of weights, tokenizer and settings, and of the width when it is cut."""
+        whole = self._checkpoint.fingerprint
+        if self._dim == self._checkpoint.dim:
+            return whole
+        return hashlib.sha256(f"{whole} cut to {self._dim}".encode()).hexdigest()
 
     @property
     def backend(self) -> str:
@@ -470,7 +491,12 @@ class Encoder:
         """A text of which the model made rows, one a position."""
         kept = tokens.kept
         ids: npt.NDArray[np.int32] = tokens.ids[kept].astype(np.int32)
-        return Encoded(rows[kept], ids, tokens.offsets[kept], tokens.n_cut)
+        return Encoded(self._cut(rows[kept]), ids, tokens.offsets[kept], tokens.n_cut)
+
+    def _cut(self, rows: FloatMatrix) -> FloatMatrix:
+        if self._dim == self._checkpoint.dim:
+            return rows
+        return normalised(np.ascontiguousarray(rows[:, : self._dim]))
 
     def _nothing(self, tokens: Tokens) -> Encoded:
         """A text without tokens of its own."""
@@ -480,3 +506,22 @@ class Encoder:
             np.zeros((0, 2), np.int32),
             tokens.n_cut,
         )
+
+
+def _checked_dim(dim: int | None, checkpoint: Checkpoint) -> int:
+    """The width wanted; refuse one that the model was not trained for."""
+    if dim is None or dim == checkpoint.dim:
+        return checkpoint.dim
+    allowed = checkpoint.matryoshka_dims
+    if not allowed:
+        raise SettingsError(
+            f"dim is {dim!r}, but the model's is {checkpoint.dim}, and it names no others "
+            f"(matryoshka_dims) that it was trained for: {checkpoint.name}. Leave dim out."
+        )
+    if isinstance(dim, bool) or dim not in allowed:
+        widths = ", ".join(map(str, sorted({*allowed, checkpoint.dim})))
+        raise SettingsError(
+            f"dim is {dim!r}, none that the model was trained for: {checkpoint.name}. "
+            f"Choose one of {widths}."
+        )
+    return dim

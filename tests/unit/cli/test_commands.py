@@ -617,3 +617,22 @@ def test_every_error_has_a_documented_code():
 
     assert {exit_code(kind("x")) for kind in tree(InterlaceError)} <= {2, 3, 4}
     assert app.info.epilog
+
+
+def test_a_width_that_the_model_was_trained_for(run_here, copy_of_mini, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = copy_of_mini(matryoshka_dims=[64])
+    (tmp_path / "a.txt").write_text("Rayleigh scattering makes the sky blue.")
+    into = ("index", "a.txt", "--to", "x.lace", "--model", model)
+    assert run_here(*into, "--dim", 64).code == 0
+    assert run_here(*into, "--dim", 64).code == 0
+    assert "dim is 128, but the collection was made with 64" in run_here(*into, "--dim", 128).err
+    refused = run_here("rerank", "sky", "a.txt", "--model", model, "--dim", 65)
+    assert refused.code == 2
+    assert "Choose one of 64, 128" in refused.err
+    exported = ("export", "x.lace", "x.jsonl", "--embeddings")
+    assert run_here(*exported).code == 0
+    assert run_here("import", "x.jsonl", "--to", "y.lace").err == ""
+    assert run_here("info", "y.lace", "--json").records[0]["dim"] == 64
+    assert run_here("rebuild", "y.lace", "--dim", 128).code == 0
+    assert run_here("info", "y.lace", "--json").records[0]["dim"] == 128
