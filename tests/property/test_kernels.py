@@ -1,6 +1,6 @@
 """Every kernel table returns the bytes that the NumPy twin returns, over odd sizes and shapes.
 
-So does PyTorch on its CPU device, but for ``maxsim`` of floats, where it is here.
+So do PyTorch and MLX on their CPU devices, but for ``maxsim`` of floats, where they are here.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from interlace.kernels import (
 TWIN = kernels.table("reference")
 OTHERS = [kernels.table(name) for name in kernels.available() if name != "reference"]
 NATIVE = list(OTHERS)
-if importlib.util.find_spec("torch"):
-    OTHERS.append(kernels.table("torch:cpu"))
+OTHERS += [
+    kernels.table(f"{name}:cpu") for name in ("torch", "mlx") if importlib.util.find_spec(name)
+]
 if not OTHERS:
     pytest.skip("the C++ kernels are not built", allow_module_level=True)
 

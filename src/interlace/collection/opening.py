@@ -77,15 +77,15 @@ def create(
         For encoding, building and searching; by default one a core.
     device
         Where searches run: ``"cpu"``, or with the extra ``torch`` on ``"cuda"``, ``"cuda:1"``,
-        ``"mps"``, where codes stay from the first search on. Where the model runs is said with
-        ``Encoder.load``.
+        ``"mps"``, with the extra ``mlx`` on ``"mlx"``, where codes stay from the first search on.
+        Where the model runs is said with ``Encoder.load``.
 
     Raises
     ------
     SettingsError
         For a setting out of range, or a device that is not here, before anything is written.
     MissingExtra
-        When the device wants the extra ``torch``, which is not installed.
+        When the device wants the extra ``torch`` or ``mlx``, which is not installed.
     CollectionError
         When the folder holds something.
     CheckpointError

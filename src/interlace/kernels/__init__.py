@@ -1,8 +1,8 @@
 """The hot functions of one machine, behind one door.
 
 ``table()`` is the fastest kernel table that this machine can run; ``INTERLACE_KERNELS`` forces one
-by name (``available()`` lists them). Every table returns the same bytes. ``torch`` is never chosen
-by itself: it searches on a device of PyTorch, and floats may differ there in their last digits.
+by name (``available()`` lists them). Every table returns the same bytes. ``torch`` and ``mlx`` are
+never chosen by themselves: they search on a device, where floats may differ in their last digits.
 """
 
 from __future__ import annotations
@@ -66,29 +66,32 @@ def table(name: str | None = None) -> Kernels:
     Parameters
     ----------
     name : str, optional
-        One of ``available()``; or ``"torch:"`` and a device, ``"torch"`` for the best device.
+        One of ``available()``; or ``"torch:"`` or ``"mlx:"`` and a device, which may be left out
+        with its colon for the best.
 
     Raises
     ------
     SettingsError
         There is no such table, or this machine cannot run it.
     MissingExtra
-        When PyTorch is asked for and not installed.
+        When PyTorch or MLX is asked for and not installed.
     """
     return _chosen() if name is None else _load(name)
 
 
 def on(device: str) -> Kernels:
-    """Return what searches on a device: ``table()`` on ``"cpu"``, elsewhere PyTorch's.
+    """Return what searches on a device: ``table()`` on ``"cpu"``, elsewhere MLX's or PyTorch's.
 
     Raises
     ------
     SettingsError
         There is no such device.
     MissingExtra
-        It wants PyTorch, which is not installed.
+        It wants PyTorch or MLX, which is not installed.
     """
-    return table() if device == "cpu" else table(f"torch:{device}")
+    if device == "cpu":
+        return table()
+    return table(device if device.partition(":")[0] == "mlx" else f"torch:{device}")
 
 
 @cache
@@ -105,10 +108,14 @@ def _load(name: str) -> Kernels:
         from interlace.kernels.torch import Torch
 
         return Torch(device, _load(available()[0]))
+    if kind == "mlx":
+        from interlace.kernels.mlx import Mlx
+
+        return Mlx(device, _load(available()[0]))
     if name not in available():
         fault = "cannot run on this machine" if name in _NAMES else "are not known"
         raise SettingsError(
-            f"kernels {fault}: {name!r}. Choose from {', '.join(available())}, torch "
+            f"kernels {fault}: {name!r}. Choose from {', '.join(available())}, torch, mlx "
             "(the environment variable INTERLACE_KERNELS, or the argument of kernels.table)."
         )
     from interlace.kernels.native import Native

@@ -2,7 +2,7 @@
 
 A table is one implementation of every function below: ``reference`` (NumPy, the specification) or
 ``native`` (C++ for one instruction set). All tables return the same bytes for the same input, but
-for ``torch`` (a device of PyTorch), where floats may differ in their last digits.
+for ``torch`` and ``mlx`` (devices of other libraries), where floats may differ in the last digits.
 
 Three vocabularies meet here. A *row* is a passage's number in a list of segments: the segments'
 passages counted through, in list order. A *query* is ``(codes, scales)`` as ``quantise`` makes it.

@@ -486,7 +486,7 @@ def open(  # noqa: A001
     n_threads : int, optional
         For encoding and searching; as many as the machine lets this process use, by default.
     device : str
-        Where searches run: ``"cpu"``, or a device of PyTorch.
+        Where searches run: ``"cpu"``, or a device of PyTorch or MLX.
 
     Raises
     ------
@@ -494,7 +494,7 @@ def open(  # noqa: A001
     SettingsError
         When an option is out of range, or the device not here.
     MissingExtra
-        When the device wants PyTorch, which is not installed.
+        When the device wants PyTorch or MLX, which is not installed.
     """
     folder = Path(path).absolute()
     _check_options(settle, damaged, lock_wait_seconds, n_threads, device)

@@ -89,11 +89,13 @@ def test_threads_that_came_by_leave_nothing_and_stop_no_process(mlx):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*fork")
-def test_a_forked_process_is_told_to_load_anew(mlx):
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_forked_process_is_told_so(mlx, anew):
     runs = backend(parity.folder("stanford-bert"))
     child = os.fork()
     if child == 0:
         try:
+            runs = backend(parity.folder("stanford-bert")) if anew else runs
             runs.run(np.array([1, 2]))
         except SettingsError as refused:
             os._exit(7 if "fork" in str(refused) else 1)

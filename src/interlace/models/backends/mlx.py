@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from functools import cache, partial
-from queue import SimpleQueue
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from interlace import extras
-from interlace.errors import CheckpointError, SettingsError
+from interlace.errors import CheckpointError
 from interlace.models.backends import Running, Unfit
 from interlace.models.checkpoint import Checkpoint, fault
 from interlace.models.formats.fields import Fields, inside
 from interlace.models.head import Head, array, array_names
+from interlace.threads import resident
 from interlace.types import FloatMatrix
 
 _Made = TypeVar("_Made")
-_Call: TypeAlias = tuple[Future[Any], Callable[[], Any]]
 
 _DTYPES: Final = ("float32", "float16", "bfloat16")
 
@@ -78,7 +74,6 @@ class MlxBackend:
         self._mx = extras.need("mlx.core", extra="mlx")
         self._device = self._mx.cpu if running.device == "cpu" else self._mx.default_device()
         self._folder, self._head = checkpoint.folder, Head(checkpoint.dense)
-        self._calls, self._process = _calls(), os.getpid()
         self._encoder = self._there(lambda: FAMILIES[kind](_Arrays(checkpoint, precision), config))
 
     def run(
@@ -104,40 +99,12 @@ class MlxBackend:
 
     def _there(self, call: Callable[[], _Made]) -> _Made:
         """What a call returns on MLX's thread."""
-        if os.getpid() != self._process:
-            raise SettingsError(
-                f"MLX does not outlive a fork: {self._folder}. Load the model in the new process."
-            )
 
         def on_device() -> _Made:
             with self._mx.stream(self._device):
                 return call()
 
-        made: Future[_Made] = Future()
-        self._calls.put((made, on_device))
-        return made.result()
-
-
-@cache
-def _calls() -> SimpleQueue[_Call]:
-    """What is put here is called on the one thread that meets MLX.
-
-    For every thread that meets it, MLX keeps threads of its own: they stay when that one ends, and
-    abort the process when it ends with that one. So this one never does.
-    """
-    calls: SimpleQueue[_Call] = SimpleQueue()
-
-    def serve() -> None:
-        while True:
-            made, call = calls.get()
-            try:
-                made.set_result(call())
-            except BaseException as cause:  # noqa: BLE001  (it is raised where it is waited for)
-                made.set_exception(cause)
-            del made, call  # a model that nobody holds any more goes
-
-    threading.Thread(target=serve, name="interlace-mlx", daemon=True).start()
-    return calls
+        return resident("MLX")(on_device)
 
 
 class _Arrays:

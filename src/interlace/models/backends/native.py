@@ -75,7 +75,7 @@ class NativeBackend:
 def _table(names: tuple[str, ...]) -> str:
     """The fastest of the encoder's tables that the kernels may use."""
     chosen, allowed = kernels.table().name, kernels.available()
-    if chosen in allowed:  # which torch is not: it leaves the choice to the machine
+    if chosen in allowed:  # which torch and mlx are not: they leave it to the machine
         allowed = allowed[allowed.index(chosen) :]
     for name in allowed:
         if name in names and name != "portable":

@@ -1,8 +1,9 @@
-"""Collections searched on a device of PyTorch: the hits of the C++ kernels."""
+"""Collections searched on devices of PyTorch and MLX: the hits of the C++ kernels."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,32 @@ from storing import matrix
 import interlace
 from interlace import kernels
 from interlace.errors import MissingExtra, SettingsError
-from interlace.kernels import FreshArrays, Quantised
+from interlace.kernels import FreshArrays, Kernels, Quantised
 
 DIM = 32
 
-#: PyTorch's own CPU device; ``"cpu"`` is the C++ kernels.
-DEVICE = "cpu:0"
+#: Library -> its own CPU device, and the name of its table; ``"cpu"`` is the C++ kernels.
+DEVICES = {"torch": ("cpu:0", "torch:cpu"), "mlx": ("mlx:cpu", "mlx:cpu")}
 
 HALF, FEW = {"year": {"$gte": 2013}}, {"year": 2007}
 
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="torch is not installed"
-)
+
+@pytest.fixture(params=DEVICES)
+def library(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+@pytest.fixture
+def device(library: str) -> str:
+    return DEVICES[library][0]
+
+
+@pytest.fixture
+def table(library: str) -> Kernels:
+    return kernels.table(DEVICES[library][1])
 
 
 def grow(notes: interlace.Collection, first: int, last: int) -> None:
@@ -40,7 +55,7 @@ def grow(notes: interlace.Collection, first: int, last: int) -> None:
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collection of which half is settled and half is fresh, with some documents deleted."""
-    path = tmp_path_factory.mktemp("torch") / "mixed.lace"
+    path = tmp_path_factory.mktemp("device") / "mixed.lace"
     with interlace.create(path, model=None, dim=DIM, settle="manual") as notes:
         grow(notes, 0, 3_000)
         notes.settle()
@@ -49,7 +64,6 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@needs_torch
 @pytest.mark.parametrize(
     ("effort", "n_bytes"),
     [*((one, 1 << 28) for one in ("fast", "balanced", "thorough", "exhaustive")), ("fast", 10**6)],
@@ -57,12 +71,17 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 @pytest.mark.parametrize("where", [None, HALF, FEW], ids=["all", "half", "few"])
 def test_the_same_hits_as_the_cpp_kernels(
-    mixed: Path, effort: str, where: Any, n_bytes: int, monkeypatch: pytest.MonkeyPatch
+    mixed: Path,
+    device: str,
+    effort: str,
+    where: Any,
+    n_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from interlace.kernels import torch
+    from interlace.kernels import device as seam
 
-    monkeypatch.setattr(torch, "_BYTES", n_bytes)
-    with interlace.open(mixed) as here, interlace.open(mixed, device=DEVICE) as there:
+    monkeypatch.setattr(seam, "_BYTES", n_bytes)
+    with interlace.open(mixed) as here, interlace.open(mixed, device=device) as there:
         for query in (matrix(9_000 + i, 1 + 15 * i, DIM, 60)[0] for i in range(4)):
             expected = here.search(embeddings=query, k=20, effort=effort, where=where)
             hits = there.search(embeddings=query, k=20, effort=effort, where=where)
@@ -75,10 +94,9 @@ def test_the_same_hits_as_the_cpp_kernels(
             assert hits.proven == (effort == "exhaustive" or where == FEW)
 
 
-@needs_torch
-def test_what_is_written_is_searched(tmp_path: Path) -> None:
+def test_what_is_written_is_searched(tmp_path: Path, device: str) -> None:
     path, query = tmp_path / "notes.lace", matrix(7, 10, DIM, 60)[0]
-    with interlace.create(path, model=None, dim=DIM, device=DEVICE, settle="manual") as notes:
+    with interlace.create(path, model=None, dim=DIM, device=device, settle="manual") as notes:
         grow(notes, 0, 800)
         for act in (notes.settle, lambda: grow(notes, 800, 900), lambda: notes.delete([7])):
             act()
@@ -88,12 +106,11 @@ def test_what_is_written_is_searched(tmp_path: Path) -> None:
             assert [hit.id for hit in hits] == [hit.id for hit in expected]
 
 
-@needs_torch
-def test_builds_are_the_same_to_the_byte(tmp_path: Path) -> None:
+def test_builds_are_the_same_to_the_byte(tmp_path: Path, device: str) -> None:
     codes = []
-    for device in ("cpu", DEVICE):
-        path = tmp_path / device
-        with interlace.create(path, model=None, dim=DIM, device=device, settle="manual") as notes:
+    for one in ("cpu", device):
+        path = tmp_path / one.replace(":", "-")
+        with interlace.create(path, model=None, dim=DIM, device=one, settle="manual") as notes:
             grow(notes, 0, 800)
             notes.settle()
         files = sorted(path.glob("codec/*/*"))
@@ -102,10 +119,9 @@ def test_builds_are_the_same_to_the_byte(tmp_path: Path) -> None:
     assert codes[0] == codes[1]
 
 
-@needs_torch
-def test_many_parts_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_parts_give_what_one_gives(table: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for a few tokens only, also where one passage has more."""
-    from interlace.kernels import torch
+    from interlace.kernels import device as seam
 
     rng = np.random.default_rng(4)
     lengths = [0, 0, 300, 1, 0, 5, 90, 0]
@@ -113,34 +129,31 @@ def test_many_parts_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None
     codes = rng.integers(-127, 128, (sum(lengths), 48), dtype=np.int8)
     fresh = FreshArrays(offsets, codes, rng.random(len(codes), np.float32))
     query = Quantised(codes[:9].copy(), fresh.scales[:9].copy())
-    twin, table = kernels.table("reference"), kernels.table("torch:cpu")
+    twin = kernels.table("reference")
     expected = twin.scan(query, [twin.load_fresh(fresh, "fresh")], None)
     floats = codes.astype(np.float32)
     similar = twin.maxsim(floats[:9], floats, offsets)
     for n_bytes in (1, 20_000, 1 << 30):
-        monkeypatch.setattr(torch, "_BYTES", n_bytes)
+        monkeypatch.setattr(seam, "_BYTES", n_bytes)
         found = table.scan(query, [table.load_fresh(fresh, "fresh")], None)
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_allclose(table.maxsim(floats[:9], floats, offsets), similar, rtol=1e-5)
 
 
-@needs_torch
-def test_sums_beyond_what_float32_holds_are_exact() -> None:
+def test_sums_beyond_what_float32_holds_are_exact(table: Kernels) -> None:
     """Full levels in more dimensions than one float32 sum of products may have."""
     codes = np.full((3, 3_000), 127, np.int8)
     codes[1, 1] = 126
     codes[2] = -127
     ones = np.ones(3, np.float32)
     fresh, query = FreshArrays(np.arange(4), codes, ones), Quantised(codes, ones)
-    twin, table = kernels.table("reference"), kernels.table("torch:cpu")
+    twin = kernels.table("reference")
     found = table.similarities(query, [table.load_fresh(fresh, "fresh")], 1)
     expected = twin.similarities(query, [twin.load_fresh(fresh, "fresh")], 1)
     np.testing.assert_array_equal(found, expected)
 
 
-@needs_torch
-def test_arrays_go_to_the_device_once_and_when_they_are_asked_for() -> None:
-    table = kernels.table("torch:cpu")
+def test_arrays_go_to_the_device_once_and_when_they_are_asked_for(table: Kernels) -> None:
     fresh = FreshArrays(np.array([0, 2]), np.ones((2, 16), np.int8), np.ones(2, np.float32))
     segment = table.load_fresh(fresh, "fresh")
     assert not segment
@@ -152,22 +165,48 @@ def test_arrays_go_to_the_device_once_and_when_they_are_asked_for() -> None:
     assert all(segment[name] is held[name] for name in held)
 
 
-@needs_torch
-def test_without_a_device_the_best_is_taken() -> None:
-    assert kernels.table("torch").name in ("torch:cuda", "torch:mps", "torch:cpu")
+def test_without_a_device_the_best_is_taken(library: str) -> None:
+    assert kernels.table(library).name in [
+        f"{library}:{device}" for device in ("cuda", "mps", "gpu", "cpu")
+    ]
 
 
-@needs_torch
-@pytest.mark.parametrize("device", ["cuda:99", "gpu", "meta"])
-def test_a_device_that_is_not_here(tmp_path: Path, device: str) -> None:
-    path = tmp_path / "notes.lace"
-    with pytest.raises(SettingsError, match=f"cannot use the device: '{device}'.*Choose from"):
+@pytest.mark.parametrize(
+    ("library", "device"),
+    [("torch", "cuda:99"), ("torch", "gpu"), ("torch", "meta"), ("mlx", "mlx:cuda")],
+)
+def test_a_device_that_is_not_here(tmp_path: Path, library: str, device: str) -> None:
+    pytest.importorskip(library)
+    path, told = tmp_path / "notes.lace", device.removeprefix("mlx:")
+    with pytest.raises(SettingsError, match=f"cannot use the device: '{told}'.*Choose from"):
         interlace.create(path, model=None, dim=DIM, device=device)
     assert not path.exists()
 
 
-def test_without_torch_the_extra_is_named(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtra, match=r"interlace\[torch\]"):
-        interlace.create(tmp_path / "notes.lace", model=None, dim=DIM, device="cuda:98")
+@pytest.mark.parametrize(
+    ("module", "device"), [("torch", "cuda:98"), ("mlx.core", "mlx:")], ids=["torch", "mlx"]
+)
+def test_without_the_library_the_extra_is_named(
+    tmp_path: Path, module: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=rf"interlace\[{module.partition('.')[0]}\]"):
+        interlace.create(tmp_path / "notes.lace", model=None, dim=DIM, device=device)
     assert not (tmp_path / "notes.lace").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_mlx_in_a_forked_process_is_refused(mixed: Path) -> None:
+    pytest.importorskip("mlx.core")
+    query = matrix(1, 3, DIM, 60)[0]
+    with interlace.open(mixed, device="mlx") as notes:
+        assert notes.search(embeddings=query)
+        child = os.fork()
+        if child == 0:
+            try:
+                notes.search(embeddings=query)
+            except SettingsError as refused:
+                os._exit(7 if "fork" in str(refused) else 1)
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
