@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import cache
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
@@ -66,7 +65,13 @@ class Resident:
             del made, call  # what nobody holds any more goes
 
 
-@cache
+_residents: dict[str, Resident] = {}
+_one_at_a_time = threading.Lock()
+
+
 def resident(library: str) -> Resident:
     """The one thread that meets a library."""
-    return Resident(library)
+    with _one_at_a_time:
+        if library not in _residents:
+            _residents[library] = Resident(library)
+        return _residents[library]
