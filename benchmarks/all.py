@@ -32,6 +32,7 @@ def main() -> None:
     for script, arguments, before in (
         ("encoder.py", [*data, *minilm, *peer], []),
         ("codec.py", data, []),
+        ("anisotropic.py", data, []),
         ("kernels.py", [], PINNED),
         ("quality.py", [*data, "--encode-only"], []),
         ("fairness.py", data, []),

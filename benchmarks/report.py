@@ -280,6 +280,32 @@ def codecs() -> str:
         f"{line['collection']}, {line['tokens']:,} tokens of `mini`, {line['leaves']:,} leaves, "
         f"{line['queries']} queries:\n\n"
         + table(["codec", "mean cosine", "recall@10", "recall@100"], rows)
+        + "\n\n"
+        + anisotropic()
+    )
+
+
+def anisotropic() -> str:
+    """What is found of vectors that are moved towards each other."""
+    line = lines("anisotropic")[-1]
+    rows = [
+        [f"{found['mean_cosine']:.2f}", f"{found['4']['fresh']:.3f}"]
+        + [
+            f"{found[bits][effort]:.3f}"
+            for bits in ("4", "2")
+            for effort in ("balanced", "exhaustive")
+        ]
+        for found in line["rows"].values()
+    ]
+    return (
+        f"The same vectors, of {line['documents']:,} documents and {line['queries']} queries, "
+        "moved along one direction until random tokens have such a cosine; recall@10 of searches, "
+        "against exact float32 MaxSim of the moved vectors "
+        "(`python benchmarks/anisotropic.py`):\n\n"
+        + table(
+            ["cosine", "fresh", "4 bits, balanced", "exhaustive", "2 bits, balanced", "exhaustive"],
+            rows,
+        )
     )
 
 

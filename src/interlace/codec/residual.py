@@ -41,7 +41,13 @@ _POSITIVE_LEVELS = {
 
 _LENGTHS = (0, 0.16, 0.187, 0.218, 0.255, 0.298, 0.347, 0.406, 0.473, 0.553, 0.645, 0.753, 0.879,
             1.03, 1.2, 1.4)  # fmt: skip
-"""Of residuals, beside their leaf's: each norm is a sixth longer than the one before."""
+"""Of residuals, in units: each norm is a sixth longer than the one before.
+
+A unit is the leaf's length, or a half or a quarter of it where a model's tokens differ so little.
+"""
+
+_UNIT_MIN = 0.25
+"""In a smaller one the shortest residuals would be less than a step of the leaf's levels."""
 
 _DEVIATIONS = 3
 """The sixteen factors of a norm reach so far on both sides of their mean."""
@@ -110,16 +116,16 @@ def cuts(bits: int) -> npt.NDArray[np.float32]:
     return middles
 
 
-def norms(bits: int) -> npt.NDArray[np.float32]:
+def norms(bits: int, unit: float = 1.0) -> npt.NDArray[np.float32]:
     """What a residual's levels are multiplied with, ``(16,)`` float32."""
     return np.array(_LENGTHS, np.float32) * np.float32(
-        CENTROID_DEVIATION / math.sqrt(_mean_square(bits))
+        unit * CENTROID_DEVIATION / math.sqrt(_mean_square(bits))
     )
 
 
-def factors(bits: int, dim: int) -> npt.NDArray[np.float32]:
+def factors(bits: int, dim: int, unit: float = 1.0) -> npt.NDArray[np.float32]:
     """What brings leaf and residual to unit length, ``(256,)`` float32: sixteen for each norm."""
-    lengths = np.maximum(_LENGTHS, _LENGTHS[1] / 2)
+    lengths = unit * np.maximum(_LENGTHS, _LENGTHS[1] / 2)
     means = 1 / np.sqrt(1 + _LOSS[bits] * lengths**2)
     reach = _DEVIATIONS * _SPREAD[bits] / math.sqrt(dim) * lengths
     both = means + np.linspace(-1, 1, 16)[:, None] * reach
@@ -154,7 +160,8 @@ class Generation:
     ----------
     description : mapping
         JSON-able: ``bits``, ``dim``, ``fairness``, ``mean_cosine``, ``residual`` (the mean length
-        of the residuals it was trained on), ``typed``.
+        of the residuals it was trained on, in units), ``typed``, ``unit`` (of residuals' lengths,
+        beside their leaf's).
     rows : mapping of name to array
         ``cells``, ``cell_scales``, ``cell_types``, ``cell_groups``: the group of each;
         ``groups``, ``group_scales``; ``leaves``, ``leaf_scales``, ``leaf_cells``: the cell of each,
@@ -200,6 +207,7 @@ class Generation:
             "fairness": 1.0,
             "mean_cosine": 1.0,
             "residual": 0.0,
+            "unit": _unit(tokens.codes),
         }
         wanted = clustering.wanted_leaves(n_tokens)
         draft = cls(description, empty, 0)._with_more(
@@ -420,7 +428,7 @@ class Generation:
     @cached_property
     def arrays(self) -> CodecArrays:
         """The codec as ``kernels.load_codec`` takes it."""
-        bits, rows = self.description["bits"], self.rows
+        rows, bits, unit = self.rows, self.description["bits"], self.description.get("unit", 1.0)
         leaves = rows["leaves"], rows["leaf_scales"], rows["leaf_cells"]
         if not len(rows["leaves"]):
             numbers = np.arange(len(rows["cells"]), dtype=np.uint32)
@@ -436,8 +444,8 @@ class Generation:
             leaf_scales=leaves[1],
             leaf_cells=leaves[2],
             levels=levels(bits),
-            norms=norms(bits),
-            factors=factors(bits, self.description["dim"]),
+            norms=norms(bits, unit),
+            factors=factors(bits, self.description["dim"], unit),
             fairness=self.description["fairness"],
         )
 
@@ -524,8 +532,21 @@ class Generation:
         }
 
 
+def _unit(codes: npt.NDArray[np.int8]) -> float:
+    """What residuals are measured in: no less than how far tokens lie from the mean of all.
+
+    So it tells what a model is like, and not how many of a collection's tokens are leaves. A power
+    of two, from sums of whole numbers: the same everywhere.
+    """
+    total = codes.sum(axis=0, dtype=np.int64).tolist()
+    power = int(np.square(codes, dtype=np.int32).sum(dtype=np.int64))
+    in_common = sum(level * level for level in total) / max(1, power * len(codes))
+    spread = math.sqrt(max(0.0, 1 - in_common))
+    return min(1.0, 2.0 ** math.ceil(math.log2(max(spread, _UNIT_MIN))))
+
+
 def _mean_length(heads: npt.NDArray[np.uint32]) -> float:
-    """Of these tokens' residuals, beside their leaf's; the same in whatever order they come."""
+    """Of these tokens' residuals, in units; the same in whatever order they come."""
     counts = np.bincount(heads & 15, minlength=16).tolist()
     return math.fsum(map(math.prod, zip(_LENGTHS, counts, strict=True))) / max(1, len(heads))
 

@@ -139,21 +139,37 @@ def test_rare_types_of_a_large_vocabulary_share_groups(monkeypatch):
     assert (decoded * tokens.codes * tokens.scales[:, None]).sum(axis=1).mean() > 0.98
 
 
-def test_strongly_anisotropic_embeddings_keep_their_order():
+@pytest.mark.parametrize(("shift", "cosine", "unit"), [(3.0, 0.9, 0.5), (5.0, 0.96, 0.25)])
+def test_strongly_anisotropic_embeddings_keep_their_order(shift, cosine, unit):
     """Random tokens at cosine 0.9: what differs between them must survive coding."""
     tokens = typed_tokens(6_000, 40, dim=64, spread=0.6)
     mean = np.random.default_rng(5).normal(size=64)
     rows = tokens.codes * tokens.scales[:, None]
-    rows = rows + 3.0 * mean / np.linalg.norm(mean)
+    rows = rows + shift * mean / np.linalg.norm(mean)
     made = TABLE.quantise(rows.astype(np.float32), codec.rotation_signs(64, 0))
     narrow = codec.Tokens(made.codes, made.scales, tokens.token_ids)
     exact = narrow.codes * narrow.scales[:, None]
-    assert (exact[:50] @ exact[50:100].T).mean() > 0.88
+    assert (exact[:50] @ exact[50:100].T).mean() == pytest.approx(cosine, abs=0.02)
     generation = train(narrow)
+    assert generation.description["unit"] == unit
     coded = generation.decode(generation.encode(narrow, kernels=TABLE))
     best, found = (exact[:100] @ exact.T).argsort(1), (exact[:100] @ coded.T).argsort(1)
     shared = [len(set(a[-50:]) & set(b[-50:])) / 50 for a, b in zip(best, found, strict=True)]
-    assert np.mean(shared) > 0.85
+    assert np.mean(shared) > 0.91
+
+
+def test_residuals_are_measured_in_leaves_where_tokens_point_everywhere():
+    assert train(typed_tokens(6_000, 40)).description["unit"] == 1.0
+
+
+@pytest.mark.parametrize("n", [1, 50])
+def test_the_unit_of_tokens_that_are_all_one_is_the_least(n):
+    row = np.full((n, 16), 3, np.int8)
+    same = codec.Tokens(row, np.full(n, 1 / 12, np.float32), np.zeros(n, np.int32))
+    generation = train(same)
+    assert generation.description["unit"] == 0.25
+    decoded = generation.decode(generation.encode(same, kernels=TABLE))
+    np.testing.assert_allclose(decoded, row / 12, atol=0.01)
 
 
 def grow_in_batches(monkeypatch, n_batches, batch=4_000, n_types=60):
