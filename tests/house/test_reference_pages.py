@@ -293,6 +293,9 @@ def limits() -> dict[str, str]:
         ),
         "passages that the words of a query may be in together; of the most frequent words no "
         "more are looked up": f"{constant('store.lexical.POSTINGS_MAX'):,} ",
+        "tokens of a query that candidates are looked for with": (
+            f"the first {constant('kernels.api.WALKED_MAX')};"
+        ),
         "word": f"{constant('text.wording._LONGEST')} characters",
         "hits": f"one a {default(interlace.Collection.search, 'by')}",
         "width of a vector": f"1 to {constant('store.settings.DIM_MAX'):,} ",

@@ -76,7 +76,8 @@ def explain_words(query: str, hit: Hit) -> Explanation:
     Each place is a match of similarity 1, in the order of the text; the score is BM25.
     """
     asked = {word: next(text.places(query, {word})) for word in text.asked_words(query)}
-    found = list(text.places(hit.text, set(asked)))
+    # Two pairs of characters may be one letter with its marks: that is one place.
+    found = list(dict.fromkeys(text.places(hit.text, set(asked))))
     matches = []
     for start, end in found:
         word = next(word for word in text.words(hit.text[start:end]) if word in asked)

@@ -461,6 +461,7 @@ def _notes(text: str, encoded: Encoded) -> tuple[str, ...]:
     if not len(encoded.matrix):
         return ("The query has no token that the model keeps, so nothing was searched.",)
     if encoded.n_cut:
-        n = len(encoded.matrix) + encoded.n_cut
+        assert encoded.offsets is not None
+        n = encoded.n_cut + int((encoded.offsets[:, 1] > 0).sum())  # markers are not the query's
         return (f"The query was cut: its last {encoded.n_cut} of {n} tokens were not read.",)
     return ()
