@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from interlace.models.encoder import Encoder
 from interlace.models.export import ModelReport
+from interlace.models.judging import Comparison
 
-__all__ = ["Encoder", "ModelReport"]
+__all__ = ["Comparison", "Encoder", "ModelReport"]

@@ -29,6 +29,7 @@ from interlace.types import Encoded, FloatMatrix, IntArray
 
 if TYPE_CHECKING:
     from interlace.models.export import ModelReport
+    from interlace.models.judging import Comparison
 
 #: How many texts a thread may be ahead of the one that is handed out next.
 LOOK_AHEAD = 4
@@ -102,7 +103,8 @@ class Encoder:
             On the hub, the branch, tag or commit; elsewhere, the revision that must be found.
         precision : str, optional
             Of the weights: ``"float32"``, ``"float16"`` or ``"int8"`` for the ONNX graphs that a
-            model has, ``"float32"``, ``"float16"`` or ``"bfloat16"`` with MLX and torch; the most
+            model has, ``"float32"``, ``"float16"`` or ``"bfloat16"`` with MLX and torch,
+            ``"int8"`` or ``"int4"`` with MLX, which rounds weights as it loads them; the most
             precise when not given.
         dim : int, optional
             Width of a token embedding: one of those that the model was trained to be cut to
@@ -311,6 +313,33 @@ class Encoder:
             When a text is not a string or holds a lone surrogate.
         """
         return self._matrices(texts, "document", progress)
+
+    def compare(
+        self,
+        other: Encoder,
+        *,
+        on: str | os.PathLike[str] | None = None,
+        progress: Progress = silent,
+    ) -> Comparison:
+        """Tell how near this encoder is to another of the same model, such as one not rounded.
+
+        Parameters
+        ----------
+        other : Encoder
+            The same model in another precision, or run by another backend.
+        on : path, optional
+            A folder with a set of judged queries in BEIR's format, on which both are measured.
+        progress : Progress
+            Is told how many documents of ``on`` are scored.
+
+        Raises
+        ------
+        InputError
+            When the two tokenize differently, or ``on`` is no such set.
+        """
+        from interlace.models.judging import compare
+
+        return compare(self, other, None if on is None else Path(on), progress)
 
     def queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
         """Encode a stream of queries, in order, with token ids and offsets; memory is bounded.

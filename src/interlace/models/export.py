@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 #: What the graph of float32 may differ by from torch.
 _TOLERANCE: Final = 1e-4
 
-#: Encoded by the graph and by torch; the last is cut.
-_PROBES: Final = (
-    "Why is the daytime sky blue?",
-    "Rayleigh scattering: short waves are scattered more strongly by the air than long ones.",
-    "Der Himmel ist blau, weil die Luft kurzwelliges Licht stärker streut (1871).",
-    "def area(radius): return 3.14159 * radius ** 2  # of a circle",
-    "天空为什么是蓝色的？ لماذا السماء زرقاء؟ आकाश नीला क्यों है?",
-    "The sea reflects the sky; rivers carry salt into it, and the sun takes the water back. " * 40,
-)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelReport:
@@ -132,11 +122,15 @@ def export(
             with _quiet():
                 _round(whole / GRAPH, written / GRAPH)
             made = _finished(written, encoder, checkpoint, "int8")
-            cosines = np.concatenate(list(_cosines(full, made)))
-            costs = {"mean_cosine": float(cosines.mean()), "least_cosine": float(cosines.min())}
-        if on is not None:
-            costs["ndcg_float32"] = judging.ndcg(full, on, progress)
-            costs["ndcg"] = judging.ndcg(made, on, progress) if int8 else costs["ndcg_float32"]
+            found = judging.compare(made, full, on, progress)
+            costs = {
+                "mean_cosine": found.mean_cosine,
+                "least_cosine": found.least_cosine,
+                "ndcg": found.ndcg,
+                "ndcg_float32": found.ndcg_other,
+            }
+        elif on is not None:
+            costs["ndcg"] = costs["ndcg_float32"] = judging.ndcg(full, on, progress)
         for name in files.names(written):
             with (written / name).open("rb") as file:
                 files.sync_file(file.fileno())
@@ -179,17 +173,7 @@ def _settings(encoder: Encoder, checkpoint: Checkpoint, precision: str) -> dict[
 
 def _difference(one: Encoder, other: Encoder) -> float:
     """The largest difference of a coordinate over the probes."""
-    found = 0.0
-    for verb in ("encode_query", "encode_document"):
-        for a, b in zip(getattr(one, verb)(_PROBES), getattr(other, verb)(_PROBES), strict=True):
-            found = max(found, float(np.abs(a - b).max()))
-    return found
-
-
-def _cosines(one: Encoder, other: Encoder) -> Iterator[Any]:
-    for verb in ("encode_query", "encode_document"):
-        for a, b in zip(getattr(one, verb)(_PROBES), getattr(other, verb)(_PROBES), strict=True):
-            yield np.einsum("ij,ij->i", a, b)
+    return max(float(np.abs(a - b).max()) for a, b in judging.probed(one, other))
 
 
 def _round(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ import numpy as np
 from interlace import kernels
 from interlace.errors import InputError
 from interlace.progress import Progress, silent
+from interlace.types import FloatMatrix
 
 if TYPE_CHECKING:
     from interlace.models.encoder import Encoder
@@ -21,8 +23,68 @@ if TYPE_CHECKING:
 #: How many hits of a query are judged.
 K: Final = 10
 
+#: Encoded by both of two encoders that are compared; the last is cut.
+_PROBES: Final = (
+    "Why is the daytime sky blue?",
+    "Rayleigh scattering: short waves are scattered more strongly by the air than long ones.",
+    "Der Himmel ist blau, weil die Luft kurzwelliges Licht stärker streut (1871).",
+    "def area(radius): return 3.14159 * radius ** 2  # of a circle",
+    "天空为什么是蓝色的？ لماذا السماء زرقاء؟ आकाश नीला क्यों है?",
+    "The sea reflects the sky; rivers carry salt into it, and the sun takes the water back. " * 40,
+)
+
+
 #: Documents whose matrices are in memory at once.
 _AT_ONCE: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """How near an encoder is to another one.
+
+    Attributes
+    ----------
+    mean_cosine, least_cosine : float
+        Of the rows of one with those of the other, over a few texts.
+    ndcg, ndcg_other : float or None
+        Mean nDCG@10 on the given set, by exact MaxSim; None without a set.
+    """
+
+    mean_cosine: float
+    least_cosine: float
+    ndcg: float | None = None
+    ndcg_other: float | None = None
+
+
+def compare(
+    encoder: Encoder, other: Encoder, on: Path | None = None, progress: Progress = silent
+) -> Comparison:
+    """Compare two encoders of the same model, for the parameters and errors see ``ndcg``."""
+    cosines = np.concatenate([np.einsum("ij,ij->i", a, b) for a, b in probed(encoder, other)])
+    return Comparison(
+        mean_cosine=float(cosines.mean()),
+        least_cosine=float(cosines.min()),
+        ndcg=None if on is None else ndcg(encoder, on, progress),
+        ndcg_other=None if on is None else ndcg(other, on, progress),
+    )
+
+
+def probed(one: Encoder, other: Encoder) -> Iterator[tuple[FloatMatrix, FloatMatrix]]:
+    """What two encoders make of the probes, as queries and as documents.
+
+    Raises
+    ------
+    InputError
+        When they do not make as many rows of the same width.
+    """
+    for verb in ("encode_query", "encode_document"):
+        for a, b in zip(getattr(one, verb)(_PROBES), getattr(other, verb)(_PROBES), strict=True):
+            if a.shape != b.shape:
+                raise InputError(
+                    f"not of the same model: {one.name} makes a matrix of {a.shape} where "
+                    f"{other.name} makes one of {b.shape}. Compare two that tokenize alike."
+                )
+            yield a, b
 
 
 def ndcg(encoder: Encoder, folder: Path, progress: Progress = silent) -> float:

@@ -20,8 +20,8 @@ GRAPHS: Final = {
     "float16": ("model_fp16.onnx",),
 }
 
-#: What a user may ask for; torch alone runs the last.
-PRECISIONS: Final = (*GRAPHS, "bfloat16")
+#: What a user may ask for; the last two are for torch or MLX, and for MLX alone.
+PRECISIONS: Final = (*GRAPHS, "bfloat16", "int4")
 
 #: Folders where a graph is looked for.
 PLACES: Final = ("", "onnx/")

@@ -6,9 +6,11 @@ import gzip
 import json
 import math
 
+import parity
 import pytest
 
 from interlace.errors import InputError
+from interlace.models import Encoder
 from interlace.models.judging import ndcg
 
 CORPUS = {
@@ -88,3 +90,17 @@ def test_what_is_no_such_set_is_refused(judged, encoder, damage, message):
     damage(folder)
     with pytest.raises(InputError, match=message):
         ndcg(encoder, folder)
+
+
+def test_an_encoder_is_as_near_to_itself_as_can_be(judged, encoder):
+    folder = judged({"1": "why is the sky blue"}, ["1\tsky\t1"])
+    found = encoder.compare(Encoder.load("mini", backend="onnx"), on=folder)
+    assert 0.99 < found.least_cosine <= found.mean_cosine < 1 + 1e-6
+    assert found.ndcg == found.ndcg_other == 1
+    assert encoder.compare(encoder).ndcg is None
+
+
+def test_encoders_of_two_models_cannot_be_compared(encoder):
+    other = Encoder.load(parity.folder("stanford-bert"), backend="onnx")
+    with pytest.raises(InputError, match="not of the same model: mini"):
+        encoder.compare(other)

@@ -143,6 +143,29 @@ def test_half_precision_is_near_and_another_model(mlx, name, precision):
     assert 0.99 < (one * other).sum(axis=1).min() < 1 - 1e-7
 
 
+@pytest.mark.parametrize("name", ["stanford-bert", "stanford-distilbert", "native-modernbert"])
+def test_rounded_weights_are_near_and_the_same_every_time(mlx, name):
+    folder = parity.folder(name)
+    whole = Encoder.load(folder, backend="mlx")
+    found = {bits: Encoder.load(folder, backend="mlx", precision=bits) for bits in ("int8", "int4")}
+    assert len({whole.fingerprint, *(one.fingerprint for one in found.values())}) == 3
+    near = {bits: one.compare(whole).mean_cosine for bits, one in found.items()}
+    assert 0.9 < near["int4"] < near["int8"] < 1 - 1e-6
+    assert near["int8"] > 0.999
+    again = Encoder.load(folder, backend="mlx", precision="int4").encode_document(TEXTS)
+    for one, other in zip(found["int4"].encode_document(TEXTS), again, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_rows_that_cannot_be_rounded_in_groups_are_named(mlx, monkeypatch):
+    from interlace.models.backends import mlx as runs
+
+    monkeypatch.setattr(runs, "_GROUPS", (64,))  # where the rows of the golden model have 32
+    with pytest.raises(SettingsError, match=r"groups of 64, .*rows of 32.*word_embeddings"):
+        backend(parity.folder("native-bert"), precision="int8")
+    assert backend(parity.folder("native-bert"), precision="float16")
+
+
 def test_ids_beyond_the_tables_are_refused(mlx):
     runs = backend(parity.folder("stanford-bert"))
     for ids in ([1, 128], [-1, 2], [1] * 65):

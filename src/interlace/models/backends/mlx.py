@@ -23,6 +23,12 @@ _Made = TypeVar("_Made")
 
 _DTYPES: Final = ("float32", "float16", "bfloat16")
 
+#: Precision -> bits of a weight; all else is float32.
+_BITS: Final = {"int8": 8, "int4": 4}
+
+#: So many weights of a row share a scale and an offset, the first that divides the row.
+_GROUPS: Final = (64, 32)
+
 #: Names of arrays in old files, which transformers still writes now and then.
 _OLD_NAMES: Final = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
 
@@ -69,8 +75,8 @@ class MlxBackend:
         if running.device not in ("auto", "cpu"):
             raise Unfit(f'MLX has a device of its own, or the CPU, not "{running.device}".')
         precision = running.precision or "float32"
-        if precision not in _DTYPES:
-            raise Unfit(f'MLX runs {", ".join(_DTYPES)}, not "{precision}".')
+        if precision not in (*_DTYPES, *_BITS):
+            raise Unfit(f'MLX runs {", ".join([*_DTYPES, *_BITS])}, not "{precision}".')
         self._mx = extras.need("mlx.core", extra="mlx")
         self._device = self._mx.cpu if running.device == "cpu" else self._mx.default_device()
         self._folder, self._head = checkpoint.folder, Head(checkpoint.dense)
@@ -115,7 +121,8 @@ class _Arrays:
         self.nn = extras.need("mlx.nn", extra="mlx")
         assert checkpoint.weights is not None
         self.path = checkpoint.weights
-        self._dtype = getattr(self.mx, precision)
+        self._bits = _BITS.get(precision)
+        self._dtype = getattr(self.mx, "float32" if self._bits else precision)
         if self.path.suffix == ".json":
             said = Fields.read(self.path).group("weight_map")
             self._files = {
@@ -140,7 +147,7 @@ class _Arrays:
         made.weight = self._array([f"{layer}.weight" for layer in layers], shape)
         if bias:
             made.bias = self._array([f"{layer}.bias" for layer in layers], (n_out,))
-        return made
+        return self._rounded(made, layers[0])
 
     def norm(self, layer: str, width: int, epsilon: float, bias: bool = True) -> Any:
         made = self.nn.LayerNorm(width, eps=epsilon, bias=bias)
@@ -151,8 +158,12 @@ class _Arrays:
 
     def embedding(self, layer: str, shape: tuple[int, int]) -> Any:
         made = self.nn.Embedding(1, 1)
-        made.weight = self._array([f"{layer}.weight"], shape)
-        return made
+        made.weight = self.table(layer, shape)
+        return self._rounded(made, layer)
+
+    def table(self, layer: str, shape: tuple[int, int]) -> Any:
+        """The rows of an embedding, which are never rounded."""
+        return self._array([f"{layer}.weight"], shape)
 
     def activation(self, config: Fields, field: str) -> Callable[[Any], Any]:
         name = config.text(field, "gelu")
@@ -160,6 +171,21 @@ class _Arrays:
             raise Unfit(f'MLX knows no activation "{name}": {config.path}, field "{field}".')
         found: Callable[[Any], Any] = getattr(self.nn, _ACTIVATIONS[name])
         return found
+
+    def _rounded(self, layer: Any, name: str) -> Any:
+        """A layer, with weights of few bits where that is wanted."""
+        if self._bits is None:
+            return layer
+        width = layer.weight.shape[1]
+        group = next((size for size in _GROUPS if width % size == 0), None)
+        if group is None:
+            raise Unfit(
+                f"MLX rounds weights in groups of {_GROUPS[-1]}, which do not divide rows of "
+                f'{width}: {self.path}, "{self._prefix}{name}.weight".'
+            )
+        made = layer.to_quantized(group_size=group, bits=self._bits)
+        self.mx.eval(made.parameters())
+        return made
 
     def _array(self, layers: list[str], shape: tuple[int, ...]) -> Any:
         parts = [self._read(self._prefix + layer, shape) for layer in layers]
@@ -274,10 +300,10 @@ class _Bert:
         self.n_positions = rows if self._padding is None else rows - 1 - self._padding
         arrays.begin_with("embeddings.word_embeddings.weight")
         self._words = arrays.embedding("embeddings.word_embeddings", (self.n_words, narrow))
-        self._places = arrays.embedding("embeddings.position_embeddings", (rows, narrow)).weight
+        self._places = arrays.table("embeddings.position_embeddings", (rows, narrow))
         if names.types is not None:
             n_types = config.count("type_vocab_size")
-            self._places = self._places + arrays.embedding(names.types, (n_types, narrow)).weight[0]
+            self._places = self._places + arrays.table(names.types, (n_types, narrow))[0]
         self._mx.eval(self._places)
         self._norm = arrays.norm("embeddings.LayerNorm", narrow, epsilon)
         self._widen = (

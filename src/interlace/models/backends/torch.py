@@ -58,7 +58,10 @@ class TorchBackend:
             )
         precision = running.precision or "float32"
         if precision not in _DTYPES:
-            raise Unfit(f'torch runs {", ".join(_DTYPES)}, not "{precision}".')
+            raise Unfit(
+                f'torch runs {", ".join(_DTYPES)}, not "{precision}": {checkpoint.folder}. Make a '
+                "graph of int8: interlace export MODEL --to FOLDER --int8; or install MLX."
+            )
         self._torch = _needed("torch", checkpoint)
         library = _needed("sentence_transformers", checkpoint)
         self._device = self._chosen(running.device)

@@ -52,11 +52,7 @@ class Transformer:
         weights = layout.weights(self.names)
         self.weights = folder / weights if weights else None
         self.precision = found[1] if found else precision or "float32"
-        if (
-            found is None
-            and precision is not None
-            and (self.weights is None or precision == "int8")
-        ):
+        if found is None and precision is not None and self.weights is None:
             raise CheckpointError(
                 f'no graph of precision "{precision}": {folder}. Make one: '
                 f"interlace export {folder} --to FOLDER, with --int8 for int8."
