@@ -75,6 +75,10 @@ def fingerprint(identity: Mapping[str, Any] | None) -> str | None:
     return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
 
 
+def _origin(identity: Mapping[str, Any]) -> Any:
+    return identity.get("origin", identity.get("fingerprint"))
+
+
 def speaker(model: Any, n_threads: int | None = None, dim: int | None = None) -> Speaker:
     """Wrap a model: a name or folder, an ``Encoder``, or any object that encodes.
 
@@ -150,11 +154,18 @@ class Own:
             "fingerprint": self._encoder.fingerprint,
             "query_length": self._encoder.query_length,
             "document_length": self._encoder.document_length,
+            **({} if encoder.origin == encoder.fingerprint else {"origin": encoder.origin}),
         }
 
     def is_model(self, identity: Mapping[str, Any]) -> bool:
-        """Whether weights, tokenizer and settings are the same bytes."""
-        return bool(identity.get("fingerprint") == self._encoder.fingerprint)
+        """Whether weights, tokenizer and settings are the same, but for how they are rounded.
+
+        What was exported or rounded knows the fingerprint that it comes from.
+        """
+        mine = self.identity()
+        return _origin(mine) == _origin(identity) and all(
+            mine[name] == identity.get(name) for name in ("query_length", "document_length")
+        )
 
 
 class Foreign:
@@ -253,10 +264,23 @@ class Model:
 
     def queries(self, texts: Sequence[str]) -> list[tuple[FloatMatrix, tuple[str, ...]]]:
         """Encode queries: each one's ``(q_tokens, dim)`` matrix, and what its user should know."""
+        encoded = self.encoded_queries(texts)
+        of_model = self._form()
         return [
-            (one.matrix, _notes(text, one))
-            for text, one in zip(texts, self.encoded_queries(texts), strict=True)
+            (one.matrix, _notes(text, one) or of_model)
+            for text, one in zip(texts, encoded, strict=True)
         ]
+
+    def _form(self) -> tuple[str, ...]:
+        """A note where it is not the very weights that the collection was made with."""
+        if self._checked is None or self.identity is None or "fingerprint" not in self.identity:
+            return ()
+        if self._checked.identity()["fingerprint"] == self.identity["fingerprint"]:
+            return ()
+        return (
+            "The collection was made with another form of this model, exported or rounded in "
+            "another way: scores differ a little.",
+        )
 
     def encoded_queries(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode queries, with token ids and offsets; a blank one has no tokens.

@@ -128,6 +128,8 @@ class Checkpoint:
         Widths to which embeddings may be cut, for which the model was trained.
     remote_code : bool
         Whether the transformer is Python code that comes with the weights.
+    origin : str
+        The fingerprint of the same model before it was exported or rounded; empty for neither.
     """
 
     folder: Path
@@ -157,6 +159,7 @@ class Checkpoint:
     weights: Path | None = None
     matryoshka_dims: tuple[int, ...] = ()
     remote_code: bool = False
+    origin: str = ""
 
     def __post_init__(self) -> None:
         for field in ("dim", "query_length", "document_length"):
@@ -216,15 +219,15 @@ def fault(path: Path, field: str, what: str) -> CheckpointError:
     return CheckpointError(f'field "{field}" {what}: {path}. Correct that file.')
 
 
-def fingerprint(folder: Path, files: Iterable[Path], rounding: str = "") -> str:
-    """SHA-256 (hex) over the names and contents of a folder's files, and how they are rounded.
+def fingerprint(folder: Path, files: Iterable[Path]) -> str:
+    """SHA-256 (hex) over the names and contents of a folder's files.
 
     Raises
     ------
     CheckpointError
         When one of them cannot be read.
     """
-    whole = hashlib.sha256(rounding.encode())
+    whole = hashlib.sha256()
     for path in sorted(set(files)):
         name = path.relative_to(folder).as_posix()
         try:

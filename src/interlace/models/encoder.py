@@ -249,7 +249,14 @@ class Encoder:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of weights, tokenizer and settings, and of the width when it is cut."""
-        whole = self._checkpoint.fingerprint
+        return self._of_width(self._checkpoint.fingerprint)
+
+    @property
+    def origin(self) -> str:
+        """The fingerprint of the same model before it was exported or rounded; else its own."""
+        return self._of_width(self._checkpoint.origin or self._checkpoint.fingerprint)
+
+    def _of_width(self, whole: str) -> str:
         if self._dim == self._checkpoint.dim:
             return whole
         return hashlib.sha256(f"{whole} cut to {self._dim}".encode()).hexdigest()

@@ -166,6 +166,7 @@ def _settings(encoder: Encoder, checkpoint: Checkpoint, precision: str) -> dict[
         "name": name,
         "revision": encoder.revision,
         "precision": precision,
+        "origin": checkpoint.fingerprint,
     }
     fields = (*REQUIRED, *OPTIONAL)
     return {field: said[field] for field in fields if field in REQUIRED or said[field]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 from interlace.errors import CheckpointError
@@ -35,10 +37,19 @@ def read(folder: Path, precision: str | None = None) -> Checkpoint:
             folder, precision
         )
         if checkpoint is not None:
-            return checkpoint
+            return _rounded(checkpoint)
     raise CheckpointError(
         f"no late-interaction model: {folder}. Known are the formats of interlace "
         "(interlace.json), PyLate and sentence-transformers (modules.json), Stanford ColBERT "
         '(artifact.metadata, or "HF_ColBERT" in config.json) and next-plaid (onnx_config.json). '
         "A model of single vectors has to be trained for late interaction first."
     )
+
+
+def _rounded(checkpoint: Checkpoint) -> Checkpoint:
+    """Weights that are rounded when they are loaded make a model of their own."""
+    if checkpoint.graph is not None or checkpoint.precision == "float32":
+        return checkpoint
+    whole = checkpoint.fingerprint
+    rounded = hashlib.sha256(f"{whole} in {checkpoint.precision}".encode()).hexdigest()
+    return replace(checkpoint, fingerprint=rounded, origin=whole)

@@ -48,6 +48,7 @@ OPTIONAL: Final = (
     "skip_rule",
     "query_expansion",
     "matryoshka_dims",
+    "origin",
 )
 _EXPANSION_FIELDS: Final = ("strategy", "length", "attend", "token")
 
@@ -92,6 +93,7 @@ def read(folder: Path, precision: str | None) -> Checkpoint | None:
         query_expansion=expansion(said),
         graph=folder / GRAPH,
         matryoshka_dims=said.counts("matryoshka_dims"),
+        origin=said.text("origin", ""),
     )
 
 

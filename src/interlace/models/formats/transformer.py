@@ -126,8 +126,7 @@ class Transformer:
             files += [self.folder / one for one in layout.with_data(name, self.names)]
         elif self.weights is not None:
             files += self._parts()
-        rounded = self.graph is None and self.precision != "float32"
-        return fingerprint(self.folder, files, self.precision if rounded else "")
+        return fingerprint(self.folder, files)
 
     def file_of(self, array: str) -> Path | None:
         """The weight file that holds an array; None when there is none, or only a graph."""
