@@ -44,6 +44,7 @@ def main() -> None:
         ("quality.py", data, PINNED),
         ("baselines.py", [*data, *minilm], []),
         ("product.py", data, []),
+        ("pooling.py", data, []),
         ("tuning.py", data, PINNED),
         ("text_to_hits.py", data, []),
         ("hybrid.py", data, []),

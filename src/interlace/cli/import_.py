@@ -172,6 +172,9 @@ def _collection(
                 **more,  # type: ignore[arg-type]
             )
         model, more["dim"] = vectors.model, vectors.dim
+    if vectors is None:  # embeddings in a file are taken as they are
+        more["pool_factor"], more["pool_tokens"] = chosen.pool_factor, chosen.pool_tokens
+        more["protected_tokens"] = chosen.protected_tokens
     return interlace.create(
         place,
         model or chosen.model,

@@ -84,6 +84,33 @@ def command(
             rich_help_panel=options.CUTTING,
         ),
     ] = None,
+    pool_factor: Annotated[
+        int | None,
+        typer.Option(
+            "--pool-factor",
+            metavar="N",
+            help="2 to 6: so many tokens become one; 1, which keeps all, if unsaid.",
+            rich_help_panel=options.CUTTING,
+        ),
+    ] = None,
+    pool_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--pool-tokens",
+            metavar="N",
+            help="Most tokens that are kept of a passage; all if unsaid.",
+            rich_help_panel=options.CUTTING,
+        ),
+    ] = None,
+    protected_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--protected-tokens",
+            metavar="N",
+            help="First tokens of a passage, never pooled; 1 if unsaid.",
+            rich_help_panel=options.CUTTING,
+        ),
+    ] = None,
     damaged: options.Damaged = "raise",
     n_threads: options.NThreads = None,
     list_skipped: options.ListSkipped = False,
@@ -102,11 +129,16 @@ def command(
         bits=bits,
         passage_tokens=passage_tokens,
         passage_overlap=passage_overlap,
+        pool_factor=pool_factor,
+        pool_tokens=pool_tokens,
+        protected_tokens=protected_tokens,
         n_threads=n_threads,
     )
     asked = {
         "model": model, "dim": dim, "bits": bits,
         "passage_tokens": passage_tokens, "passage_overlap": passage_overlap,
+        "pool_factor": pool_factor, "pool_tokens": pool_tokens,
+        "protected_tokens": protected_tokens,
     }  # fmt: skip
     streams = [file for file in files if _is_stream(file)]
     paths = [file for file in files if not _is_stream(file)]
@@ -221,6 +253,9 @@ def _collection(
             bits=chosen.bits,
             passage_tokens=chosen.passage_tokens,
             passage_overlap=chosen.passage_overlap,
+            pool_factor=chosen.pool_factor,
+            pool_tokens=chosen.pool_tokens,
+            protected_tokens=chosen.protected_tokens,
             lock_wait_seconds=chosen.lock_wait_seconds,
             n_threads=chosen.n_threads,
         )
@@ -233,18 +268,17 @@ def _collection(
     has_model = made["model"] or {"name": "none"}
     is_its_model = given is not None and has_model.get("fingerprint") == given.fingerprint
     made_with = {
+        **made,
         # Another name may load the same weights.
         "model": model if is_its_model else has_model["name"],
-        "dim": made["dim"],
         "bits": int(str(made["codec"])[-1]),
-        "passage_tokens": made["passage_tokens"],
-        "passage_overlap": made["passage_overlap"],
     }
-    for name, has in made_with.items():
-        if asked[name] is not None and asked[name] != has:
+    for name, wanted in asked.items():
+        has = made_with[name]
+        if wanted is not None and wanted != has:
             collection.close()
             raise SettingsError(
-                f"{name} is {asked[name]}, but the collection was made with {has}: {path}. "
+                f"{name} is {wanted}, but the collection was made with {has}: {path}. "
                 "Leave the option out, index into a new folder, or see: interlace rebuild --help."
             )
     return collection

@@ -40,6 +40,8 @@ def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         + (f", of at most {longest} tokens, overlap {overlap}" if longest else ""),
         "tokens": found["n_tokens"],
     }
+    if pooled := _pooled(found):
+        holds["pooled"] = pooled
     if found["n_sources"]:
         files = output.counted(found["n_files"], "file")
         holds["follows"] = f"{files} of {output.counted(found['n_sources'], 'source')}"
@@ -74,6 +76,14 @@ def _fields(fields: Mapping[str, list[str]]) -> str:
     shown = [f"{name} ({', '.join(kinds)})" for name, kinds in list(fields.items())[:_SHOWN_FIELDS]]
     more = len(fields) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more: --json names them" if more else "")
+
+
+def _pooled(found: Mapping[str, Any]) -> str:
+    factor, most, first = found["pool_factor"], found["pool_tokens"], found["protected_tokens"]
+    parts = [f"{factor} tokens to one"] if factor > 1 else []
+    parts += [f"at most {most} a passage"] if most else []
+    parts += [f"the first {first} kept"] if parts and first else []
+    return ", ".join(parts)
 
 
 def _tokens(n_tokens: int, n_segments: int, n_bytes: int) -> str:

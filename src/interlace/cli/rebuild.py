@@ -36,6 +36,30 @@ def command(
             help="Tokens that a passage repeats of the one before; as now if unsaid.",
         ),
     ] = None,
+    pool_factor: Annotated[
+        int | None,
+        typer.Option(
+            "--pool-factor",
+            metavar="N",
+            help="1 to 6: so many tokens become one; as now if unsaid.",
+        ),
+    ] = None,
+    pool_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--pool-tokens",
+            metavar="N",
+            help="Most tokens that are kept of a passage; as now if unsaid.",
+        ),
+    ] = None,
+    protected_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--protected-tokens",
+            metavar="N",
+            help="First tokens of a passage, never pooled; as now if unsaid.",
+        ),
+    ] = None,
     n_threads: options.NThreads = None,
     json: options.AsJson = False,
 ) -> None:
@@ -57,6 +81,9 @@ def command(
             bits=bits,
             passage_tokens=passage_tokens,
             passage_overlap=passage_overlap,
+            pool_factor=pool_factor,
+            pool_tokens=pool_tokens,
+            protected_tokens=protected_tokens,
             progress=meter,
         )
     seconds = round(perf_counter() - started, 3)

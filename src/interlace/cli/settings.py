@@ -33,6 +33,12 @@ class Settings:
         Longest passage of a new collection; as long as the model reads when not given.
     passage_overlap : int
         Tokens that a passage repeats of the one before it, in a new collection.
+    pool_factor : int
+        How many tokens of a passage become one, in a new collection; 1 keeps all.
+    pool_tokens : int or None
+        How many tokens of a passage are kept at most, in a new collection.
+    protected_tokens : int
+        How many at its beginning are never pooled.
     k : int
         How many hits.
     mode : str
@@ -50,6 +56,9 @@ class Settings:
     bits: int = 4
     passage_tokens: int | None = None
     passage_overlap: int = 0
+    pool_factor: int = 1
+    pool_tokens: int | None = None
+    protected_tokens: int = 1
     k: int = 10
     mode: str = "hybrid"
     effort: str | None = None

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from interlace import text
 from interlace.collection.arguments import check_iterable
 from interlace.collection.matrices import encoded_from
+from interlace.collection.pooling import Pooling, pooling_of
 from interlace.errors import InputError
+from interlace.store import Settings
 from interlace.types import Document, Encoded, Id, Passage
 
 #: What ends a batch: some 8 s of encoding on two cores, or this much memory. Never the clock: what
@@ -106,9 +108,9 @@ def entries(
     records: Iterable[Any],
     embeddings: Iterable[Any] | None,
     token_ids: Iterable[Any] | None,
-    dim: int,
+    settings: Settings,
 ) -> Iterator[Entry]:
-    """Check records one at a time, and the embeddings beside them.
+    """Check records one at a time, and the embeddings beside them, which are pooled.
 
     Raises
     ------
@@ -133,7 +135,7 @@ def entries(
     _check_lengths(records, token_ids, "token_ids")
     if embeddings is None:
         return _texts(records)
-    return _given(records, embeddings, token_ids, dim)
+    return _given(records, embeddings, token_ids, settings.dim, pooling_of(settings))
 
 
 def batches(
@@ -167,7 +169,11 @@ def _texts(records: Iterable[Any]) -> Iterator[Entry]:
 
 
 def _given(
-    records: Iterable[Any], embeddings: Iterable[Any], token_ids: Iterable[Any] | None, dim: int
+    records: Iterable[Any],
+    embeddings: Iterable[Any],
+    token_ids: Iterable[Any] | None,
+    dim: int,
+    pooling: Pooling,
 ) -> Iterator[Entry]:
     matrices = iter(embeddings)
     ids = None if token_ids is None else iter(token_ids)
@@ -180,7 +186,7 @@ def _given(
         matrix = _next(matrices, "embeddings", position)
         of_tokens = None if ids is None else _next(ids, "token_ids", position)
         name = repr(document.id) if document.id is not None else str(position)
-        given = encoded_from(matrix, of_tokens, dim, f"passage {name}")
+        given = pooling.pooled(encoded_from(matrix, of_tokens, dim, f"passage {name}"))
         id_ = text.identify(document.text) if document.id is None else document.id
         whole = Passage(id_, 0, 0, len(document.text), document.text)
         yield given_entry(position, document, Given((whole,), (given,)))

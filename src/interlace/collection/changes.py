@@ -176,8 +176,8 @@ class Changes:
         """Add documents, as ``Collection.add`` does, to this commit."""
         check_on_conflict(on_conflict)
         report = AddReport()
-        dim = self.writer.settings.dim
-        for batch in batches(entries(records, embeddings, token_ids, dim)):
+        settings = self.writer.settings
+        for batch in batches(entries(records, embeddings, token_ids, settings)):
             report += self.take(batch, on_conflict)
         return report
 
@@ -303,9 +303,10 @@ class Changes:
         for entry in new:
             assert entry.given is not None
             made_by = entry.given.model
-            if made_by is not None and made_by != fingerprint(self._model.identity):
+            model = self._model
+            if made_by is not None and made_by != fingerprint(model.identity, model.pooling):
                 raise ModelMismatch(
-                    f"the collection has another model by now: {self._store.path}. "
+                    f"the collection has another model or pooling by now: {self._store.path}. "
                     "Import the file again: its texts are encoded then."
                 )
             yield entry, list(entry.given.passages), entry.given.encoded

@@ -47,6 +47,7 @@ from interlace.collection.planning import (
     source_at,
     stored_sources,
 )
+from interlace.collection.pooling import pooling_of, wanted_pooling
 from interlace.collection.rebuilding import Wanted, with_embeddings, with_model
 from interlace.collection.repairing import Remaking
 from interlace.collection.searching import (
@@ -124,7 +125,7 @@ class Collection:
             hex digits of its SHA-256.
         embeddings
             For each document its ``(n_tokens, dim)`` matrix, instead of encoding the text; each
-            document is then one passage.
+            document is then one passage. Where the collection pools, so are they.
         token_ids
             For each document the ``(n_tokens,)`` vocabulary ids of its tokens: they help
             compression as much as they do with a model.
@@ -152,7 +153,7 @@ class Collection:
         """
         check_on_conflict(on_conflict)
         total = len(records) if isinstance(records, Sized) else None
-        stream = entries(records, embeddings, token_ids, self._store.settings.dim)
+        stream = entries(records, embeddings, token_ids, self._store.settings)
         return self._add(stream, on_conflict, progress, total)
 
     def _add(
@@ -437,7 +438,7 @@ class Collection:
         vectors = None
         if embeddings:
             settings = snapshot.settings
-            vectors = {"dim": settings.dim, "model": model_of(settings.model)}
+            vectors = {"dim": settings.dim, "model": model_of(settings)}
         return export(snapshot, Path(path), format_, progress, where=where, vectors_of=vectors)
 
     def import_(
@@ -497,8 +498,7 @@ class Collection:
             file,
             text.exchange_format(os.fspath(path), format),
             text.Fields(id=id_field, text=tuple(text_fields)),
-            settings.dim,
-            settings.model,
+            settings,
         )
         return self._add(stream, on_conflict, progress, None)
 
@@ -619,7 +619,9 @@ class Collection:
         Returns
         -------
         Explanation
-            Its matches sum to the hit's score; offsets are into the document's text.
+            Its matches sum to the hit's score; offsets are into the document's text. Where tokens
+            are pooled, the nearest of those that were made into the row that answers is named; for
+            that the passage is encoded again.
 
         Raises
         ------
@@ -689,6 +691,9 @@ class Collection:
         bits: int | None = None,
         passage_tokens: int | None = None,
         passage_overlap: int | None = None,
+        pool_factor: int | None = None,
+        pool_tokens: int | None = None,
+        protected_tokens: int | None = None,
         embeddings: Mapping[Id, Any] | Iterable[Any] | None = None,
         token_ids: Mapping[Id, Any] | Iterable[Any] | None = None,
         progress: Progress = silent,
@@ -709,6 +714,9 @@ class Collection:
         bits, passage_tokens, passage_overlap
             As for ``create``; by default as they are. Passages as long as the old model reads
             become as long as the new one does.
+        pool_factor, pool_tokens, protected_tokens
+            As for ``create``; by default as they are. One of the first two without the other stands
+            alone: ``pool_factor=1`` ends pooling.
         embeddings, token_ids
             Instead of a model, what ``add`` takes: in the order of ``ids()``, or as mappings by
             id. The collection has no model then.
@@ -725,6 +733,8 @@ class Collection:
             For embeddings that lack a document or cannot be stored, or where there is no model.
         SettingsError
             For a setting out of range, before anything is done.
+        MissingExtra
+            For pooling without the package ``scipy``.
         Locked
             When somebody else settles, compacts or rebuilds.
         CollectionError
@@ -733,7 +743,10 @@ class Collection:
         """
         if bits is not None:
             check_bits(bits)
-        wanted = Wanted(dim, bits, passage_tokens, passage_overlap)
+        self.refresh()
+        before = pooling_of(self._store.settings)
+        pooling = wanted_pooling(pool_factor, pool_tokens, protected_tokens, before)
+        wanted = Wanted(dim, bits, passage_tokens, passage_overlap, pooling)
         if embeddings is not None:
             if model is not None:
                 raise InputError("model and embeddings came together. Pass one of them.")
@@ -819,7 +832,7 @@ class Collection:
     def info(self) -> dict[str, Any]:
         """What the collection is and holds: counts, bytes by part, model, settings."""
         settings = self._store.settings
-        splitting = splitting_of(settings)
+        splitting, pooling = splitting_of(settings), pooling_of(settings)
         return {
             **self._store.info(),
             "model": dict(settings.model) if settings.model else None,
@@ -828,6 +841,9 @@ class Collection:
             "seed": settings.seed,
             "passage_tokens": splitting.tokens_max,
             "passage_overlap": splitting.overlap,
+            "pool_factor": pooling.factor,
+            "pool_tokens": pooling.tokens_max,
+            "protected_tokens": pooling.protected,
             "last_settle_error": self._store.last_settle_error
             and str(self._store.last_settle_error),
         }

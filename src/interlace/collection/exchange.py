@@ -19,6 +19,7 @@ from interlace import files, store, text
 from interlace.collection.batches import Entry, Given, entry_of, given_entry
 from interlace.collection.matrices import encoded_from
 from interlace.collection.model import fingerprint
+from interlace.collection.pooling import pooling_of
 from interlace.errors import InputError
 from interlace.extras import need
 from interlace.progress import Progress, silent
@@ -114,12 +115,12 @@ def export(
     )
 
 
-def model_of(identity: Mapping[str, Any] | None) -> dict[str, str] | None:
+def model_of(settings: store.Settings) -> dict[str, str] | None:
     """What a file says of the model that made its embeddings."""
-    known = fingerprint(identity)
-    if identity is None or known is None:
+    known = fingerprint(settings.model, pooling_of(settings))
+    if settings.model is None or known is None:
         return None
-    return {"name": str(identity["name"]), "fingerprint": known}
+    return {"name": str(settings.model["name"]), "fingerprint": known}
 
 
 def _row_of(document: Document) -> dict[str, Any]:
@@ -232,8 +233,7 @@ def entries_from(
     path: Path,
     format_: str,
     fields: text.Fields,
-    dim: int,
-    identity: Mapping[str, Any] | None,
+    settings: store.Settings,
 ) -> Iterator[Entry]:
     """Check the rows of a file, one at a time.
 
@@ -242,9 +242,9 @@ def entries_from(
 
     Parameters
     ----------
-    dim, identity
-        Of the collection that they are for: embeddings of another model are left out, and the texts
-        encoded.
+    settings
+        Of the collection that they are for: embeddings of another model, or pooled in another way,
+        are left out, and the texts encoded.
 
     Raises
     ------
@@ -256,7 +256,7 @@ def entries_from(
     UserWarning
         Once, when embeddings are left out.
     """
-    own = model_of(identity)
+    own = model_of(settings)
     told: list[str] = []
 
     def leave_out(model: Mapping[str, Any] | None) -> None:
@@ -276,7 +276,7 @@ def entries_from(
                 there = ", ".join(map(str, record)) or "no fields"
                 _refuse("text", "is not there", row.where, f"Say what is text; there is {there}.")
             document = text.document_of_record(record, fields, row.where)
-            if identity is None:
+            if own is None:
                 _refuse("passages", "is not there, and the collection has no model", row.where)
             yield entry_of(position, document)
             continue
@@ -286,7 +286,7 @@ def entries_from(
                 "Name no other fields."
             )
         record = _from_parquet(record, row.where) if format_ == "parquet" else record
-        yield _entry(position, record, row.where, dim, own, leave_out)
+        yield _entry(position, record, row.where, settings.dim, own, leave_out)
 
 
 class Vectors(NamedTuple):

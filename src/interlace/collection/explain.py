@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from interlace import text
 from interlace.collection.matrices import matrix_from
 from interlace.collection.model import Model
 from interlace.errors import InputError
 from interlace.store import Snapshot
-from interlace.types import Encoded, Explanation, Hit, IntArray, Match
+from interlace.types import Encoded, Explanation, FloatMatrix, Hit, IntArray, Match
 
 
 def explain(
@@ -21,7 +22,7 @@ def explain(
 
     The similarities are those of the stored codes, and the score is the very one that ``search``
     gives this passage; they sum to it. Offsets come from tokenising the passage again; the model
-    runs on the query alone.
+    runs on the query alone, and on the passage where its tokens are pooled.
 
     Raises
     ------
@@ -31,16 +32,16 @@ def explain(
     row, passage = _find(snapshot, hit)
     if embeddings is None:
         query_tokens = model.explained_query(query)
-        offsets: IntArray | None = model.offsets(passage.text)
     else:
         query_tokens = Encoded(matrix_from(embeddings, model.dim, "the query"))
-        offsets = None  # nor are there any of the query's
     quantised = snapshot.kernels.quantise(query_tokens.matrix, snapshot.signs)
     similarities = snapshot.kernels.similarities(quantised, snapshot.segments, row)
     n_tokens, q_tokens = similarities.shape
     query_spans = _spans(query_tokens.offsets, q_tokens)
-    spans = _spans(offsets, n_tokens)
     best = similarities.argmax(axis=0) if n_tokens else np.zeros(q_tokens, np.intp)
+    spans = np.zeros((q_tokens, 2), np.int32)
+    if n_tokens and embeddings is None:
+        spans = _answers(model, passage.text, query_tokens.matrix, best, n_tokens)
     strengths = similarities.max(axis=0) if n_tokens else np.full(q_tokens, -1, np.float32)
     typical = similarities.mean(axis=0) if n_tokens else strengths
     only = np.array([row], np.uint32)
@@ -50,7 +51,7 @@ def explain(
         zip(strengths.tolist(), typical.tolist(), strict=True)
     ):
         query_start, query_end = query_spans[i].tolist()
-        start, end = spans[best[i]].tolist() if n_tokens else (0, 0)
+        start, end = spans[i].tolist()
         is_text = end > start
         matches.append(
             Match(
@@ -107,6 +108,25 @@ def _find(snapshot: Snapshot, hit: Hit) -> tuple[int, Any]:
         f"passage {hit.passage} of document {hit.id!r} is not in the collection any more. "
         "Search again."
     )
+
+
+def _answers(
+    model: Model, passage: str, query: FloatMatrix, rows: npt.NDArray[np.intp], n_rows: int
+) -> IntArray:
+    """Where in a passage the tokens are that answer a query's: ``(q_tokens, 2)``.
+
+    The row that answers is one token's; or, pooled, that of several, and the nearest is named.
+    """
+    if not model.pooling.is_on:
+        return _spans(model.offsets(passage), n_rows)[rows]
+    tokens, groups = model.grouped(passage)
+    offsets = _spans(tokens.offsets, len(groups))
+    if groups.max(initial=-1) + 1 != n_rows:  # embeddings that came with the text
+        return np.zeros((len(query), 2), np.int32)
+    nearness = query @ tokens.matrix.T
+    nearness[groups != rows[:, None]] = -np.inf
+    spans: IntArray = offsets[nearness.argmax(axis=1)]
+    return spans
 
 
 def _spans(offsets: IntArray | None, n_tokens: int) -> IntArray:

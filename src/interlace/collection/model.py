@@ -9,7 +9,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import asdict
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 import numpy as np
 
 from interlace.collection.matrices import matrix_from
+from interlace.collection.pooling import NO_POOLING, Pooling, pooling_of
 from interlace.collection.remembering import Remembered
 from interlace.errors import CheckpointError, CollectionError, InputError, ModelMismatch
 from interlace.models import Encoder
@@ -65,14 +67,17 @@ class Speaker(Protocol):
         """Return where the rows of a passage's matrix come from, ``(n_tokens, 2)``."""
 
 
-def fingerprint(identity: Mapping[str, Any] | None) -> str | None:
-    """What tells the model of an identity from others; None where there is none."""
+def fingerprint(identity: Mapping[str, Any] | None, pooling: Pooling) -> str | None:
+    """What tells a model's stored embeddings from others; None where there is no model."""
     if identity is None:
         return None
     if "fingerprint" in identity:
-        return str(identity["fingerprint"])
-    # One that was passed as an object: known by how it encodes a probe.
-    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
+        known = str(identity["fingerprint"])
+    else:  # one that was passed as an object: known by how it encodes a probe
+        known = hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
+    if not pooling.is_on:
+        return known
+    return hashlib.sha256(f"{known} {json.dumps(asdict(pooling))}".encode()).hexdigest()
 
 
 def _origin(identity: Mapping[str, Any]) -> Any:
@@ -232,6 +237,8 @@ class Model:
         What the collection says of its model; None for one that is fed with embeddings.
     dim
         Width of the collection's embeddings.
+    pooling
+        How many of a passage's embeddings are left.
     given
         Models a user passed: the one that fits is used.
     insists
@@ -247,6 +254,7 @@ class Model:
         self,
         identity: Mapping[str, Any] | None,
         dim: int,
+        pooling: Pooling = NO_POOLING,
         given: Sequence[Speaker] = (),
         *,
         insists: bool = False,
@@ -255,7 +263,7 @@ class Model:
     ) -> None:
         self.identity = identity
         self._n_threads = n_threads
-        self.dim = dim
+        self.dim, self.pooling = dim, pooling
         self._given, self._insists = given, insists
         self._checked: Speaker | None = None
         self._last_query: tuple[str, Encoded] | None = None
@@ -300,8 +308,24 @@ class Model:
         ]
 
     def documents(self, texts: Iterable[str]) -> Generator[Encoded]:
-        """Encode a stream of passages, each ``(n_tokens, dim)``; a blank one has no tokens."""
+        """Encode a stream of passages, each ``(n_tokens, dim)``, pooled where the collection pools.
+
+        A blank one has no tokens.
+        """
+        stream = self._tokens(texts)
+        return self._pooled(stream) if self.pooling.is_on else stream
+
+    def grouped(self, text: str) -> tuple[Encoded, IntArray]:
+        """A passage before it is pooled, and into which row of it pooled each of its rows goes."""
+        (tokens,) = self._tokens([text])
+        return tokens, self.pooling.groups(tokens.matrix)
+
+    def _tokens(self, texts: Iterable[str]) -> Generator[Encoded]:
         return self._skipping_blanks(texts, lambda full: self._speaker().documents(full))
+
+    def _pooled(self, stream: Generator[Encoded]) -> Generator[Encoded]:
+        with closing(stream):
+            yield from map(self.pooling.pooled, stream)
 
     @property
     def tokens_max(self) -> int | None:
@@ -416,13 +440,13 @@ class Models:
 
     def at(self, settings: Settings) -> Model:
         """The model of these settings, the same object for the same model."""
+        asked = settings.model, settings.dim, pooling_of(settings)
         with self._lock:
             for model in self._met:
-                if (model.identity, model.dim) == (settings.model, settings.dim):
+                if (model.identity, model.dim, model.pooling) == asked:
                     return model
             model = Model(
-                settings.model,
-                settings.dim,
+                *asked,
                 self._given,
                 insists=self._insists,
                 n_threads=self._n_threads,

@@ -10,6 +10,7 @@ from interlace import store, text
 from interlace.collection.arguments import check_bits, check_passage_tokens, check_query_cache
 from interlace.collection.collection import Collection
 from interlace.collection.model import is_name, speaker
+from interlace.collection.pooling import wanted_pooling
 from interlace.errors import SettingsError
 from interlace.progress import Progress, silent
 
@@ -28,6 +29,9 @@ def create(
     seed: int = 0,
     passage_tokens: int | None = None,
     passage_overlap: int = 0,
+    pool_factor: int = 1,
+    pool_tokens: int | None = None,
+    protected_tokens: int = 1,
     memory_bytes_max: int = 512 * 2**20,
     settle: str = "auto",
     refresh: str = "auto",
@@ -59,6 +63,13 @@ def create(
         the model reads.
     passage_overlap
         How many tokens, at most, a passage shares with the one before it.
+    pool_factor
+        2 to 6: so many token embeddings of a passage become one, on average; also those that are
+        passed as arrays. 1 keeps all. It wants the extra ``pool``.
+    pool_tokens
+        At most so many token embeddings are kept of a passage, however long it is.
+    protected_tokens
+        The first so many of a passage are never pooled: 1 for the special token there.
     memory_bytes_max
         Bounds what a write buffers, and what compressing and merging hold, whatever passes
         through; from 1 MiB.
@@ -85,7 +96,8 @@ def create(
     SettingsError
         For a setting out of range, or a device that is not here, before anything is written.
     MissingExtra
-        When the device wants the extra ``torch`` or ``mlx``, which is not installed.
+        When the device wants the extra ``torch`` or ``mlx``, or pooling the extra ``pool``, and it
+        is not installed.
     CollectionError
         When the folder holds something.
     CheckpointError
@@ -94,6 +106,7 @@ def create(
     _check_refresh(refresh)
     check_query_cache(query_cache_bytes)
     check_bits(bits)
+    pooling = wanted_pooling(pool_factor, pool_tokens, protected_tokens)
     if model is None:
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
             raise SettingsError(f"dim is {dim!r}. Without a model, give the embeddings' width.")
@@ -113,6 +126,7 @@ def create(
         seed=seed,
         model=identity,
         passages=asdict(splitting),
+        pooling=asdict(pooling),
         memory_bytes_max=memory_bytes_max,
     )
     opened = store.create(

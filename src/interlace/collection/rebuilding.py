@@ -13,6 +13,7 @@ from interlace.collection.batches import Given, entry_of, given_entry
 from interlace.collection.encoding import encode
 from interlace.collection.matrices import encoded_from
 from interlace.collection.model import Models, Speaker
+from interlace.collection.pooling import Pooling, pooling_of
 from interlace.errors import InputError, SettingsError
 from interlace.progress import Progress
 from interlace.types import Document, Encoded, Id, Passage
@@ -23,12 +24,13 @@ _END: Final = object()
 
 
 class Wanted(NamedTuple):
-    """What a rebuild is to change; None leaves as it is."""
+    """What a rebuild is to change, and how tokens are pooled then; None leaves as it is."""
 
     dim: int | None
     bits: int | None
     passage_tokens: int | None
     passage_overlap: int | None
+    pooling: Pooling
 
 
 def with_model(
@@ -64,6 +66,7 @@ def with_model(
         codec=_codec(old, wanted),
         model=old.model if given is None else given.identity(),
         passages=asdict(splitting),
+        pooling=asdict(wanted.pooling),
     )
     with models.offering(given, insists=insists):
         model = models.at(new)
@@ -99,8 +102,9 @@ def with_embeddings(
         codec=_codec(old, wanted),
         model=None,
         passages=asdict(text.Splitting()),
+        pooling=asdict(wanted.pooling),
     )
-    given = _Given(snapshot, embeddings, token_ids, new.dim)
+    given = _Given(snapshot, embeddings, token_ids, new)
     return opened.rebuild(
         new, given.encode, known_until=snapshot.commit.next_document, progress=progress
     )
@@ -132,10 +136,11 @@ class _Given:
         snapshot: store.Snapshot,
         embeddings: Mapping[Id, Any] | Iterable[Any],
         token_ids: Mapping[Id, Any] | Iterable[Any] | None,
-        dim: int,
+        settings: store.Settings,
     ) -> None:
         check_iterable(embeddings, "embeddings")
-        self._dim, self._n_given, self._n = dim, 0, snapshot.n_documents
+        self._dim, self._pooling = settings.dim, pooling_of(settings)
+        self._n_given, self._n = 0, snapshot.n_documents
         self._by_id = embeddings if isinstance(embeddings, Mapping) else None
         self._types_by_id = token_ids if isinstance(token_ids, Mapping) else None
         if token_ids is not None:
@@ -162,7 +167,8 @@ class _Given:
         for document in documents:
             assert document.id is not None
             matrix, types = self._of(document.id)
-            one = encoded_from(matrix, types, self._dim, f"document {document.id!r}")
+            where = f"document {document.id!r}"
+            one = self._pooling.pooled(encoded_from(matrix, types, self._dim, where))
             whole = document.text
             passage = Passage(document.id, 0, 0, len(whole), whole)
             entry = given_entry(0, document, Given((passage,), (one,)))

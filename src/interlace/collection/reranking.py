@@ -88,7 +88,7 @@ def rerank(
     if k is not None:
         check_k(k)
     speaking = speaker(model)
-    encoder = Model(speaking.identity(), speaking.dim, [speaking])
+    encoder = Model(speaking.identity(), speaking.dim, given=[speaking])
     splitting = text.Splitting(tokens_max=speaking.tokens_max)
     ((matrix, notes),) = encoder.queries([query])
     documents = _documents(texts)

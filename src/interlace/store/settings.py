@@ -31,6 +31,8 @@ class Settings:
         own embeddings.
     passages : mapping
         How documents were split; the store only keeps it.
+    pooling : mapping
+        How the embeddings of a passage were made fewer; the store only keeps it.
     first_budget_tokens : int
         Fresh tokens that are scanned before the codec is first trained.
     fresh_budget_tokens : int
@@ -44,6 +46,7 @@ class Settings:
     seed: int = 0
     model: Mapping[str, Any] | None = None
     passages: Mapping[str, Any] = field(default_factory=dict)
+    pooling: Mapping[str, Any] = field(default_factory=dict)
     first_budget_tokens: int = 1_000_000
     fresh_budget_tokens: int = 32_768
     memory_bytes_max: int = 512 * 2**20

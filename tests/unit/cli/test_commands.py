@@ -636,3 +636,33 @@ def test_a_width_that_the_model_was_trained_for(run_here, copy_of_mini, tmp_path
     assert run_here("info", "y.lace", "--json").records[0]["dim"] == 64
     assert run_here("rebuild", "y.lace", "--dim", 128).code == 0
     assert run_here("info", "y.lace", "--json").records[0]["dim"] == 128
+
+
+def test_pooling(run, tmp_path):
+    pytest.importorskip("scipy")
+    (tmp_path / "a.txt").write_text("Rayleigh scattering makes the sky blue, and the sun red. " * 3)
+    into = ("index", "a.txt", "--to", "x.lace")
+    assert run(*into, "--pool-factor", 3).code == 0
+    assert run(*into, "--pool-factor", 3).code == 0
+    assert (
+        "pool_factor is 2, but the collection was made with 3" in run(*into, "--pool-factor", 2).err
+    )
+    assert run(*into, "--pool-tokens", 9).code == 2
+    assert re.search(r"pooled +3 tokens to one, the first 1 kept *\n", run("info", "x.lace").out)
+    n_tokens = run("info", "x.lace", "--json").records[0]["n_tokens"]
+    assert run("rebuild", "x.lace", "--pool-tokens", 8, "--protected-tokens", 0).code == 0
+    assert run("info", "x.lace", "--json").records[0]["n_tokens"] == 8 < n_tokens
+    assert "at most 8 a passage" in run("info", "x.lace").out
+    assert "sky" in run("explain", "x.lace", "blue sky").out
+    assert run("rebuild", "x.lace", "--pool-factor", 1).code == 0
+    assert "pooled" not in run("info", "x.lace").out
+
+
+def test_pooling_is_a_setting_of_new_collections(run, tmp_path):
+    pytest.importorskip("scipy")
+    (tmp_path / "interlace.toml").write_text("pool_tokens = 8")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"id": 1, "text": "The sky is blue. " * 9}))
+    assert run("index", "a.jsonl", "--to", "x.lace").code == 0
+    assert run("import", "a.jsonl", "--to", "y.lace").code == 0
+    for name in ("x.lace", "y.lace"):
+        assert run("info", name, "--json").records[0]["n_tokens"] == 8

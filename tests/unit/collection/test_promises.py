@@ -10,7 +10,7 @@ import pytest
 
 import interlace
 from interlace.errors import InputError, SettingsError
-from interlace.store import Snapshot, Writer
+from interlace.store import Settings, Snapshot, Writer
 
 
 @pytest.fixture
@@ -121,11 +121,11 @@ def test_a_document_is_never_in_memory_as_floats(notes, monkeypatch):
 def test_titles_count_in_a_batch():
     from interlace.collection import batches as rooms
 
-    stream = rooms.entries((f"title {i}" for i in range(10_000)), None, None, 8)
+    stream = rooms.entries((f"title {i}" for i in range(10_000)), None, None, Settings(dim=8))
     sizes = [len(batch.entries) for batch in rooms.batches(stream, n_bytes_max=1_000_000)]
     assert max(sizes) < 2_000
     heavy = ({"id": i, "text": "x", "metadata": {"m": "y" * 5_000}} for i in range(1_000))
-    stream = rooms.entries(heavy, None, None, 8)
+    stream = rooms.entries(heavy, None, None, Settings(dim=8))
     sizes = [len(batch.entries) for batch in rooms.batches(stream, n_bytes_max=1_000_000)]
     assert max(sizes) < 200
 
@@ -220,7 +220,7 @@ def test_batches_are_cut_by_their_tokens():
     from interlace.collection import batches as rooms
 
     records = (f"{i:04}" * 100 for i in range(100))  # some hundred tokens each
-    stream = rooms.entries(records, None, None, 8)
+    stream = rooms.entries(records, None, None, Settings(dim=8))
     sizes = [len(batch.entries) for batch in rooms.batches(stream, n_tokens_max=1_000)]
     assert sizes == [10] * 10
 
