@@ -25,13 +25,18 @@ def main() -> None:
     parser.add_argument(
         "--peer", help="Python that has sentence-transformers, to encode beside ours"
     )
+    parser.add_argument("--openvino", help="Python that has OpenVINO")
     args = parser.parse_args()
     data = ["--data", args.data]
     minilm = ["--minilm", args.minilm] if args.minilm else []
     peer = ["--peer", args.peer] if args.peer else []
+    openvino = ["--openvino", args.openvino] if args.openvino else []
+    ways = [*data, *minilm, "--torch", args.peer, *openvino]
     for script, arguments, before in (
         ("encoder.py", [*data, *minilm, *peer], []),
+        *([("models.py", ways, [])] if args.peer and args.minilm else []),
         ("codec.py", data, []),
+        ("xtr.py", data, []),
         ("anisotropic.py", data, []),
         ("kernels.py", [], PINNED),
         ("quality.py", [*data, "--encode-only"], []),

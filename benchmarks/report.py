@@ -459,7 +459,44 @@ def encoding() -> str:
         "median in ms; cosine to float32:\n\n"
         + table(["", "tokens/s", "of the int8 peak", "query", "cosine"], rows)
         + f"\n\nnDCG@10 of exact scores: {quality}.\n\n"
+        + ways()
+        + "\n\n"
         + text_to_hits()
+    )
+
+
+def ways() -> str:
+    """The same model in every way that runs it, and what each wants on disk and to start."""
+    line = lines("models")[-1]
+    one, two = line["1 threads"], line["2 threads"]
+    rows = [
+        [name, *(f"{n[name]['tokens_per_s']:,}" for n in (one, two))]
+        + [f"{n[name]['p50_ms']:.2f}" for n in (one, two)]
+        for name in one
+    ]
+    mb = {name: f"{n / 1e6:,.0f} MB" for name, n in line["bytes"].items()}
+    starts = [
+        [name, f"{found['import_ms']}", f"{found['first_query_ms']}"]
+        for name, found in line["starts"].items()
+    ]
+    versions = ", ".join(
+        f"{package} {version}"
+        for package, version in {
+            package: version
+            for found in one.values()
+            for package, version in found.items()
+            if isinstance(version, str)
+        }.items()
+    )
+    return (
+        f"The same MiniLM in every way that runs it, by the clock, in one run "
+        f"(`python benchmarks/models.py`; {versions}): document tokens a second, and milliseconds "
+        "of a query of 12 tokens, median, on one core and on two:\n\n"
+        + table(["", "tokens/s", "on two", "query", "on two"], rows)
+        + f"\n\nOn disk interlace takes {mb['interlace']}, what it requires {mb['core']}, and with "
+        f"PyTorch (its build for the CPU) and sentence-transformers {mb['torch']}. Milliseconds to "
+        "import interlace, or sentence-transformers alone, and from nothing to the first query's "
+        "embeddings:\n\n" + table(["", "import", "first query"], starts)
     )
 
 
