@@ -12,32 +12,50 @@ namespace {
 // of the query token that named it last, so that a block fits a second-level cache.
 class Block {
 public:
-    void begin() {
-        std::fill_n(passages_.begin(), kBlock, 0u);
-        n_named_ = 0;
-    }
+    void begin() { std::fill_n(passages_.begin(), kBlock, 0u); }
 
     // Without branches, because nothing predicts which passage comes next.
-    void add(uint16_t ordinal, uint32_t token, uint32_t gain) {
-        const uint32_t passed = passages_[ordinal];
-        named_[n_named_] = ordinal;
-        n_named_ += passed == 0;
-        const uint32_t is_new = ((passed & kTokenMask) == token) - 1u;    // all bits, or none
-        passages_[ordinal] = (passed & ~kTokenMask) + (gain << kTokenBits & is_new) + token;
+    void add(const uint16_t* ordinal, const uint16_t* end, uint32_t token, uint32_t gain) {
+        const uint32_t raised = gain << kTokenBits | token;
+        for (; ordinal < end; ++ordinal) {
+            const uint32_t passed = passages_[*ordinal], last = passed & kTokenMask;
+            const uint32_t is_new = -uint32_t{last != token};    // all bits, or none
+            passages_[*ordinal] = passed + ((raised - last) & is_new);
+        }
     }
 
-    std::span<const uint16_t> named() const {
-        return {named_.begin(), static_cast<size_t>(n_named_)};
+    // Runs visit(ordinal, gain) for those that were named, and gained as much as least() tells.
+    template <class Least, class Visit>
+    void named(int64_t n_passages, Least least, Visit visit) const {
+        uint32_t lowest = std::max(least() << kTokenBits, 1u);
+        for (int64_t at = 0; at < n_passages; at += kWidth) {
+            const U32 words = load<U32>(passages_.begin() + at);
+            uint32_t bits = bits_of(reinterpret_cast<I32>(words >= lowest));
+            if (!bits) continue;
+            for (; bits; bits &= bits - 1) {
+                const int64_t ordinal = at + std::countr_zero(bits);
+                visit(ordinal, passages_[ordinal] >> kTokenBits);
+            }
+            lowest = std::max(least() << kTokenBits, 1u);
+        }
     }
-    uint32_t gain(uint16_t ordinal) const { return passages_[ordinal] >> kTokenBits; }
+
+    // The last that was named beyond those that there are, or -1.
+    int64_t stray(int64_t n_passages) const {
+        uint32_t any = 0;
+        for (int64_t i = n_passages; i < kBlock; ++i) any |= passages_[i];
+        if (!any) return -1;
+        int64_t last = kBlock - 1;
+        while (!passages_[last]) --last;
+        return last;
+    }
 
 private:
+    typedef uint32_t U32 __attribute__((vector_size(4 * kWidth)));
     static constexpr int kTokenBits = 9;
     static constexpr uint32_t kTokenMask = (1u << kTokenBits) - 1;
     static_assert(kWalked == int64_t{kTokenMask});
     Buffer<uint32_t> passages_{kBlock};
-    Buffer<uint16_t> named_{kBlock + 1};
-    int64_t n_named_ = 0;
 };
 
 // What a leaf is worth to a passage, in whole steps. All query tokens together stay below 2**23.
@@ -109,7 +127,6 @@ private:
 
 inline void walk_block(const Probe& probe, const Segment& segment, int64_t number, Found& found,
                        Block& block) {
-    const int64_t n_passages = segment.n_passages() - number * kBlock;
     found.find(segment, number);
     block.begin();
     for (int64_t token = 0; token < std::min(probe.n_tokens, kWalked); ++token) {
@@ -120,12 +137,8 @@ inline void walk_block(const Probe& probe, const Segment& segment, int64_t numbe
         for (int64_t i = 0; i < n; ++i) {
             const Found::Span& span = found.of(token, i);
             if (span.begin == span.end) continue;
-            if (n_passages < kBlock)
-                if (const int64_t top = *std::max_element(span.begin, span.end); top >= n_passages)
-                    damaged(segment.name, "ordinals", segment.n_passages(), top + number * kBlock);
             const uint32_t gain = steps(scores[i], scores[n - 1]);
-            for (const uint16_t* at = span.begin; at != span.end; ++at)
-                block.add(*at, static_cast<uint32_t>(token) + 1, gain);
+            block.add(span.begin, span.end, static_cast<uint32_t>(token) + 1, gain);
         }
     }
 }
@@ -140,11 +153,15 @@ inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowe
     for (const Segment* segment : segments) {
         for (int64_t b = 0; b < segment->lists.n_blocks(); ++b) {
             walk_block(probe, *segment, b, lists, block);
-            for (uint16_t ordinal : block.named()) {
+            const int64_t n_passages = std::min(segment->n_passages() - b * kBlock, kBlock);
+            if (const int64_t stray = block.stray(n_passages); stray >= 0)
+                damaged(segment->name, "ordinals", segment->n_passages(), stray + b * kBlock);
+            const auto least = [&] { return static_cast<uint32_t>(std::max(best.least(), 0.0f)); };
+            block.named(n_passages, least, [&](int64_t ordinal, uint32_t gain) {
                 const int64_t row = first + b * kBlock + ordinal;
                 if (is_allowed(allowed, row))
-                    best.push(static_cast<float>(block.gain(ordinal)), static_cast<uint32_t>(row));
-            }
+                    best.push(static_cast<float>(gain), static_cast<uint32_t>(row));
+            });
         }
         first += segment->n_passages();
     }
