@@ -36,6 +36,32 @@ inline void turn_bytes(const uint8_t* from, int64_t stride, uint8_t* to, int64_t
 #endif
 }
 
+// A bit for each of 64 bytes that is so large.
+inline uint64_t at_least(const uint8_t* bytes, int least) {
+#if defined(__AVX512BW__)
+    return _mm512_cmpge_epu8_mask(load<__m512i>(bytes), _mm512_set1_epi8(static_cast<char>(least)));
+#else
+    uint64_t bits = 0;
+    for (int at = 0; at < 64; at += 16) {
+#if defined(__SSE2__)
+        const __m128i some = load<__m128i>(bytes + at);
+        const __m128i larger = _mm_max_epu8(some, _mm_set1_epi8(static_cast<char>(least)));
+        const auto sixteen = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(larger, some)));
+#elif defined(__aarch64__)
+        const uint8x16_t weights{1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+        const uint8x16_t holds = vandq_u8(
+            vcgeq_u8(load<uint8x16_t>(bytes + at), vdupq_n_u8(static_cast<uint8_t>(least))), weights);
+        const uint32_t sixteen = vaddv_u8(vget_low_u8(holds)) | vaddv_u8(vget_high_u8(holds)) << 8;
+#else
+        uint32_t sixteen = 0;
+        for (int i = 0; i < 16; ++i) sixteen |= uint32_t{bytes[at + i] >= least} << i;
+#endif
+        bits |= uint64_t{sixteen} << at;
+    }
+    return bits;
+#endif
+}
+
 // What a query has seen of some centroids, n rows of bytes, by query tokens: a byte is compared for
 // 64 centroids at once, which no number of its own for each of the best would be.
 class Seen {
@@ -70,35 +96,24 @@ public:
         }
         int64_t n_equal = n - (low < 255 ? count(column, low + 1) : 0), found = 0;
         for (int64_t at = 0; at < stride_ && found < n; at += 64) {
-            uint64_t holds[8];
-            store(holds, load<Row>(column + at) >= splat_byte(low));
-            for (int64_t eight = 0; eight < 8; ++eight)
-                for (uint64_t bits = holds[eight]; bits && found < n;) {
-                    const int64_t row = at + 8 * eight + std::countr_zero(bits) / 8;
-                    bits &= ~(uint64_t{0xff} << std::countr_zero(bits) / 8 * 8);
-                    if (column[row] == low && --n_equal < 0) continue;
-                    chosen_[found++] = static_cast<uint32_t>(row);
-                }
+            const uint64_t larger = low < 255 ? at_least(column + at, low + 1) : 0;
+            uint64_t equal = at_least(column + at, low) & ~larger;
+            while (std::popcount(equal) > n_equal) equal &= ~std::bit_floor(equal);
+            n_equal -= std::popcount(equal);
+            for (uint64_t bits = larger | equal; bits; bits &= bits - 1)
+                chosen_[found++] = static_cast<uint32_t>(at + std::countr_zero(bits));
         }
         return {chosen_.begin(), static_cast<size_t>(found)};
     }
 
 private:
-    typedef uint8_t Row __attribute__((vector_size(64)));
     int64_t n_, stride_;
     Buffer<uint8_t> columns_;
     Buffer<uint32_t> chosen_;
 
-    static Row splat_byte(int byte) { return static_cast<uint8_t>(byte) - Row{}; }
-
     int64_t count(const uint8_t* column, int least) const {
         int64_t n = 0;
-        for (int64_t at = 0; at < stride_;) {
-            Row counts{};    // of at most 255 comparisons
-            for (const int64_t end = std::min(stride_, at + 255 * 64); at < end; at += 64)
-                counts -= reinterpret_cast<Row>(load<Row>(column + at) >= splat_byte(least));
-            for (int l = 0; l < 64; ++l) n += counts[l];
-        }
+        for (int64_t at = 0; at < stride_; at += 64) n += std::popcount(at_least(column + at, least));
         return n;
     }
 };
