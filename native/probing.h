@@ -192,16 +192,16 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
     looker.look(codec.cells, n_cells, [&](int64_t i) { return int64_t{cells[i]}; },
                 of_cells.begin());
 
-    std::fill_n(is_chosen.begin(), codec.cells.n, 0);
-    choose(of_cells, n_cells, width.cells, [&](uint32_t row) { is_chosen[cells[row]] = 1; });
+    std::fill_n(is_chosen.begin(), n_cells, 0);
+    choose(of_cells, n_cells, width.cells, [&](uint32_t row) { is_chosen[row] = 1; });
     int64_t n_leaves = 0;
     for (int64_t i = 0; i < n_cells; ++i)
-        if (is_chosen[cells[i]]) n_leaves += int64_t(codec.by_cell.members(cells[i]).size());
+        if (is_chosen[i]) n_leaves += int64_t(codec.by_cell.members(cells[i]).size());
     Buffer<uint32_t> rows(n_leaves), ids(n_leaves);
     n_leaves = 0;
     for (int64_t i = 0; i < n_cells; ++i) {
+        if (!is_chosen[i]) continue;
         const uint32_t cell = cells[i];
-        if (!is_chosen[cell]) continue;
         const auto members = codec.by_cell.members(cell);
         if (members.empty()) continue;
         entries[cell] = static_cast<uint32_t>(n_groups + n_cells + n_leaves) << 8 |
