@@ -400,6 +400,24 @@ nb::object score(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
     return scores.array();
 }
 
+nb::object score_best(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
+                      const Handles& handles, In<uint32_t, 1> rows, In<uint32_t, 1> sums,
+                      In<int64_t, 1> owners, int64_t k, int64_t spread, int n_threads) {
+    const Vectors query = vectors(codes, scales);
+    const auto segments = views(handles);
+    check_dims(query, segments);
+    require(length(sums) == length(rows) && length(owners) == length(rows),
+            "sums and owners must be (n,)");
+    require(k > 0, "k must be positive");
+    Out<float> scores{{length(rows)}};
+    {
+        nb::gil_scoped_release release;
+        scores.cut(table.score_best(query, segments, span(rows), sums.data(), owners.data(), k,
+                                    spread, scores.data(), n_threads));
+    }
+    return scores.array();
+}
+
 nb::object scan(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
                 const Handles& handles, Bitmap allowed, int n_threads) {
     const Vectors query = vectors(codes, scales);
@@ -514,6 +532,7 @@ NB_MODULE(_native, m) {
     define(table, "walk", walk);
     define(table, "interact", interact);
     define(table, "score", score);
+    define(table, "score_best", score_best);
     define(table, "scan", scan);
     define(table, "similarities", similarities);
     define(table, "maxsim", maxsim);

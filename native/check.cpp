@@ -258,6 +258,18 @@ std::vector<Call> calls(const World& w, int n_threads) {
             table.score(w.query.view, w.segments, rows, out.room<float>(int64_t(rows.size())),
                         n_threads);
         }},
+        {"score best", n, [=, &w, rows = some_rows(90)](const Table& table, Output& out) {
+            std::vector<uint32_t> sums;
+            std::vector<int64_t> owners;
+            for (size_t i = 0; i < rows.size(); ++i) {
+                sums.push_back(uint32_t(255 * n_query * (rows.size() - i) / rows.size()));
+                owners.push_back(rows[i] / 3);
+            }
+            auto* scores = out.room<float>(int64_t(rows.size()));
+            std::fill_n(scores, rows.size(), 0.0f);
+            *out.room<int64_t>(1) = table.score_best(w.query.view, w.segments, rows, sums.data(),
+                                                     owners.data(), 5, 3, scores, n_threads);
+        }},
         {"scan fresh", n, [=, &w](const Table& table, Output& out) {
             table.scan(w.query.view, {&w.segments[1], 1}, nullptr,
                        out.room<float>(w.fresh.n_passages()), n_threads);

@@ -14,6 +14,8 @@ constexpr uint32_t kNoLeaf = 0xFFFF'FFFFu;    // an unused place among the probe
 
 constexpr int64_t kWalked = 511;              // query tokens that walk posting lists
 constexpr float kSteps = 8192;                // in which a walk counts what a cosine gains
+constexpr int64_t kScoredFirst = 32;          // before it is asked whether more would pay
+constexpr float kSeen = 254;                  // a cosine's step in the probe's table
 constexpr float kCentroidDeviation = 32;      // of a centroid's int8 levels
 constexpr int64_t kCells = 65'536;            // of a codec, at most
 constexpr int64_t kPlaces = 256;              // leaves of a cell, at most
@@ -142,6 +144,9 @@ struct Table {
                      int64_t n, uint32_t* best, uint32_t* sums);
     void (*score)(const Vectors& query, Segments segments, std::span<const uint32_t> rows,
                   float* scores, int n_threads);
+    int64_t (*score_best)(const Vectors& query, Segments segments, std::span<const uint32_t> rows,
+                          const uint32_t* sums, const int64_t* owners, int64_t k, int64_t spread,
+                          float* scores, int n_threads);    // returns how many it scored
     void (*scan)(const Vectors& query, Segments segments, const uint8_t* allowed, float* scores,
                  int n_threads);
     void (*similarities)(const Vectors& query, const Segment& segment, int64_t ordinal, float* out);

@@ -143,7 +143,7 @@ public:
                     for (int64_t i = 0; i < m; ++i) {
                         const F32 cosines = tile_.products(i, part) *
                                             splat(centroids.scales[row(at + i)]) * scale;
-                        store(table + (at + i) * width_ + first, to_bytes(cosines * 254.0f));
+                        store(table + (at + i) * width_ + first, to_bytes(cosines * kSeen));
                     }
                 }
             }
@@ -227,7 +227,7 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
             const uint8_t byte = seen.byte(q, row);
             const int64_t place = places[255 - byte]++;
             leaves[place] = ids[row];
-            scores[place] = float(byte) / 254.0f;
+            scores[place] = float(byte) / kSeen;
         }
         const auto n = static_cast<int64_t>(best.size());
         std::fill(leaves + n, leaves + width.leaves, kNoLeaf);

@@ -227,12 +227,78 @@ void score_passages(const Query<Isa>& query, const Segment& segment,
 }
 
 template <class Isa>
+void score_rows(const Query<Isa>& query, Segments segments, std::span<const uint32_t> rows,
+                float* scores, int n_threads) {
+    for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
+        score_passages<Isa>(query, segment, passages, scores, n_threads);
+    });
+}
+
+template <class Isa>
 void score(const Vectors& query, Segments segments, std::span<const uint32_t> rows, float* scores,
            int n_threads) {
+    score_rows<Isa>(Query<Isa>(query), segments, rows, scores, n_threads);
+}
+
+// The k best owners of scores, each by its best.
+class Leaders {
+public:
+    explicit Leaders(int64_t k) : k_(static_cast<size_t>(k)) {}
+
+    void push(float score, int64_t owner) {
+        if (score > least_) some_.push_back({score, owner});
+    }
+
+    // The last one's score; -inf where there are fewer.
+    float least() {
+        std::ranges::sort(some_, [](const Leader& a, const Leader& b) {
+            return a.owner != b.owner ? a.owner < b.owner : a.score > b.score;
+        });
+        const auto same = std::ranges::unique(some_, {}, &Leader::owner);
+        some_.erase(same.begin(), same.end());
+        if (some_.size() >= k_) {
+            std::ranges::nth_element(some_, some_.begin() + std::ptrdiff_t(k_) - 1,
+                                     std::greater<>(), &Leader::score);
+            some_.resize(k_);
+            least_ = some_.back().score;
+        }
+        return least_;
+    }
+
+private:
+    struct Leader {
+        float score;
+        int64_t owner;
+    };
+    size_t k_;
+    float least_ = -kInfinity;
+    std::vector<Leader> some_;
+};
+
+template <class Isa>
+int64_t score_best(const Vectors& query, Segments segments, std::span<const uint32_t> rows,
+                   const uint32_t* sums, const int64_t* owners, int64_t k, int64_t spread,
+                   float* scores, int n_threads) {
     const Query<Isa> panels(query);
-    for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
-        score_passages<Isa>(panels, segment, passages, scores, n_threads);
-    });
+    const auto n_rows = static_cast<int64_t>(rows.size());
+    const auto expected = [&](int64_t i) { return static_cast<float>(sums[i]) / kSeen; };
+    Leaders leaders(k);
+    double sum = 0, squares = 0;
+    for (int64_t n = 0, step = std::max(kScoredFirst, 2 * k);; step = std::max<int64_t>(8, n / 8)) {
+        step = std::min(step, n_rows - n);
+        score_rows(panels, segments, rows.subspan(size_t(n), size_t(step)), scores + n, n_threads);
+        for (const int64_t last = n + step; n < last; ++n) {
+            const double added = scores[n] - expected(n);
+            sum += added;
+            squares += added * added;
+            leaders.push(scores[n], owners[n]);
+        }
+        if (n == n_rows) return n;
+        const double mean = sum / double(n), variance = squares / double(n) - mean * mean;
+        const double possible =
+            expected(n) + mean + double(spread) / 10 * std::sqrt(std::max(variance, 0.0));
+        if (possible < leaders.least()) return n;
+    }
 }
 
 template <class Isa>

@@ -370,6 +370,30 @@ def test_score(collection: Collection, seed: int, n_threads: int) -> None:
 
 
 @fast
+@given(
+    collection=collections(),
+    seed=seeds,
+    k=st.sampled_from([1, 2, 30]),
+    spread=st.sampled_from([-30, 0, 10]),
+    n_threads=threads,
+)
+def test_score_best(
+    collection: Collection, seed: int, k: int, spread: int, n_threads: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, max(collection.n_rows, 1), rng.integers(0, 300)).astype(np.uint32)
+    rows = rows[: len(rows) if collection.n_rows else 0]
+    sums = np.sort(rng.integers(0, 255 * len(collection.query.scales) + 1, len(rows)))[::-1]
+    sums, owners = sums.astype(np.uint32), rng.integers(0, 100, len(rows))
+    asked = rows, sums, owners, k, spread
+    expected = TWIN.score_best(collection.query, collection.load(TWIN)[1], *asked)
+    same(expected, TWIN.score(collection.query, collection.load(TWIN)[1], rows)[: len(expected)])
+    for table in OTHERS:
+        _, segments = collection.load(table)
+        same(table.score_best(collection.query, segments, *asked, n_threads), expected)
+
+
+@fast
 @given(collection=collections(), n_threads=threads)
 def test_scan(collection: Collection, n_threads: int) -> None:
     expected = TWIN.scan(collection.query, collection.load(TWIN)[1], collection.allowed)

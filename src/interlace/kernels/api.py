@@ -33,6 +33,8 @@ BLOCK = 65_536
 
 #: So many query tokens walk posting lists, and count cosines in steps of so many to one.
 WALKED_MAX, WALK_STEPS = 511, 8_192
+#: Steps of a cosine in a probe's table; how many are scored before it is asked whether more pay.
+SEEN, SCORED_FIRST = 254, 32
 
 #: Of a centroid's int8 levels; rotated, they are nearly Gaussian, so that few reach 127.
 CENTROID_DEVIATION = 32
@@ -231,6 +233,19 @@ class Kernels(Protocol):
         self, query: Quantised, segments: Sequence[Handle], rows: U32, n_threads: int = 1
     ) -> F32:
         """MaxSim of the stored codes for some rows."""
+
+    def score_best(
+        self,
+        query: Quantised,
+        segments: Sequence[Handle],
+        rows: U32,
+        sums: U32,
+        owners: I64,
+        k: int,
+        spread: int,
+        n_threads: int = 1,
+    ) -> F32:
+        """``score`` of the first of these rows, as long as the next may be of the ``k`` best."""
 
     def scan(
         self,

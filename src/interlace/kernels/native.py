@@ -99,6 +99,22 @@ class Native:
         scores: F32 = self._table.score(*query, segments, rows, n_threads)
         return scores
 
+    def score_best(
+        self,
+        query: Quantised,
+        segments: Sequence[Handle],
+        rows: U32,
+        sums: U32,
+        owners: I64,
+        k: int,
+        spread: int,
+        n_threads: int = 1,
+    ) -> F32:
+        scores: F32 = self._table.score_best(
+            *query, segments, rows, sums, owners, k, spread, n_threads
+        )
+        return scores
+
     def scan(
         self,
         query: Quantised,

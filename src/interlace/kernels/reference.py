@@ -12,7 +12,7 @@ token type is TACHIOM's (2604.28142); probe, walk, interact and score are PLAID'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,6 +28,8 @@ from interlace.kernels.api import (
     I64,
     NO_LEAF,
     PLACES_MAX,
+    SCORED_FIRST,
+    SEEN,
     U8,
     U32,
     WALK_STEPS,
@@ -504,7 +506,7 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
     for token in range(n_query):
         at = _best(nearest[:, token], n_leaves)
         best[token, : len(at)] = ids[at]
-        scores[token, : len(at)] = nearest[at, token] / np.float32(254)
+        scores[token, : len(at)] = nearest[at, token] / np.float32(SEEN)
     table = np.zeros((len(far) + len(near) + len(nearest), -(-n_query // 16) * 16), np.uint8)
     table[:, :n_query] = np.concatenate([far, near, nearest])
     return Probe(table, entries, best, scores)
@@ -525,7 +527,7 @@ def _looked(query: Quantised, centroids: Quantised, rows: I64 | None = None) -> 
         centroids = Quantised(centroids.codes[rows], centroids.scales[rows])
     products = dots(centroids.codes, query.codes).astype(np.float32)
     cosines: F32 = products * centroids.scales[:, None] * query.scales
-    seen: U8 = np.clip(np.rint(cosines * np.float32(254)), 0, 255).astype(np.uint8)
+    seen: U8 = np.clip(np.rint(cosines * np.float32(SEEN)), 0, 255).astype(np.uint8)
     return seen
 
 
@@ -660,6 +662,57 @@ def _score_one(query: Quantised, segment: Segment, ordinal: int) -> np.float32:
     for value in best:
         total = np.float32(total + value)
     return np.float32(total * segment.fairness)
+
+
+def score_best(
+    query: Quantised,
+    segments: Sequence[Segment],
+    rows: U32,
+    sums: U32,
+    owners: I64,
+    k: int,
+    spread: int,
+    n_threads: int = 1,
+) -> F32:
+    """``score`` of the first of these rows, as long as the next may be of the k best owners.
+
+    The rows come best first by ``sums``, as ``interact`` gives them. What a score adds to the sum's
+    cosines is much alike for the passages of one query: so the next score is thought to be at most
+    as many tenths of a standard deviation above the mean as ``spread`` says. An owner counts by its
+    best passage.
+    """
+    return scored_best(lambda some: score(query, segments, some), rows, sums, owners, k, spread)
+
+
+def scored_best(
+    score: Callable[[U32], F32], rows: U32, sums: U32, owners: I64, k: int, spread: int
+) -> F32:
+    """What ``score_best`` returns, by any function that scores rows; some may be scored in vain."""
+    expected = sums.astype(np.float32) / np.float32(SEEN)
+    scores = np.empty(0, np.float32)
+    n, step = 0, max(SCORED_FIRST, 2 * k)
+    while True:
+        n = min(n + step, len(rows))
+        step = max(8, n // 8)
+        if n > len(scores):
+            more = score(rows[len(scores) : max(n, 2 * len(scores))])
+            scores = np.concatenate([scores, more])
+        if n == len(rows) or _is_enough(scores[:n], expected[: n + 1], owners[:n], k, spread):
+            return scores[:n]
+
+
+@_quiet
+def _is_enough(scores: F32, expected: F32, owners: I64, k: int, spread: int) -> bool:
+    """Whether the passage after these is thought to be none of the best."""
+    order = np.lexsort((-scores, owners))
+    _, first = np.unique(owners[order], return_index=True)
+    best = np.sort(scores[order[first]])[::-1]
+    added = (scores - expected[:-1]).astype(np.float64)
+    n = len(added)
+    mean = np.cumsum(added)[-1] / n
+    variance = np.cumsum(added * added)[-1] / n - mean * mean
+    possible = np.float64(expected[-1]) + mean + spread / 10 * np.sqrt(max(variance, 0.0))
+    return len(best) >= k and bool(possible < best[k - 1])
 
 
 def scan(

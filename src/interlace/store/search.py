@@ -88,9 +88,6 @@ TUNED: Final = "tuned"
 _COSINE_MAX: Final = 4.0
 """Beyond what any codes and sound scales can give."""
 
-_SCORED_FIRST: Final = 32
-"""Passages that are scored before it is asked whether more would pay."""
-
 _WORTH_STAGES: Final = 2
 """Scoring all is quicker than four stages that would score more than one in so many, and proven."""
 
@@ -313,8 +310,12 @@ def _staged(
     watch("walk", rows)
     rows, sums = kernels.interact(probe, segments, rows, plan.scored)
     watch("interact", rows)
-    scores = _score_while_it_pays(snapshot, query, rows, sums, plan.spread, k, by, n_threads)
+    owners = rows if _is_by_passage(snapshot, by) else snapshot.document_of_row[rows]
+    scores = kernels.score_best(
+        query, segments, rows, sums, owners.astype(np.int64), k, plan.spread, n_threads
+    )
     rows = rows[: len(scores)]
+    _check(snapshot, query, rows, scores)
     watch("score", rows, reads_tokens=True)
     if len(fresh_rows):
         rows = np.concatenate([fresh_rows, rows])
@@ -334,40 +335,6 @@ def _fresh(
     scores = scores if allowed is None else scores[rows]
     _check(snapshot, query, rows, scores)
     return rows, scores
-
-
-def _score_while_it_pays(
-    snapshot: Snapshot,
-    query: Quantised,
-    rows: Rows,
-    sums: npt.NDArray[np.uint32],
-    spread: int,
-    k: int,
-    by: str,
-    n_threads: int,
-) -> Scores:
-    """Scores of the first of these rows, which come best first by what centroids tell of them.
-
-    What a score adds to that is much alike for the passages of one query. So a few dozen tell what
-    to expect of the next ones.
-    """
-    expected = sums / np.float32(254)
-    scores = np.empty(len(rows), np.float32)
-    n, step = 0, max(_SCORED_FIRST, 2 * k)
-    while n < len(rows):
-        last = min(n + step, len(rows))
-        scores[n:last] = snapshot.kernels.score(query, snapshot.segments, rows[n:last], n_threads)
-        n, step = last, max(_SCORED_FIRST // 2, last // 2)
-        if n == len(rows):
-            break
-        added = scores[:n] - expected[:n]
-        mean = np.add.reduce(added) / n
-        variance = np.add.reduce(added * added) / n - mean * mean  # a third of the time of np.var
-        possible = expected[n] + mean + spread / 10 * np.sqrt(max(variance, 0.0))
-        if possible < _least(snapshot, rows[:n], scores[:n], k, by):
-            break
-    _check(snapshot, query, rows[:n], scores[:n])
-    return scores[:n]
 
 
 def _everything(
@@ -415,12 +382,9 @@ def _best(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, by: str) -> np
         size = min(n, size * 4)
 
 
-def _least(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, by: str) -> float:
-    """The least score of the ``k`` best; -inf when there are fewer."""
-    if by == "document" and snapshot.n_documents < snapshot.n_rows:
-        best = _best(snapshot, rows, scores, k, by)
-        return float(scores[best[-1]]) if len(best) == k else -np.inf
-    return float(np.partition(scores, -k)[-k]) if len(scores) >= k else -np.inf
+def _is_by_passage(snapshot: Snapshot, by: str) -> bool:
+    """Whether each passage stands for itself, be it the only one of its document."""
+    return by == "passage" or snapshot.n_documents == snapshot.n_rows
 
 
 def _count(bitmap: Bitmap) -> int:

@@ -86,6 +86,24 @@ def test_maxsim_by_hand(table: Kernels) -> None:
     np.testing.assert_allclose(table.similarities(query, segments, 0), np.eye(2))
 
 
+def test_scoring_stops_where_the_next_would_be_none_of_the_best(table: Kernels) -> None:
+    """32 passages of cosine 1 and then 68 of cosine 0, which centroids have told well apart."""
+    segments = [table.load_fresh(fresh(*[[[127, 0]]] * 32, *[[[0, 127]]] * 68), "s")]
+    query = quantised([[127, 0]])
+    rows, sums = np.arange(100, dtype=np.uint32), np.repeat([254, 0], [32, 68]).astype(np.uint32)
+    alone, together = np.arange(100), np.zeros(100, np.int64)
+
+    def n_scored(sums: np.ndarray, owners: np.ndarray, k: int, spread: int = 0) -> int:
+        return len(table.score_best(query, segments, rows, sums, owners, k, spread))
+
+    assert n_scored(sums, alone, 10) == 32
+    assert n_scored(sums, alone, 20) == 40  # never fewer than twice as many as are wanted
+    assert n_scored(sums, together, 1) == 32
+    assert n_scored(sums, together, 2) == 100  # one owner is not two
+    assert n_scored(np.full(100, 254, np.uint32), alone, 10) == 40  # then they disappoint
+    assert n_scored(np.full(100, 254, np.uint32), alone, 10, spread=100) == 100
+
+
 def test_rows_run_through_several_segments(table: Kernels) -> None:
     one = table.load_fresh(fresh([[127, 0]]), "one")
     none = table.load_fresh(
