@@ -36,6 +36,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 typedef float F32 __attribute__((vector_size(4 * kWidth)));
 typedef int32_t I32 __attribute__((vector_size(4 * kWidth)));
 typedef uint8_t U8 __attribute__((vector_size(kWidth)));
+typedef uint8_t U8x16 __attribute__((vector_size(16)));
 
 template <class V>
 inline V load(const void* from) {

@@ -174,18 +174,24 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
     const int64_t n_groups = codec.groups.n;
     Buffer<uint8_t> of_groups(n_groups * table_width);
     looker.look(codec.groups, n_groups, [](int64_t i) { return i; }, of_groups.begin());
-    for (int64_t cell = 0; cell < codec.cells.n; ++cell)
-        entries[cell] = codec.cell_groups[cell] << 8;
+    std::fill_n(entries, codec.cells.n, 0u);
 
     Buffer<uint8_t> is_chosen(std::max(n_groups, codec.cells.n), 0);
     choose(of_groups, n_groups, width.groups, [&](uint32_t group) { is_chosen[group] = 1; });
+    Buffer<uint8_t> unseen(table_width, 0);
     Buffer<uint32_t> cells(codec.cells.n);
     int64_t n_cells = 0;
     for (int64_t group = 0; group < n_groups; ++group) {
-        if (!is_chosen[group]) continue;
+        if (!is_chosen[group]) {
+            const uint8_t* row = of_groups.begin() + group * table_width;
+            for (int64_t q = 0; q < table_width; q += 16)
+                store(unseen.begin() + q,
+                      larger(load<U8x16>(unseen.begin() + q), load<U8x16>(row + q)));
+            continue;
+        }
         for (uint32_t cell : codec.by_group.members(group)) {
-            entries[cell] = static_cast<uint32_t>(n_groups + n_cells) << 8;
             cells[n_cells++] = cell;
+            entries[cell] = static_cast<uint32_t>(n_cells) << 8;    // after the row of the unseen
         }
     }
     Buffer<uint8_t> of_cells(n_cells * table_width);
@@ -204,17 +210,17 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
         const uint32_t cell = cells[i];
         const auto members = codec.by_cell.members(cell);
         if (members.empty()) continue;
-        entries[cell] = static_cast<uint32_t>(n_groups + n_cells + n_leaves) << 8 |
+        entries[cell] = static_cast<uint32_t>(1 + n_cells + n_leaves) << 8 |
                         static_cast<uint32_t>(members.size() - 1);
         for (uint32_t place = 0; place < members.size(); ++place) {
             rows[n_leaves] = members[place];
             ids[n_leaves++] = leaf_id(cell, place);
         }
     }
-    uint8_t* table = room(context, n_groups + n_cells + n_leaves);
-    std::copy_n(of_groups.begin(), of_groups.size(), table);
-    std::copy_n(of_cells.begin(), of_cells.size(), table + of_groups.size());
-    uint8_t* of_leaves = table + of_groups.size() + of_cells.size();
+    uint8_t* table = room(context, 1 + n_cells + n_leaves);
+    std::copy_n(unseen.begin(), table_width, table);
+    std::copy_n(of_cells.begin(), of_cells.size(), table + table_width);
+    uint8_t* of_leaves = table + table_width + of_cells.size();
     looker.look(codec.leaves, n_leaves, [&](int64_t i) { return int64_t{rows[i]}; }, of_leaves);
 
     const Seen seen(of_leaves, table_width, n_leaves);

@@ -178,7 +178,34 @@ inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowe
 
 // --- interact ------------------------------------------------------------------------------------
 
-typedef uint8_t U8x16 __attribute__((vector_size(16)));
+// Which cells a probe has seen: few, and in a bitmap that fits a first-level cache.
+class SeenCells {
+public:
+    explicit SeenCells(const Probe& probe) : bits_(ceil_div(probe.n_cells, 64), 0) {
+        int64_t cell = 0;
+        for (; cell + kWidth <= probe.n_cells; cell += kWidth)
+            bits_[cell >> 6] |= uint64_t{bits_of(load<I32>(probe.entries + cell) != 0)}
+                                << (cell & 63);
+        for (; cell < probe.n_cells; ++cell)
+            bits_[cell >> 6] |= uint64_t{probe.entries[cell] != 0} << (cell & 63);
+    }
+
+    // The heads of those tokens that it has seen, in order; without branches, as they come anyhow.
+    std::span<const uint32_t> of(std::span<const uint32_t> heads) {
+        if (static_cast<int64_t>(heads.size()) > seen_.size())
+            seen_ = Buffer<uint32_t>(2 * static_cast<int64_t>(heads.size()));
+        int64_t n = 0;
+        for (const uint32_t head : heads) {
+            seen_[n] = head;
+            n += bits_[head >> 22] >> (head >> 16 & 63) & 1;
+        }
+        return {seen_.begin(), static_cast<size_t>(n)};
+    }
+
+private:
+    Buffer<uint64_t> bits_;
+    Buffer<uint32_t> seen_;
+};
 
 // Up to P * 16 columns of the probe's table, as the tokens of a passage see them.
 template <int P>
@@ -186,28 +213,26 @@ class Columns {
 public:
     Columns(const Probe& probe, int64_t from) : probe_(probe), table_(probe.table + from) {}
 
-    // The best entry of each column.
-    void look(const Segment& segment, const Passage& passage) {
-        U8x16 best[P] = {};
-        for (int64_t t = passage.begin; t < passage.end; ++t)
+    // The sum of the best entries; unused columns are 0.
+    uint32_t look(std::span<const uint32_t> heads) const {
+        U8x16 best[P];
+        for (int p = 0; p < P; ++p) best[p] = load<U8x16>(table_ + 16 * p);
+        for (const uint32_t head : heads)
             for (int p = 0; p < P; ++p)
-                best[p] = larger(load<U8x16>(row(segment, t) + 16 * p), best[p]);
-        std::memcpy(best_, best, sizeof best);
-    }
-
-    uint32_t sum() const {    // unused columns are 0
+                best[p] = larger(load<U8x16>(row(head) + 16 * p), best[p]);
+        alignas(16) uint8_t bytes[16 * P];
+        std::memcpy(bytes, best, sizeof best);
         uint32_t sum = 0;
-        for (int l = 0; l < 16 * P; ++l) sum += best_[l];
+        for (uint8_t byte : bytes) sum += byte;
         return sum;
     }
 
 private:
     const Probe& probe_;
     const uint8_t* table_;
-    alignas(16) uint8_t best_[16 * P];
 
-    const uint8_t* row(const Segment& segment, int64_t token) const {
-        const uint32_t head = segment.heads[token], entry = probe_.entries[head >> 16];
+    const uint8_t* row(uint32_t head) const {
+        const uint32_t entry = probe_.entries[head >> 16];
         const uint32_t place = std::min(head >> 8 & 0xff, entry & 0xff);
         return table_ + int64_t{(entry >> 8) + place} * probe_.width();
     }
@@ -241,16 +266,18 @@ inline void check_cells(const Segment& segment, const Passage& passage) {
 inline void interact(const Probe& probe, Segments segments, std::span<const uint32_t> rows,
                      int64_t n, uint32_t* best_rows, uint32_t* best_sums) {
     Buffer<uint32_t> sums(static_cast<int64_t>(rows.size()), 0);
+    SeenCells seen(probe);
     for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
-        if (!segment.codec) return;    // only empty passages: the bindings refuse others
-        for_columns(probe, [&](auto& columns) {
-            for (size_t i = 0; i < passages.size(); ++i) {
+        for (size_t i = 0; i < passages.size(); ++i) {
+            const Passage& passage = passages[i];
+            std::span<const uint32_t> heads;
+            if (segment.codec) {    // else only empty passages: the bindings refuse others
                 prefetch_tokens(segment, passages[std::min(i + kAhead, passages.size() - 1)]);
-                check_cells(segment, passages[i]);
-                columns.look(segment, passages[i]);
-                sums[passages[i].out] += columns.sum();
+                check_cells(segment, passage);
+                heads = seen.of({segment.heads + passage.begin, segment.heads + passage.end});
             }
-        });
+            for_columns(probe, [&](const auto& columns) { sums[passage.out] += columns.look(heads); });
+        }
     });
     // A sum is an integer below 2**24, so a float holds it.
     Best best(n, sums.size());

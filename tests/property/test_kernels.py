@@ -377,9 +377,7 @@ def test_score(collection: Collection, seed: int, n_threads: int) -> None:
     spread=st.sampled_from([-30, 0, 10]),
     n_threads=threads,
 )
-def test_score_best(
-    collection: Collection, seed: int, k: int, spread: int, n_threads: int
-) -> None:
+def test_score_best(collection: Collection, seed: int, k: int, spread: int, n_threads: int) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.integers(0, max(collection.n_rows, 1), rng.integers(0, 300)).astype(np.uint32)
     rows = rows[: len(rows) if collection.n_rows else 0]

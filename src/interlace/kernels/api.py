@@ -142,16 +142,18 @@ class SettledArrays(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """What a query has seen of a codec: closely what is near to it, the rest from afar.
+    """What a query has seen of a codec: closely what is near to it, and how good the rest may be.
 
     Attributes
     ----------
     table : (n, q_tokens rounded up to 16) uint8
-        Cosines as ``rint(cosine * 254)``, negative ones as 0: of all groups, of the cells of near
-        groups, of the leaves of near cells. Columns beyond the query are 0.
+        Cosines as ``rint(cosine * 254)``, negative ones as 0: first the best of the groups that
+        are not near, for each query token; then of the cells of near groups, and of the leaves of
+        near cells. Columns beyond the query are 0.
     entries : (n_cells,) uint32
         Where a token of each cell finds itself in the table: ``row << 8 | last``. It is in row
-        ``row + min(place, last)``: its leaf's, or its cell's or its group's, where last is 0.
+        ``row + min(place, last)``: its leaf's, or its cell's, where last is 0. Of cells that were
+        not seen 0, the first row.
     leaves : (q_tokens, n) uint32
         The best leaves of each query token, best first, as ``cell << 8 | place``.
     scores : (q_tokens, n) float32, their cosines, in steps of 1/254

@@ -476,7 +476,7 @@ def _check_offsets(offsets: I64, n: int, name: str) -> None:
 def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves: int) -> Probe:
     """Look at the codec from group to cell to leaf; choose each query token's best leaves.
 
-    All groups are seen. Each query token takes its ``n_groups`` best, and all their cells are seen;
+    Each query token takes the ``n_groups`` groups best for it, and all their cells are seen;
     of these it takes the ``n_cells`` best, and all their leaves are seen; of these it takes the
     ``n_leaves`` best. What one query token takes is seen by all. What is best is told by the bytes
     of the table, of equal ones those that come first there: the groups in order, the cells by
@@ -485,10 +485,11 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
     n_query = len(query.scales)
     far = _looked(query, codec.groups)
     groups = np.unique([_best(column, n_groups) for column in far.T]).astype(np.int64)
-    entries = codec.cell_groups.astype(np.uint32) << np.uint32(8)
+    unseen = np.delete(far, groups, axis=0).max(axis=0, keepdims=True, initial=0)
+    entries = np.zeros(len(codec.cell_groups), np.uint32)
 
     cells = _members(codec.by_group, groups)
-    entries[cells] = (len(far) + np.arange(len(cells), dtype=np.uint32)) << np.uint32(8)
+    entries[cells] = (1 + np.arange(len(cells), dtype=np.uint32)) << np.uint32(8)
     near = _looked(query, codec.cells, cells)
     chosen = np.unique([cells[_best(column, n_cells)] for column in near.T])
     n_places = np.diff(codec.by_cell.offsets)
@@ -496,7 +497,7 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
 
     leaves, n = _members(codec.by_cell, cells), n_places[cells]
     first = np.append(0, np.cumsum(n))[:-1]
-    row = (len(far) + len(near) + first).astype(np.uint32)
+    row = (1 + len(near) + first).astype(np.uint32)
     entries[cells] = row << np.uint32(8) | (n - 1).astype(np.uint32)
     ids = (np.repeat(cells, n) << 8) + np.arange(len(leaves)) - np.repeat(first, n)
     nearest = _looked(query, codec.leaves, leaves)
@@ -507,8 +508,8 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
         at = _best(nearest[:, token], n_leaves)
         best[token, : len(at)] = ids[at]
         scores[token, : len(at)] = nearest[at, token] / np.float32(SEEN)
-    table = np.zeros((len(far) + len(near) + len(nearest), -(-n_query // 16) * 16), np.uint8)
-    table[:, :n_query] = np.concatenate([far, near, nearest])
+    table = np.zeros((1 + len(near) + len(nearest), -(-n_query // 16) * 16), np.uint8)
+    table[:, :n_query] = np.concatenate([unseen, near, nearest])
     return Probe(table, entries, best, scores)
 
 
@@ -615,12 +616,12 @@ def interact(probe: Probe, segments: Sequence[Segment], rows: U32, n: int) -> tu
     """MaxSim of what the probe has seen for some rows of settled segments; the n best, best first.
 
     Their sums are of the table's integers: for each query token the largest entry among the
-    passage's tokens (0 when it has none). Ties go to the lower row.
+    passage's tokens, and at least that of what was not seen. Ties go to the lower row.
     """
     sums = np.zeros(len(rows), np.uint32)
     for i, segment, ordinal in _locate(segments, rows):
         seen = _seen(probe, segment, ordinal)
-        sums[i] = seen.max(axis=0, initial=0).sum(dtype=np.uint32)
+        sums[i] = np.maximum(seen.max(axis=0, initial=0), probe.table[0]).sum(dtype=np.uint32)
     best = np.lexsort((rows, -sums.astype(np.int64)))[:n]
     return rows[best], sums[best]
 

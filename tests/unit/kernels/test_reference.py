@@ -156,11 +156,11 @@ def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
     codec, segment = small_world(table)
     query = quantised([[127, 0], [0, 127]])
     probe = table.probe(query, codec, 1, 1, 2)
-    groups, cells = [[253, 20], [20, 253]], [[254, 0], [0, 254]]
+    unseen, cells = [0, 0], [[254, 0], [0, 254]]  # both groups are near
     leaves = [[254, 0], [241, 80], [80, 241], [0, 254]]
-    assert probe.table[:, :2].tolist() == [*groups, *cells, *leaves]
+    assert probe.table[:, :2].tolist() == [unseen, *cells, *leaves]
     assert not probe.table[:, 2:].any()
-    assert probe.entries.tolist() == [4 << 8 | 1, 6 << 8 | 1]  # from where each cell's leaves are
+    assert probe.entries.tolist() == [3 << 8 | 1, 5 << 8 | 1]  # from where each cell's leaves are
     assert probe.leaves.tolist() == [[0, 1], [1 << 8 | 1, 1 << 8]]
 
     # The last leaf probed is the floor, so only first leaves gain: passage 0 has both.
@@ -177,11 +177,13 @@ def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
     assert sums.tolist() == [254 + 254, 241 + 80]
 
 
-def test_a_query_sees_from_afar_what_is_far(table: Kernels) -> None:
-    codec, _ = small_world(table)
+def test_what_is_far_counts_as_the_best_that_may_be_there(table: Kernels) -> None:
+    codec, segment = small_world(table)
     probe = table.probe(quantised([[127, 0]]), codec, 1, 1, 2)
-    assert probe.table[:, 0].tolist() == [253, 20, 254, 254, 241]
-    assert probe.entries.tolist() == [3 << 8 | 1, 1 << 8]
+    assert probe.table[:, 0].tolist() == [20, 254, 254, 241]
+    assert probe.entries.tolist() == [2 << 8 | 1, 0]
+    _, sums = table.interact(probe, [segment], np.array([0, 1, 2], np.uint32), 3)
+    assert sums.tolist() == [254, 241, 20]
 
 
 def test_what_is_stored_of_a_token_is_added_up(table: Kernels) -> None:
