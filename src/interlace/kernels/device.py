@@ -27,6 +27,7 @@ from interlace.kernels.api import (
     I8,
     I64,
     NO_LEAF,
+    SEEN,
     U8,
     U32,
     WALK_STEPS,
@@ -192,10 +193,12 @@ class Device(ABC):
         twin, n_query = codec.twin, len(query.scales)
         far = self._looked(query, codec, "group", np.arange(len(twin.groups.scales)))
         groups = np.unique(self._best(far, n_groups))
-        entries = twin.cell_groups.astype(np.uint32) << np.uint32(8)
+        is_near = np.isin(np.arange(len(far)), groups).astype(np.int64)
+        unseen = self._largest(far, self._put(is_near), 2, 0.0)[:1]
+        entries = np.zeros(len(twin.cell_groups), np.uint32)
 
         cells = _members(twin.by_group, groups)
-        entries[cells] = (len(far) + np.arange(len(cells), dtype=np.uint32)) << np.uint32(8)
+        entries[cells] = (1 + np.arange(len(cells), dtype=np.uint32)) << np.uint32(8)
         near = self._looked(query, codec, "cell", cells)
         n_places = np.diff(twin.by_cell.offsets)
         chosen = np.unique(self._best(near, n_cells))
@@ -204,7 +207,7 @@ class Device(ABC):
 
         leaves, n = _members(twin.by_cell, cells), n_places[cells]
         first = np.cumsum(n) - n
-        row = (len(far) + len(near) + first).astype(np.uint32)
+        row = (1 + len(near) + first).astype(np.uint32)
         entries[cells] = row << np.uint32(8) | (n - 1).astype(np.uint32)
         ids = (np.repeat(cells, n) << 8) + np.arange(len(leaves)) - np.repeat(first, n)
         nearest = self._looked(query, codec, "leaf", leaves)
@@ -212,11 +215,11 @@ class Device(ABC):
         at = self._best(nearest, n_leaves)
         best = np.full((n_query, n_leaves), NO_LEAF, np.uint32)
         scores = np.full(best.shape, -np.inf, np.float32)
-        whole = self._library.concatenate([far, near, nearest])
+        whole = self._library.concatenate([unseen, near, nearest])
         seen = self._got(self._cast(whole, "uint8"))
         best[:, : len(at)] = ids[at].T
-        of_leaves = seen[len(far) + len(near) :]
-        scores[:, : len(at)] = np.take_along_axis(of_leaves, at, axis=0).T / np.float32(254)
+        of_leaves = seen[1 + len(near) :]
+        scores[:, : len(at)] = np.take_along_axis(of_leaves, at, axis=0).T / np.float32(SEEN)
         table = np.zeros((len(seen), -(-n_query // 16) * 16), np.uint8)
         table[:, :n_query] = seen
         return Probe(table, entries, best, scores)
@@ -227,7 +230,7 @@ class Device(ABC):
         at, codes, scales = (self._put(each) for each in (rows, query.codes, query.scales))
         cosines = self._dots(codec[plural][at], codes)
         cosines = cosines * codec[f"{kind}_scales"][at][:, None] * scales
-        return self._library.clip((cosines * 254).round(), 0, 255)
+        return self._library.clip((cosines * SEEN).round(), 0, 255)
 
     def _best(self, seen: Tensor, n: int) -> I64:
         """``(at most n, q_tokens)``: each column's largest, equal ones as they come."""
@@ -291,8 +294,8 @@ class Device(ABC):
                 entry = entries[cells]
                 places = self._library.minimum(heads >> 8 & 255, entry & 255)
                 seen = table[(entry >> 8) + places]
-                found = self._largest(seen, owners, len(ordinals[part]), 0.0).sum(1)
-                sums[at[part]] = self._got(found)
+                found = self._largest(seen, owners, len(ordinals[part]), 0.0)
+                sums[at[part]] = self._got(self._library.maximum(found, table[:1]).sum(1))
         best = np.lexsort((rows, -sums.astype(np.int64)))[:n]
         return rows[best], sums[best]
 
@@ -301,6 +304,23 @@ class Device(ABC):
         self, query: Quantised, segments: Sequence[Segment], rows: U32, n_threads: int = 1
     ) -> F32:
         return self._scores(query, segments, rows)
+
+    @_there
+    def score_best(
+        self,
+        query: Quantised,
+        segments: Sequence[Segment],
+        rows: U32,
+        sums: U32,
+        owners: I64,
+        k: int,
+        spread: int,
+        n_threads: int = 1,
+    ) -> F32:
+        def score(some: U32) -> F32:
+            return self._scores(query, segments, some)
+
+        return reference.scored_best(score, rows, sums, owners, k, spread)
 
     @_there
     def scan(
