@@ -2,10 +2,9 @@
 
     python benchmarks/pooling.py --data ../shared/data [--collections scifact,cranfield,squad-dev]
 
-For each collection, each factor, each count and each width: exact float32 MaxSim of the pooled or
-cut matrices, then a settled collection at 4 bits and its bytes. `mini` was not trained to be cut:
-those lines say so. One JSON line a collection. Embeddings are kept in --cache, where quality.py
-leaves them too.
+For each collection, each factor, each count and each width: a collection settled at 4 bits, its
+bytes, and what it finds. `mini` was not trained to be cut: those lines say so. One JSON line a
+collection. Embeddings are kept in --cache, where quality.py leaves them too.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from corpora import Corpus, load
 from measure import as_run, quality, record
-from quality import encoded, exact_ranking
+from quality import encoded
 
 import interlace
 from interlace.collection.pooling import Pooling
@@ -68,11 +67,10 @@ def cut(text: Encoded, dim: int) -> Encoded:
 def measured(
     corpus: Corpus, documents: list[Encoded], queries: list[Encoded], pooling: Pooling = ALL
 ) -> dict[str, Any]:
-    """Exact on what is left, then settled."""
+    """Pooled, stored and settled."""
     start = time.perf_counter()
     kept = [pooling.pooled(document) for document in documents]
     seconds = time.perf_counter() - start
-    exact = exact_ranking(corpus, kept, queries)
     dim = queries[0].matrix.shape[1]
     with tempfile.TemporaryDirectory() as folder:
         notes = interlace.create(Path(folder, "x.lace"), None, dim=dim, settle="manual")
@@ -97,7 +95,6 @@ def measured(
         "bytes": vectors,
         "bytes a document": round(vectors / len(corpus.ids)),
         "pool_s": round(seconds, 1),
-        "exact": quality(corpus.judgements, as_run(corpus.query_ids, exact)),
         "settled": quality(corpus.judgements, as_run(corpus.query_ids, found)),
     }
 
