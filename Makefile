@@ -15,7 +15,7 @@ SOURCES := pyproject.toml $(wildcard CMakeLists.txt README.md LICENSE) \
 MINUTES ?= 60
 SEED ?=
 
-.PHONY: help install demo test test-slow test-models fault lint sanitize fault-asan check check-arm clean
+.PHONY: help install demo test test-slow test-models test-integrations fault lint sanitize fault-asan check check-arm clean
 
 help:
 	@echo "make install     the command, with readers for PDF, web pages and office files, in .venv"
@@ -23,6 +23,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take minutes"
 	@echo "make test-models run the tests of models, with PyTorch: a torch that is in .venv is kept"
+	@echo "make test-integrations  run the suites of LangChain and the like, in their newest releases"
 	@echo "make fault       kill, fail, cut power and soak with random seeds (MINUTES=60, SEED=)"
 	@echo "make lint        check style, formatting, types and who imports whom"
 	@echo "make sanitize    check the C++ kernels under the address and undefined-behaviour sanitizers"
@@ -45,6 +46,14 @@ test-slow: $(VENV)/.installed-test
 
 test-models: $(VENV)/.installed-torch
 	$(BIN)/python -m pytest tests/unit/models tests/conformance
+
+# A room of their own: frameworks bring many packages. Each run takes what is newest that day.
+test-integrations:
+	$(MAKE) VENV=.venv-integrations .venv-integrations/.made
+	.venv-integrations/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
+		'.[test-integrations]'
+	.venv-integrations/bin/python -m pytest tests/integrations tests/unit/integrations \
+		tests/house/test_docs.py tests/house/test_examples.py
 
 fault: $(VENV)/.installed-test
 	$(BIN)/python tests/fault --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
@@ -82,7 +91,7 @@ check-arm: $(VENV)/.installed-test
 		qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu $$cpu build/check-arm/$$program || exit 1; done; done
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-integrations build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "interlace needs Python 3.11 or newer: none was found."; exit 2; }

@@ -35,6 +35,10 @@ _NOT_RUN = re.compile(
 )
 
 
+#: Pages that need what their page says to install first: `make test-integrations` has it.
+_NEEDS = {"langchain": "langchain_core"}
+
+
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
     """Runs a command line in a folder of its own, where ``interlace`` is this checkout's."""
@@ -107,6 +111,8 @@ def test_the_readme_runs(shell, tmp_path, capsys):
 
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.stem)
 def test_a_page_runs(page, shell):
+    if page.stem in _NEEDS:
+        pytest.importorskip(_NEEDS[page.stem])
     sources.write_all(Path())
     space = run_page(page, shell)
     if page.stem == "filter":

@@ -1,13 +1,21 @@
-"""The notebook runs in a kernel, inside its event loop, and is kept without outputs."""
+"""Every example runs; the notebook in a kernel, inside its event loop, kept without outputs."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NOTEBOOK = EXAMPLES / "notebook.ipynb"
+
+#: A program, the package that it needs, what it must print.
+PROGRAMS = {
+    "langchain_retrieval.py": ("langchain_core", "ice Ice is lighter than water."),
+}
 
 
 @pytest.mark.filterwarnings("default")  # those of Jupyter are not ours
@@ -33,3 +41,20 @@ def test_the_notebook_is_kept_without_outputs():
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert code
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+def test_every_program_is_run_here_and_named_on_the_page():
+    assert set(PROGRAMS) == {path.name for path in EXAMPLES.glob("*.py")}
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert [name for name in PROGRAMS if f"]({name})" not in page] == []
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_runs(name, tmp_path):
+    package, printed = PROGRAMS[name]
+    pytest.importorskip(package)
+    program = [sys.executable, str(EXAMPLES / name)]
+    ran = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert printed in ran.stdout
+    assert list(tmp_path.iterdir()) == []
