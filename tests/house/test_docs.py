@@ -36,7 +36,7 @@ _NOT_RUN = re.compile(
 
 
 #: Pages that need what their page says to install first: `make test-integrations` has it.
-_NEEDS = {"langchain": "langchain_core"}
+_NEEDS = {"langchain": "langchain_core", "llama-index": "llama_index.core"}
 
 
 @pytest.fixture

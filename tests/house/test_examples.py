@@ -15,6 +15,7 @@ NOTEBOOK = EXAMPLES / "notebook.ipynb"
 #: A program, the package that it needs, what it must print.
 PROGRAMS = {
     "langchain_retrieval.py": ("langchain_core", "ice Ice is lighter than water."),
+    "llama_index_retrieval.py": ("llama_index.core", "left: the book of water"),
 }
 
 
