@@ -30,6 +30,18 @@ def shared_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def questions(shared_data) -> tuple[list[str], dict[str, int]]:
+    """Four hundred passages of Wikipedia, and questions with the place of the one that answers."""
+    folder = shared_data("nq-gold")
+    texts = [one["text"] for one in jsonl(folder / "corpus.jsonl")[:400]]
+    asked = {one["_id"]: one["text"] for one in jsonl(folder / "queries.jsonl")}
+    lines = (folder / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    judged = [line.split("\t")[:2] for line in lines]
+    answers = {asked[query]: int(document[1:]) for query, document in judged}
+    return texts, {query: place for query, place in answers.items() if place < len(texts)}
+
+
+@pytest.fixture(scope="session")
 def mini_folder() -> Path:
     """Where the built-in model's files are."""
     with resources.as_file(resources.files("interlace.models") / "mini") as folder:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 from uuid import uuid4
@@ -18,7 +17,6 @@ import numpy as np
 
 from interlace.collection import Collection, maxsim
 from interlace.errors import CollectionError, InputError
-from interlace.extras import need
 from interlace.integrations.named import filling, is_there, opened
 from interlace.models import Encoder
 from interlace.text import Splitting, split
@@ -294,15 +292,17 @@ class RAGPretrainedModel:
     def as_langchain_retriever(self, **kwargs: Any) -> Any:
         """A LangChain retriever that calls :meth:`search` with these arguments.
 
-        Its documents carry the metadata of theirs, and ``document_id``, ``passage_id`` and
-        ``relevance_score``.
+        What it finds has the metadata of its document, and under ``"interlace"`` what
+        :meth:`search` says beside them.
 
         Raises
         ------
         MissingExtra
             Without the extra ``langchain``.
         """
-        return _langchain()[0](model=self, kwargs=kwargs)
+        from interlace.integrations.ragatouille_langchain import RAGatouilleLangChainRetriever
+
+        return RAGatouilleLangChainRetriever(model=self, kwargs=kwargs)
 
     def as_langchain_document_compressor(self, k: int = 5, **kwargs: Any) -> Any:
         """A LangChain document compressor that calls :meth:`rerank`, and keeps the best ``k``.
@@ -314,7 +314,9 @@ class RAGPretrainedModel:
         MissingExtra
             Without the extra ``langchain``.
         """
-        return _langchain()[1](model=self, k=k, kwargs=kwargs)
+        from interlace.integrations.ragatouille_langchain import RAGatouilleLangChainCompressor
+
+        return RAGatouilleLangChainCompressor(model=self, k=k, kwargs=kwargs)
 
     # --- within --------------------------------------------------------------------------------
     def _path(self, index_name: str | None) -> Path:
@@ -571,49 +573,3 @@ def _results(found: Collection, hits: Sequence[Hit], first: int) -> list[dict[st
         metadata = hit.metadata.get("document_metadata") if is_ours else dict(hit.metadata) or None
         results.append(result if metadata is None else {**result, "document_metadata": metadata})
     return results
-
-
-# --- LangChain -----------------------------------------------------------------------------------
-@cache
-def _langchain() -> tuple[Any, Any]:
-    """The retriever and the document compressor, made when LangChain is there."""
-    documents = need("langchain_core.documents", extra="langchain")
-    retrievers = need("langchain_core.retrievers", extra="langchain")
-
-    class RAGatouilleLangChainRetriever(retrievers.BaseRetriever):  # type: ignore[misc, name-defined]
-        model: Any
-        kwargs: dict[str, Any] = {}  # noqa: RUF012 (pydantic copies it)
-
-        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Any]:
-            return [
-                documents.Document(
-                    page_content=one["content"],
-                    metadata={
-                        **one.get("document_metadata", {}),
-                        "document_id": one["document_id"],
-                        "passage_id": one["passage_id"],
-                        "relevance_score": one["score"],
-                    },
-                )
-                for one in self.model.search(query, **self.kwargs)
-            ]
-
-    class RAGatouilleLangChainCompressor(documents.BaseDocumentCompressor):  # type: ignore[misc, name-defined]
-        model: Any
-        kwargs: dict[str, Any] = {}  # noqa: RUF012
-        k: int = 5
-
-        def compress_documents(
-            self, documents: Sequence[Any], query: str, callbacks: Any = None, **kwargs: Any
-        ) -> list[Any]:
-            texts = [one.page_content for one in documents]
-            best = self.model.rerank(query, texts, kwargs.get("k", self.k), **self.kwargs)
-            return [
-                found.model_copy(
-                    update={"metadata": {**found.metadata, "relevance_score": one["score"]}}
-                )
-                for one in best
-                for found in [documents[one["result_index"]]]
-            ]
-
-    return RAGatouilleLangChainRetriever, RAGatouilleLangChainCompressor

@@ -236,7 +236,7 @@ class Collection:
     def data(self) -> Sequence[str]:
         """All passages."""
         if self._data is None:
-            self._data = list(self)
+            self._data = list(iter(self))  # list(self) would ask for the length
         return self._data
 
     def __iter__(self) -> Iterator[str]:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import jsonl
 
 import interlace
 from interlace.errors import (
@@ -38,21 +37,9 @@ def rag(tmp_path, encoder):
     return RAGPretrainedModel.from_pretrained(encoder, index_root=tmp_path)
 
 
-@pytest.fixture(scope="session")
-def judged(shared_data):
-    """Real passages, and questions with the place of their answer."""
-    folder = shared_data("nq-gold")
-    texts = [one["text"] for one in jsonl(folder / "corpus.jsonl")[:400]]
-    asked = {one["_id"]: one["text"] for one in jsonl(folder / "queries.jsonl")}
-    lines = (folder / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    pairs = [line.split("\t")[:2] for line in lines]
-    answers = {asked[query]: int(document[1:]) for query, document in pairs}
-    return texts, {query: place for query, place in answers.items() if place < len(texts)}
-
-
 # --- what its pages show -------------------------------------------------------------------------
-def test_the_first_page_runs_on_real_texts(tmp_path, judged):
-    texts, answers = judged
+def test_the_first_page_runs_on_real_texts(tmp_path, questions):
+    texts, answers = questions
     ids = [f"page-{i}" for i in range(len(texts))]
     about = [{"source": "wikipedia", "place": i} for i in range(len(texts))]
     RAG = RAGPretrainedModel.from_pretrained("mini", index_root=str(tmp_path))
@@ -156,8 +143,8 @@ def test_c25_deleting_one_of_two_long_documents_leaves_the_other_whole(rag):
             assert all(hit["document_metadata"] == METADATA[1] for hit in hits)
 
 
-def test_c07_k_means_k(rag, judged):
-    texts, answers = judged
+def test_c07_k_means_k(rag, questions):
+    texts, answers = questions
     rag.index(texts, index_name="x", max_document_length=254)
     query = next(iter(answers))
     most = rag.search(query, k=1000)
@@ -356,11 +343,8 @@ def test_an_index_of_plaid_is_converted_first(rag, tmp_path):
 
 # --- LangChain -----------------------------------------------------------------------------------
 def test_without_langchain_its_extra_is_named(rag, monkeypatch):
-    monkeypatch.setitem(sys.modules, "langchain_core", None)
-    monkeypatch.setitem(sys.modules, "langchain_core.documents", None)
-    from interlace.integrations import ragatouille
-
-    ragatouille._langchain.cache_clear()
+    monkeypatch.delitem(sys.modules, "interlace.integrations.ragatouille_langchain", raising=False)
+    monkeypatch.setitem(sys.modules, "langchain_core.retrievers", None)
     with pytest.raises(MissingExtra, match=r"interlace\[langchain\]"):
         rag.as_langchain_retriever()
 
@@ -372,12 +356,9 @@ def test_c79_langchain(rag):
     runs = retriever.batch(["blue sky", "salty sea"])
     assert [[one.page_content for one in run] for run in runs] == [[SKY], [SEA]]
     about = runs[1][0].metadata
-    assert about == {
-        "about": "water",
-        "document_id": "sea",
-        "passage_id": 1,
-        "relevance_score": rag.search("salty sea", k=1)[0]["score"],
-    }
+    score = rag.search("salty sea", k=1)[0]["score"]
+    where = {"document_id": "sea", "passage_id": 1, "rank": 1, "score": score}
+    assert about == {"about": "water", "interlace": where}
     about["about"] = "changed"
     assert retriever.invoke("salty sea")[0].metadata["about"] == "water"
 
