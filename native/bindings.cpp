@@ -400,20 +400,45 @@ nb::object score(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
     return scores.array();
 }
 
+Ranked ranked_view(const In<uint32_t, 1>& rows, const In<float, 1>& expected,
+                   const In<int64_t, 1>& owners, int64_t k, int64_t spread) {
+    require(length(expected) == length(rows) && length(owners) == length(rows),
+            "expected and owners must be (n,)");
+    require(k > 0, "k must be positive");
+    return {span(rows), expected.data(), owners.data(), k, spread};
+}
+
+nb::object refine(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
+                  In<uint8_t, 2> cosines, In<uint32_t, 1> entries, In<uint32_t, 2> leaves,
+                  In<float, 2> best, const Handles& handles, In<uint32_t, 1> rows,
+                  In<float, 1> expected, In<int64_t, 1> owners, int64_t k, int64_t spread,
+                  int n_threads) {
+    const Vectors query = vectors(codes, scales);
+    const auto segments = views(handles);
+    check_dims(query, segments);
+    const Probe probe = probe_view(cosines, entries, leaves, best);
+    check_probe(probe, segments);
+    require(probe.n_tokens == query.n && probe.n_rows > 0, "the probe is of another query");
+    const Ranked ranked = ranked_view(rows, expected, owners, k, spread);
+    Out<float> scores{{length(rows)}};
+    {
+        nb::gil_scoped_release release;
+        scores.cut(table.refine(query, probe, segments, ranked, scores.data(), n_threads));
+    }
+    return scores.array();
+}
+
 nb::object score_best(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
-                      const Handles& handles, In<uint32_t, 1> rows, In<uint32_t, 1> sums,
+                      const Handles& handles, In<uint32_t, 1> rows, In<float, 1> expected,
                       In<int64_t, 1> owners, int64_t k, int64_t spread, int n_threads) {
     const Vectors query = vectors(codes, scales);
     const auto segments = views(handles);
     check_dims(query, segments);
-    require(length(sums) == length(rows) && length(owners) == length(rows),
-            "sums and owners must be (n,)");
-    require(k > 0, "k must be positive");
+    const Ranked ranked = ranked_view(rows, expected, owners, k, spread);
     Out<float> scores{{length(rows)}};
     {
         nb::gil_scoped_release release;
-        scores.cut(table.score_best(query, segments, span(rows), sums.data(), owners.data(), k,
-                                    spread, scores.data(), n_threads));
+        scores.cut(table.score_best(query, segments, ranked, scores.data(), n_threads));
     }
     return scores.array();
 }
@@ -532,6 +557,7 @@ NB_MODULE(_native, m) {
     define(table, "walk", walk);
     define(table, "interact", interact);
     define(table, "score", score);
+    define(table, "refine", refine);
     define(table, "score_best", score_best);
     define(table, "scan", scan);
     define(table, "similarities", similarities);

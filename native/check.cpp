@@ -185,6 +185,21 @@ struct Call {
     std::function<void(const Table&, Output&)> run;
 };
 
+// Rows that are hoped to be good, the first most; three neighbours have one owner.
+struct Hopes {
+    std::vector<uint32_t> rows;
+    std::vector<float> expected;
+    std::vector<int64_t> owners;
+
+    Hopes(const std::vector<uint32_t>& some, int64_t n_query) : rows(some) {
+        for (size_t i = 0; i < rows.size(); ++i) {
+            expected.push_back(float(n_query) * float(rows.size() - i) / float(rows.size()));
+            owners.push_back(rows[i] / 3);
+        }
+    }
+    Ranked ranked() const { return {rows, expected.data(), owners.data(), 5, 3}; }
+};
+
 std::vector<Call> calls(const World& w, int n_threads) {
     const int64_t n = w.tokens.view.n, dim = w.dim, n_query = w.n_query;
     auto probed = [&w, n_query](const Table& table, Output& out) {
@@ -258,17 +273,20 @@ std::vector<Call> calls(const World& w, int n_threads) {
             table.score(w.query.view, w.segments, rows, out.room<float>(int64_t(rows.size())),
                         n_threads);
         }},
-        {"score best", n, [=, &w, rows = some_rows(90)](const Table& table, Output& out) {
-            std::vector<uint32_t> sums;
-            std::vector<int64_t> owners;
-            for (size_t i = 0; i < rows.size(); ++i) {
-                sums.push_back(uint32_t(255 * n_query * (rows.size() - i) / rows.size()));
-                owners.push_back(rows[i] / 3);
-            }
+        {"refine", n, [=, &w, rows = some_rows(90)](const Table& table, Output& out) {
+            const Probe probe = probed(table, out);
+            const Hopes hopes(rows, n_query);
             auto* scores = out.room<float>(int64_t(rows.size()));
             std::fill_n(scores, rows.size(), 0.0f);
-            *out.room<int64_t>(1) = table.score_best(w.query.view, w.segments, rows, sums.data(),
-                                                     owners.data(), 5, 3, scores, n_threads);
+            *out.room<int64_t>(1) =
+                table.refine(w.query.view, probe, w.segments, hopes.ranked(), scores, n_threads);
+        }},
+        {"score best", n, [=, &w, rows = some_rows(90)](const Table& table, Output& out) {
+            const Hopes hopes(rows, n_query);
+            auto* scores = out.room<float>(int64_t(rows.size()));
+            std::fill_n(scores, rows.size(), 0.0f);
+            *out.room<int64_t>(1) =
+                table.score_best(w.query.view, w.segments, hopes.ranked(), scores, n_threads);
         }},
         {"scan fresh", n, [=, &w](const Table& table, Output& out) {
             table.scan(w.query.view, {&w.segments[1], 1}, nullptr,

@@ -14,7 +14,8 @@ constexpr uint32_t kNoLeaf = 0xFFFF'FFFFu;    // an unused place among the probe
 
 constexpr int64_t kWalked = 511;              // query tokens that walk posting lists
 constexpr float kSteps = 8192;                // in which a walk counts what a cosine gains
-constexpr int64_t kScoredFirst = 32;          // before it is asked whether more would pay
+constexpr int64_t kRefinedFirst = 32;         // before it is asked whether more would pay
+constexpr int64_t kScoredFirst = 16;
 constexpr float kSeen = 254;                  // a cosine's step in the probe's table
 constexpr float kCentroidDeviation = 32;      // of a centroid's int8 levels
 constexpr int64_t kCells = 65'536;            // of a codec, at most
@@ -121,6 +122,15 @@ struct Width {
     int64_t leaves = 0;
 };
 
+// Rows in the order in which they are expected to be good, of which the k best owners are wanted.
+struct Ranked {
+    std::span<const uint32_t> rows;
+    const float* expected = nullptr;
+    const int64_t* owners = nullptr;
+    int64_t k = 0;
+    int64_t spread = 0;
+};
+
 struct Table {
     const char* name;
 
@@ -144,9 +154,11 @@ struct Table {
                      int64_t n, uint32_t* best, uint32_t* sums);
     void (*score)(const Vectors& query, Segments segments, std::span<const uint32_t> rows,
                   float* scores, int n_threads);
-    int64_t (*score_best)(const Vectors& query, Segments segments, std::span<const uint32_t> rows,
-                          const uint32_t* sums, const int64_t* owners, int64_t k, int64_t spread,
-                          float* scores, int n_threads);    // returns how many it scored
+    // These two return how many they scored.
+    int64_t (*refine)(const Vectors& query, const Probe& probe, Segments segments,
+                      const Ranked& ranked, float* scores, int n_threads);
+    int64_t (*score_best)(const Vectors& query, Segments segments, const Ranked& ranked,
+                          float* scores, int n_threads);
     void (*scan)(const Vectors& query, Segments segments, const uint8_t* allowed, float* scores,
                  int n_threads);
     void (*similarities)(const Vectors& query, const Segment& segment, int64_t ordinal, float* out);

@@ -59,5 +59,57 @@ inline void prefetch_tokens(const Segment& segment, const Passage& passage) {
     prefetch(segment.heads + passage.begin, 4 * n);
 }
 
+// Cells of some tokens are the codec's, so that they may lead into its tables.
+inline void check_cells(const Segment& segment, const Passage& passage) {
+    uint32_t top = 0;
+    for (int64_t t = passage.begin; t < passage.end; ++t) top = larger(segment.heads[t], top);
+    if (passage.begin < passage.end && top >> 16 >= segment.codec->cells.n)
+        damaged(segment.name, "cells", segment.codec->cells.n, top >> 16);
+}
+
+// Which cells a probe has seen: few, and in a bitmap that fits a first-level cache.
+class SeenCells {
+public:
+    explicit SeenCells(const Probe& probe) : bits_(ceil_div(probe.n_cells, 64), 0) {
+        int64_t cell = 0;
+        for (; cell + kWidth <= probe.n_cells; cell += kWidth)
+            bits_[cell >> 6] |= uint64_t{bits_of(load<I32>(probe.entries + cell) != 0)}
+                                << (cell & 63);
+        for (; cell < probe.n_cells; ++cell)
+            bits_[cell >> 6] |= uint64_t{probe.entries[cell] != 0} << (cell & 63);
+    }
+
+    // Of a passage the heads of the tokens that it has seen, in `room`; or these tokens, counted
+    // from the passage's first.
+    std::span<const uint32_t> heads(const Segment& segment, const Passage& passage,
+                                    Buffer<uint32_t>& room) const {
+        return those(segment, passage, room, [](int64_t, uint32_t head) { return head; });
+    }
+    std::span<const uint32_t> tokens(const Segment& segment, const Passage& passage,
+                                     Buffer<uint32_t>& room) const {
+        return those(segment, passage, room, [](int64_t i, uint32_t) { return uint32_t(i); });
+    }
+
+private:
+    Buffer<uint64_t> bits_;
+
+    // Without branches, because nothing predicts which token has been seen.
+    template <class Keep>
+    std::span<const uint32_t> those(const Segment& segment, const Passage& passage,
+                                    Buffer<uint32_t>& room, Keep keep) const {
+        if (!segment.codec) return {};
+        check_cells(segment, passage);
+        const int64_t n_tokens = passage.end - passage.begin;
+        if (n_tokens > room.size()) room = Buffer<uint32_t>(2 * n_tokens);
+        const uint32_t* heads = segment.heads + passage.begin;
+        int64_t n = 0;
+        for (int64_t i = 0; i < n_tokens; ++i) {
+            room[n] = keep(i, heads[i]);
+            n += bits_[heads[i] >> 22] >> (heads[i] >> 16 & 63) & 1;
+        }
+        return {room.begin(), static_cast<size_t>(n)};
+    }
+};
+
 }    // namespace
 }    // namespace interlace

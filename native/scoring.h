@@ -101,19 +101,21 @@ private:
 template <class Isa>
 class Scorer {
 public:
-    // Scores are added to what is there.
-    Scorer(const Query<Isa>& query, const Segment& segment, float* scores)
-        : query_(query), tile_(segment), scores_(scores),
+    // Scores are added to what is there. A query token is worth as much as `least` says, anyhow.
+    Scorer(const Query<Isa>& query, const Segment& segment, const float* least, float* scores)
+        : query_(query), tile_(segment), least_(least), scores_(scores),
           best_(round_up(query.n, kPanel), -kInfinity) {}
 
-    void push(int64_t begin, int64_t end) {
-        while (begin < end) {
+    // n tokens, the i-th at token(i).
+    template <class Token>
+    void push(int64_t n, Token token) {
+        for (int64_t at = 0; at < n;) {
             Batch& batch = batches_[now_];
             Tokens& tokens = batch.tokens;
-            const auto n = static_cast<int>(std::min<int64_t>(kTile - tokens.n, end - begin));
-            for (int i = 0; i < n; ++i) tokens.token[tokens.n + i] = begin + i;
-            tokens.n += n;
-            begin += n;
+            const auto some = static_cast<int>(std::min<int64_t>(kTile - tokens.n, n - at));
+            for (int i = 0; i < some; ++i) tokens.token[tokens.n + i] = token(at + i);
+            tokens.n += some;
+            at += some;
             if (tokens.n == kTile) next();
         }
     }
@@ -142,6 +144,7 @@ private:
     };
     const Query<Isa>& query_;
     TokenTile<Isa> tile_;
+    const float* least_;
     float* scores_;
     Buffer<float> best_;
     static constexpr int kBatches = 4;    // on the way from memory
@@ -180,9 +183,13 @@ private:
         }
     }
 
-    static void total(const QueryPanel<Isa>& panel, float* best, float& score) {
+    void total(const QueryPanel<Isa>& panel, float* best, float& score) const {
+        const float* least = least_ + panel.first;
         float total = score;
-        for (int q = 0; q < panel.n; ++q) total += best[q] * panel.scales[q];
+        for (int q = 0; q < panel.n; ++q) {
+            const float value = best[q] * panel.scales[q];    // no number where there was no token
+            total += value > least[q] ? value : least[q];
+        }
         score = total;
         std::fill_n(best, kPanel, -kInfinity);
     }
@@ -191,10 +198,12 @@ private:
 // A task of fewer tokens is done before another thread has started.
 constexpr int64_t kTokensPerTask = 16'384;
 
-// Scores passages of one segment; a task takes neighbours, and each costs what its tokens cost.
+// Scores passages of one segment, by all their tokens or by those that were `seen`; a task takes
+// neighbours, and each costs what its tokens cost.
 template <class Isa>
-void score_passages(const Query<Isa>& query, const Segment& segment,
-                    std::span<const Passage> passages, float* scores, int n_threads) {
+void score_passages(const Query<Isa>& query, const Segment& segment, const SeenCells* seen,
+                    const float* least, std::span<const Passage> passages, float* scores,
+                    int n_threads) {
     const int64_t n_tokens = count_tokens(passages);
     const int64_t share =
         n_threads > 1 ? std::max(kTokensPerTask, n_tokens / (8 * n_threads)) : n_tokens;
@@ -211,11 +220,18 @@ void score_passages(const Query<Isa>& query, const Segment& segment,
     for (const Passage& passage : passages) scores[passage.out] = 0;
     parallel(n_tasks, n_threads, [&](int64_t task) {
         const auto from = static_cast<size_t>(cuts[task]), to = static_cast<size_t>(cuts[task + 1]);
-        Scorer<Isa> scorer(query, segment, scores);
+        Scorer<Isa> scorer(query, segment, least, scores);
+        Buffer<uint32_t> room;
         for (size_t i = from; i < to; ++i) {
+            const auto [begin, end, out] = passages[i];
             if (segment.codec) prefetch_tokens(segment, passages[std::min(i + kAhead, to - 1)]);
-            scorer.push(passages[i].begin, passages[i].end);
-            scorer.end(passages[i].out);
+            if (seen) {
+                const auto tokens = seen->tokens(segment, passages[i], room);
+                scorer.push(int64_t(tokens.size()), [&](int64_t at) { return begin + tokens[at]; });
+            } else {
+                scorer.push(end - begin, [&](int64_t at) { return begin + at; });
+            }
+            scorer.end(out);
         }
         scorer.finish();
     });
@@ -226,18 +242,49 @@ void score_passages(const Query<Isa>& query, const Segment& segment,
                                   : scores[passage.out] * segment.fairness();
 }
 
+// MaxSim by all tokens.
 template <class Isa>
-void score_rows(const Query<Isa>& query, Segments segments, std::span<const uint32_t> rows,
-                float* scores, int n_threads) {
-    for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
-        score_passages<Isa>(query, segment, passages, scores, n_threads);
-    });
-}
+class Whole {
+public:
+    explicit Whole(const Vectors& query)
+        : query_(query), least_(query_.n, -kInfinity) {}
+
+    void operator()(const Segment& segment, std::span<const Passage> passages, float* scores,
+                    int n_threads) const {
+        score_passages<Isa>(query_, segment, nullptr, least_.begin(), passages, scores, n_threads);
+    }
+
+private:
+    Query<Isa> query_;
+    Buffer<float> least_;
+};
+
+// MaxSim by those that a probe has seen; what it has not is worth what the probe says.
+template <class Isa>
+class Near {
+public:
+    Near(const Vectors& query, const Probe& probe) : query_(query), seen_(probe), least_(query_.n) {
+        for (int64_t q = 0; q < query_.n; ++q) least_[q] = float(probe.table[q]) / kSeen;
+    }
+
+    void operator()(const Segment& segment, std::span<const Passage> passages, float* scores,
+                    int n_threads) const {
+        score_passages<Isa>(query_, segment, &seen_, least_.begin(), passages, scores, n_threads);
+    }
+
+private:
+    Query<Isa> query_;
+    SeenCells seen_;
+    Buffer<float> least_;
+};
 
 template <class Isa>
 void score(const Vectors& query, Segments segments, std::span<const uint32_t> rows, float* scores,
            int n_threads) {
-    score_rows<Isa>(Query<Isa>(query), segments, rows, scores, n_threads);
+    const Whole<Isa> whole(query);
+    for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
+        whole(segment, passages, scores, n_threads);
+    });
 }
 
 // The k best owners of scores, each by its best.
@@ -275,36 +322,51 @@ private:
     std::vector<Leader> some_;
 };
 
-template <class Isa>
-int64_t score_best(const Vectors& query, Segments segments, std::span<const uint32_t> rows,
-                   const uint32_t* sums, const int64_t* owners, int64_t k, int64_t spread,
-                   float* scores, int n_threads) {
-    const Query<Isa> panels(query);
-    const auto n_rows = static_cast<int64_t>(rows.size());
-    const auto expected = [&](int64_t i) { return static_cast<float>(sums[i]) / kSeen; };
-    Leaders leaders(k);
+// Scores the first `first`, and then some more as long as the next may be among the best. What a
+// score adds to what was expected is much alike for the passages of one query.
+template <class Score>
+int64_t while_it_pays(const Score& score, Segments segments, const Ranked& ranked, int64_t first,
+                      float* scores, int n_threads) {
+    const auto n_rows = static_cast<int64_t>(ranked.rows.size());
+    Leaders leaders(ranked.k);
     double sum = 0, squares = 0;
-    for (int64_t n = 0, step = std::max(kScoredFirst, 2 * k);; step = std::max<int64_t>(8, n / 8)) {
+    for (int64_t n = 0, step = std::max(first, 2 * ranked.k);; step = std::max<int64_t>(8, n / 8)) {
         step = std::min(step, n_rows - n);
-        score_rows(panels, segments, rows.subspan(size_t(n), size_t(step)), scores + n, n_threads);
+        for_segments(segments, ranked.rows.subspan(size_t(n), size_t(step)),
+                     [&](const Segment& segment, std::span<const Passage> passages) {
+                         score(segment, passages, scores + n, n_threads);
+                     });
         for (const int64_t last = n + step; n < last; ++n) {
-            const double added = scores[n] - expected(n);
+            const double added = scores[n] - ranked.expected[n];
             sum += added;
             squares += added * added;
-            leaders.push(scores[n], owners[n]);
+            leaders.push(scores[n], ranked.owners[n]);
         }
         if (n == n_rows) return n;
         const double mean = sum / double(n), variance = squares / double(n) - mean * mean;
-        const double possible =
-            expected(n) + mean + double(spread) / 10 * std::sqrt(std::max(variance, 0.0));
+        const double possible = ranked.expected[n] + mean +
+                                double(ranked.spread) / 10 * std::sqrt(std::max(variance, 0.0));
         if (possible < leaders.least()) return n;
     }
 }
 
 template <class Isa>
+int64_t refine(const Vectors& query, const Probe& probe, Segments segments, const Ranked& ranked,
+               float* scores, int n_threads) {
+    return while_it_pays(Near<Isa>(query, probe), segments, ranked, kRefinedFirst, scores,
+                         n_threads);
+}
+
+template <class Isa>
+int64_t score_best(const Vectors& query, Segments segments, const Ranked& ranked, float* scores,
+                   int n_threads) {
+    return while_it_pays(Whole<Isa>(query), segments, ranked, kScoredFirst, scores, n_threads);
+}
+
+template <class Isa>
 void scan(const Vectors& query, Segments segments, const uint8_t* allowed, float* scores,
           int n_threads) {
-    const Query<Isa> panels(query);
+    const Whole<Isa> whole(query);
     int64_t first = 0;
     for (const Segment* segment : segments) {
         Buffer<Passage> passages(segment->n_passages());
@@ -318,7 +380,7 @@ void scan(const Vectors& query, Segments segments, const uint8_t* allowed, float
                 scores[first + i] = -kInfinity;
             }
         }
-        score_passages<Isa>(panels, *segment, {passages.begin(), n}, scores, n_threads);
+        whole(*segment, {passages.begin(), n}, scores, n_threads);
         first += segment->n_passages();
     }
 }

@@ -21,6 +21,7 @@ constexpr Table make_table(const char* name) {
         .walk = walk,
         .interact = interact,
         .score = score<Isa>,
+        .refine = refine<Isa>,
         .score_best = score_best<Isa>,
         .scan = scan<Isa>,
         .similarities = similarities<Isa>,

@@ -178,35 +178,6 @@ inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowe
 
 // --- interact ------------------------------------------------------------------------------------
 
-// Which cells a probe has seen: few, and in a bitmap that fits a first-level cache.
-class SeenCells {
-public:
-    explicit SeenCells(const Probe& probe) : bits_(ceil_div(probe.n_cells, 64), 0) {
-        int64_t cell = 0;
-        for (; cell + kWidth <= probe.n_cells; cell += kWidth)
-            bits_[cell >> 6] |= uint64_t{bits_of(load<I32>(probe.entries + cell) != 0)}
-                                << (cell & 63);
-        for (; cell < probe.n_cells; ++cell)
-            bits_[cell >> 6] |= uint64_t{probe.entries[cell] != 0} << (cell & 63);
-    }
-
-    // The heads of those tokens that it has seen, in order; without branches, as they come anyhow.
-    std::span<const uint32_t> of(std::span<const uint32_t> heads) {
-        if (static_cast<int64_t>(heads.size()) > seen_.size())
-            seen_ = Buffer<uint32_t>(2 * static_cast<int64_t>(heads.size()));
-        int64_t n = 0;
-        for (const uint32_t head : heads) {
-            seen_[n] = head;
-            n += bits_[head >> 22] >> (head >> 16 & 63) & 1;
-        }
-        return {seen_.begin(), static_cast<size_t>(n)};
-    }
-
-private:
-    Buffer<uint64_t> bits_;
-    Buffer<uint32_t> seen_;
-};
-
 // Up to P * 16 columns of the probe's table, as the tokens of a passage see them.
 template <int P>
 class Columns {
@@ -255,28 +226,20 @@ void for_columns(const Probe& probe, Visit visit) {
     }
 }
 
-// Cells of some tokens are the codec's, so that they may lead into its tables.
-inline void check_cells(const Segment& segment, const Passage& passage) {
-    uint32_t top = 0;
-    for (int64_t t = passage.begin; t < passage.end; ++t) top = larger(segment.heads[t], top);
-    if (passage.begin < passage.end && top >> 16 >= segment.codec->cells.n)
-        damaged(segment.name, "cells", segment.codec->cells.n, top >> 16);
-}
-
 inline void interact(const Probe& probe, Segments segments, std::span<const uint32_t> rows,
                      int64_t n, uint32_t* best_rows, uint32_t* best_sums) {
     Buffer<uint32_t> sums(static_cast<int64_t>(rows.size()), 0);
-    SeenCells seen(probe);
+    const SeenCells seen(probe);
+    Buffer<uint32_t> room;
     for_segments(segments, rows, [&](const Segment& segment, std::span<const Passage> passages) {
         for (size_t i = 0; i < passages.size(); ++i) {
             const Passage& passage = passages[i];
-            std::span<const uint32_t> heads;
-            if (segment.codec) {    // else only empty passages: the bindings refuse others
+            if (segment.codec)
                 prefetch_tokens(segment, passages[std::min(i + kAhead, passages.size() - 1)]);
-                check_cells(segment, passage);
-                heads = seen.of({segment.heads + passage.begin, segment.heads + passage.end});
-            }
-            for_columns(probe, [&](const auto& columns) { sums[passage.out] += columns.look(heads); });
+            const auto heads = seen.heads(segment, passage, room);
+            for_columns(probe, [&](const auto& columns) {
+                sums[passage.out] += columns.look(heads);
+            });
         }
     });
     // A sum is an integer below 2**24, so a float holds it.

@@ -378,17 +378,38 @@ def test_score(collection: Collection, seed: int, n_threads: int) -> None:
     n_threads=threads,
 )
 def test_score_best(collection: Collection, seed: int, k: int, spread: int, n_threads: int) -> None:
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(0, max(collection.n_rows, 1), rng.integers(0, 300)).astype(np.uint32)
-    rows = rows[: len(rows) if collection.n_rows else 0]
-    sums = np.sort(rng.integers(0, 255 * len(collection.query.scales) + 1, len(rows)))[::-1]
-    sums, owners = sums.astype(np.uint32), rng.integers(0, 100, len(rows))
-    asked = rows, sums, owners, k, spread
+    asked = (*hopes(collection, seed), k, spread)
     expected = TWIN.score_best(collection.query, collection.load(TWIN)[1], *asked)
-    same(expected, TWIN.score(collection.query, collection.load(TWIN)[1], rows)[: len(expected)])
+    all_of_them = TWIN.score(collection.query, collection.load(TWIN)[1], asked[0])
+    same(expected, all_of_them[: len(expected)])
     for table in OTHERS:
         _, segments = collection.load(table)
         same(table.score_best(collection.query, segments, *asked, n_threads), expected)
+
+
+def hopes(collection: Collection, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Some rows, what is expected of them, falling, and their owners."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, max(collection.n_rows, 1), rng.integers(0, 300)).astype(np.uint32)
+    rows = rows[: len(rows) if collection.n_rows else 0]
+    expected = np.sort(rng.random(len(rows), np.float32) * len(collection.query.scales))[::-1]
+    return rows, expected.copy(), rng.integers(0, 100, len(rows))
+
+
+@fast
+@given(
+    collection=collections(settled_only=True),
+    seed=seeds,
+    n_near=st.sampled_from([1, 2, 8]),
+    n_threads=threads,
+)
+def test_refine(collection: Collection, seed: int, n_near: int, n_threads: int) -> None:
+    probe = probed(collection, n_near, 8, 8)
+    asked = (*hopes(collection, seed), 2, 5)
+    expected = TWIN.refine(collection.query, probe, collection.load(TWIN)[1], *asked)
+    for table in OTHERS:
+        _, segments = collection.load(table)
+        same(table.refine(collection.query, probe, segments, *asked, n_threads), expected)
 
 
 @fast

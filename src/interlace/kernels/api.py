@@ -33,8 +33,8 @@ BLOCK = 65_536
 
 #: So many query tokens walk posting lists, and count cosines in steps of so many to one.
 WALKED_MAX, WALK_STEPS = 511, 8_192
-#: Steps of a cosine in a probe's table; how many are scored before it is asked whether more pay.
-SEEN, SCORED_FIRST = 254, 32
+#: Steps of a cosine in a probe's table; rows that are scored before it is asked whether more pay.
+SEEN, REFINED_FIRST, SCORED_FIRST = 254, 32, 16
 
 #: Of a centroid's int8 levels; rotated, they are nearly Gaussian, so that few reach 127.
 CENTROID_DEVIATION = 32
@@ -236,12 +236,26 @@ class Kernels(Protocol):
     ) -> F32:
         """MaxSim of the stored codes for some rows."""
 
+    def refine(
+        self,
+        query: Quantised,
+        probe: Probe,
+        segments: Sequence[Handle],
+        rows: U32,
+        expected: F32,
+        owners: I64,
+        k: int,
+        spread: int,
+        n_threads: int = 1,
+    ) -> F32:
+        """MaxSim by the tokens that a probe has seen, of the first rows, as ``score_best``."""
+
     def score_best(
         self,
         query: Quantised,
         segments: Sequence[Handle],
         rows: U32,
-        sums: U32,
+        expected: F32,
         owners: I64,
         k: int,
         spread: int,

@@ -27,6 +27,8 @@ from interlace.kernels.api import (
     I8,
     I64,
     NO_LEAF,
+    REFINED_FIRST,
+    SCORED_FIRST,
     SEEN,
     U8,
     U32,
@@ -306,12 +308,30 @@ class Device(ABC):
         return self._scores(query, segments, rows)
 
     @_there
+    def refine(
+        self,
+        query: Quantised,
+        probe: Probe,
+        segments: Sequence[Segment],
+        rows: U32,
+        expected: F32,
+        owners: I64,
+        k: int,
+        spread: int,
+        n_threads: int = 1,
+    ) -> F32:
+        def score(some: U32) -> F32:
+            return self._scores(query, segments, some, probe)
+
+        return reference.scored_best(score, rows, expected, owners, k, spread, REFINED_FIRST)
+
+    @_there
     def score_best(
         self,
         query: Quantised,
         segments: Sequence[Segment],
         rows: U32,
-        sums: U32,
+        expected: F32,
         owners: I64,
         k: int,
         spread: int,
@@ -320,7 +340,7 @@ class Device(ABC):
         def score(some: U32) -> F32:
             return self._scores(query, segments, some)
 
-        return reference.scored_best(score, rows, sums, owners, k, spread)
+        return reference.scored_best(score, rows, expected, owners, k, spread, SCORED_FIRST)
 
     @_there
     def scan(
@@ -355,18 +375,32 @@ class Device(ABC):
         scores[offsets[1:] == offsets[:-1]] = -len(query)
         return scores
 
-    def _scores(self, query: Quantised, segments: Sequence[Segment], rows: U32) -> F32:
-        """MaxSim of the stored codes for some rows."""
+    def _scores(
+        self,
+        query: Quantised,
+        segments: Sequence[Segment],
+        rows: U32,
+        probe: Probe | None = None,
+    ) -> F32:
+        """MaxSim of the stored codes for some rows, or of those tokens that a probe has seen."""
         n_query = len(query.scales)
         codes, scales = self._put(query.codes), self._put(query.scales)
+        if probe is not None:
+            is_seen = self._put((probe.entries != 0).astype(np.float32))
+            least = self._put(probe.table[0, :n_query] / np.float32(SEEN))
         scores = np.empty(len(rows), np.float32)
         for at, segment, ordinals in _located(segments, rows):
             width = 5 * codes.shape[1] + 3 * n_query
             for part, owners, tokens in self._parts(segment.offsets, ordinals, width):
                 products = self._products(codes, segment, tokens)
-                best = self._largest(products, owners, len(ordinals[part]), -np.inf)
+                if probe is not None:
+                    cells = segment["heads"][tokens] >> 16 & 0xFFFF
+                    products = self._library.where(is_seen[cells][:, None] > 0, products, -np.inf)
+                best = self._largest(products, owners, len(ordinals[part]), -np.inf) * scales
+                if probe is not None:
+                    best = self._library.maximum(best, least)
                 total = self._full((len(best),), 0.0)
-                for column in (best * scales).T:
+                for column in best.T:
                     total = total + column
                 scores[at[part]] = self._got(total * segment.fairness)
             scores[at[segment.offsets[ordinals] == segment.offsets[ordinals + 1]]] = -n_query

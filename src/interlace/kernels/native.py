@@ -99,19 +99,36 @@ class Native:
         scores: F32 = self._table.score(*query, segments, rows, n_threads)
         return scores
 
+    def refine(
+        self,
+        query: Quantised,
+        probe: Probe,
+        segments: Sequence[Handle],
+        rows: U32,
+        expected: F32,
+        owners: I64,
+        k: int,
+        spread: int,
+        n_threads: int = 1,
+    ) -> F32:
+        scores: F32 = self._table.refine(
+            *query, *probe, segments, rows, expected, owners, k, spread, n_threads
+        )
+        return scores
+
     def score_best(
         self,
         query: Quantised,
         segments: Sequence[Handle],
         rows: U32,
-        sums: U32,
+        expected: F32,
         owners: I64,
         k: int,
         spread: int,
         n_threads: int = 1,
     ) -> F32:
         scores: F32 = self._table.score_best(
-            *query, segments, rows, sums, owners, k, spread, n_threads
+            *query, segments, rows, expected, owners, k, spread, n_threads
         )
         return scores
 

@@ -28,6 +28,7 @@ from interlace.kernels.api import (
     I64,
     NO_LEAF,
     PLACES_MAX,
+    REFINED_FIRST,
     SCORED_FIRST,
     SEEN,
     U8,
@@ -648,28 +649,63 @@ def score(query: Quantised, segments: Sequence[Segment], rows: U32, n_threads: i
     query token's scale, is summed in the order of the query tokens and multiplied by the codec's
     fairness. A passage without tokens counts -1, the least cosine, for every query token.
     """
+    return _scores(query, segments, rows)
+
+
+def _scores(
+    query: Quantised,
+    segments: Sequence[Segment],
+    rows: U32,
+    entries: U32 | None = None,
+    least: F32 | None = None,
+) -> F32:
+    """By all tokens, or by those whose cells have entries; each query token counts ``least``."""
     scores = np.empty(len(rows), np.float32)
     for i, segment, ordinal in _locate(segments, rows):
-        scores[i] = _score_one(query, segment, ordinal)
+        start, end = int(segment.offsets[ordinal]), int(segment.offsets[ordinal + 1])
+        if start == end:
+            scores[i] = -len(query.scales)
+            continue
+        seen = segment.similarities(query, start, end)
+        if entries is not None:
+            is_seen = isinstance(segment, Settled) and entries[segment.cells(start, end)] != 0
+            seen = seen[is_seen if isinstance(segment, Settled) else slice(0)]
+        best = seen.max(axis=0, initial=-np.inf) * query.scales
+        total = np.float32(0)
+        for value in best if least is None else np.fmax(best, least):
+            total = np.float32(total + value)
+        scores[i] = np.float32(total * segment.fairness)
     return scores
 
 
-def _score_one(query: Quantised, segment: Segment, ordinal: int) -> np.float32:
-    start, end = int(segment.offsets[ordinal]), int(segment.offsets[ordinal + 1])
-    if start == end:
-        return np.float32(-len(query.scales))
-    best = segment.similarities(query, start, end).max(axis=0) * query.scales
-    total = np.float32(0)
-    for value in best:
-        total = np.float32(total + value)
-    return np.float32(total * segment.fairness)
+def refine(
+    query: Quantised,
+    probe: Probe,
+    segments: Sequence[Segment],
+    rows: U32,
+    expected: F32,
+    owners: I64,
+    k: int,
+    spread: int,
+    n_threads: int = 1,
+) -> F32:
+    """``score_best`` by those tokens that a probe has seen.
+
+    As the codes tell them; a query token is worth at least what the probe says of the unseen.
+    """
+    least = probe.table[0, : len(query.scales)].astype(np.float32) / np.float32(SEEN)
+
+    def score(some: U32) -> F32:
+        return _scores(query, segments, some, probe.entries, least)
+
+    return scored_best(score, rows, expected, owners, k, spread, REFINED_FIRST)
 
 
 def score_best(
     query: Quantised,
     segments: Sequence[Segment],
     rows: U32,
-    sums: U32,
+    expected: F32,
     owners: I64,
     k: int,
     spread: int,
@@ -677,21 +713,29 @@ def score_best(
 ) -> F32:
     """``score`` of the first of these rows, as long as the next may be of the k best owners.
 
-    The rows come best first by ``sums``, as ``interact`` gives them. What a score adds to the sum's
-    cosines is much alike for the passages of one query: so the next score is thought to be at most
-    as many tenths of a standard deviation above the mean as ``spread`` says. An owner counts by its
-    best passage.
+    The rows come in the order of what is ``expected`` of them. What a score adds to that is much
+    alike for the passages of one query: so the next is thought to get at most as many tenths of a
+    standard deviation more than the mean as ``spread`` says. An owner counts by its best passage.
     """
-    return scored_best(lambda some: score(query, segments, some), rows, sums, owners, k, spread)
+
+    def score(some: U32) -> F32:
+        return _scores(query, segments, some)
+
+    return scored_best(score, rows, expected, owners, k, spread, SCORED_FIRST)
 
 
 def scored_best(
-    score: Callable[[U32], F32], rows: U32, sums: U32, owners: I64, k: int, spread: int
+    score: Callable[[U32], F32],
+    rows: U32,
+    expected: F32,
+    owners: I64,
+    k: int,
+    spread: int,
+    first: int,
 ) -> F32:
-    """What ``score_best`` returns, by any function that scores rows; some may be scored in vain."""
-    expected = sums.astype(np.float32) / np.float32(SEEN)
+    """Scores of the first rows, by any function that scores them; some may be scored in vain."""
     scores = np.empty(0, np.float32)
-    n, step = 0, max(SCORED_FIRST, 2 * k)
+    n, step = 0, max(first, 2 * k)
     while True:
         n = min(n + step, len(rows))
         step = max(8, n // 8)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace.errors import SettingsError
-from interlace.kernels import Quantised
+from interlace.kernels import SEEN, Quantised
 from interlace.store.lexical import WordScores
 from interlace.store.snapshot import Snapshot
 from interlace.store.tuned import Tuned
@@ -310,10 +310,15 @@ def _staged(
     watch("walk", rows)
     rows, sums = kernels.interact(probe, segments, rows, plan.scored)
     watch("interact", rows)
-    owners = rows if _is_by_passage(snapshot, by) else snapshot.document_of_row[rows]
-    scores = kernels.score_best(
-        query, segments, rows, sums, owners.astype(np.int64), k, plan.spread, n_threads
+    expected = sums.astype(np.float32) / np.float32(SEEN)
+    owners = (rows if _is_by_passage(snapshot, by) else snapshot.document_of_row[rows]).astype(
+        np.int64
     )
+    near = kernels.refine(query, probe, segments, rows, expected, owners, k, plan.spread, n_threads)
+    order = np.argsort(-near, kind="stable")
+    rows, near, owners = rows[order], near[order], owners[order]
+    watch("refine", rows)
+    scores = kernels.score_best(query, segments, rows, near, owners, k, plan.spread, n_threads)
     rows = rows[: len(scores)]
     _check(snapshot, query, rows, scores)
     watch("score", rows, reads_tokens=True)

@@ -87,21 +87,22 @@ def test_maxsim_by_hand(table: Kernels) -> None:
 
 
 def test_scoring_stops_where_the_next_would_be_none_of_the_best(table: Kernels) -> None:
-    """32 passages of cosine 1 and then 68 of cosine 0, which centroids have told well apart."""
+    """32 passages of cosine 1 and then 68 of cosine 0, which were told well apart."""
     segments = [table.load_fresh(fresh(*[[[127, 0]]] * 32, *[[[0, 127]]] * 68), "s")]
     query = quantised([[127, 0]])
-    rows, sums = np.arange(100, dtype=np.uint32), np.repeat([254, 0], [32, 68]).astype(np.uint32)
+    rows, hopes = np.arange(100, dtype=np.uint32), np.repeat([1, 0], [32, 68]).astype(np.float32)
     alone, together = np.arange(100), np.zeros(100, np.int64)
 
-    def n_scored(sums: np.ndarray, owners: np.ndarray, k: int, spread: int = 0) -> int:
-        return len(table.score_best(query, segments, rows, sums, owners, k, spread))
+    def n_scored(expected: np.ndarray, owners: np.ndarray, k: int, spread: int = 0) -> int:
+        return len(table.score_best(query, segments, rows, expected, owners, k, spread))
 
-    assert n_scored(sums, alone, 10) == 32
-    assert n_scored(sums, alone, 20) == 40  # never fewer than twice as many as are wanted
-    assert n_scored(sums, together, 1) == 32
-    assert n_scored(sums, together, 2) == 100  # one owner is not two
-    assert n_scored(np.full(100, 254, np.uint32), alone, 10) == 40  # then they disappoint
-    assert n_scored(np.full(100, 254, np.uint32), alone, 10, spread=100) == 100
+    assert n_scored(hopes, alone, 10) == 36  # 20, 28, 36: all before it are of one score
+    assert n_scored(hopes, alone, 20) == 40  # never fewer than twice as many as are wanted
+    assert n_scored(hopes, together, 1) == 32
+    assert n_scored(hopes, together, 2) == 100  # one owner is not two
+    vain = np.ones(100, np.float32)
+    assert n_scored(vain, alone, 10) == 36  # then they disappoint
+    assert n_scored(vain, alone, 10, spread=100) == 100
 
 
 def test_rows_run_through_several_segments(table: Kernels) -> None:
@@ -182,8 +183,14 @@ def test_what_is_far_counts_as_the_best_that_may_be_there(table: Kernels) -> Non
     probe = table.probe(quantised([[127, 0]]), codec, 1, 1, 2)
     assert probe.table[:, 0].tolist() == [20, 254, 254, 241]
     assert probe.entries.tolist() == [2 << 8 | 1, 0]
-    _, sums = table.interact(probe, [segment], np.array([0, 1, 2], np.uint32), 3)
+    rows, none = np.array([0, 1, 2], np.uint32), np.zeros(3, np.float32)
+    _, sums = table.interact(probe, [segment], rows, 3)
     assert sums.tolist() == [254, 241, 20]
+    query = quantised([[127, 0]])
+    refined = table.refine(query, probe, [segment], rows, none, np.arange(3), 3, 0)
+    scores = table.score(query, [segment], rows)
+    assert refined[:2].tolist() == scores[:2].tolist()
+    assert refined[2] == np.float32(20 / 254) != scores[2]  # its token's leaf was not seen
 
 
 def test_what_is_stored_of_a_token_is_added_up(table: Kernels) -> None:
