@@ -25,10 +25,10 @@ from measure import pinned, record
 from searching import REPEATS, K, built
 
 from interlace import store
-from interlace.kernels import BLOCK, NO_LEAF, Probe
+from interlace.kernels import BLOCK, NO_LEAF, SEEN, Probe
 
 HERE = Path(__file__).parent
-STAGES = ("probe", "walk", "interact", "score")
+STAGES = ("probe", "walk", "interact", "refine", "score")
 A = np.ndarray
 
 
@@ -88,12 +88,20 @@ class Collection(NamedTuple):
                     n_postings += int(offsets[at + 1]) - int(offsets[at])
         return n_lists, n_postings
 
+    def seen(self, probe: Probe, rows: A) -> int:
+        """How many tokens of some rows a probe has seen."""
+        (segment,) = self.snapshot.opened
+        return sum(
+            int(np.count_nonzero(probe.entries[self.arrays["heads"][first:last] >> 16]))
+            for first, last in zip(segment.offsets[rows], segment.offsets[rows + 1], strict=True)
+        )
+
     def n_bytes(self, *names: str) -> int:
         return sum(self.arrays[name].nbytes for name in names)
 
 
-def taken(it: Collection, matrices: list[A], effort: str) -> tuple[A, list[int]]:
-    """Microseconds of each stage of each search, ``(n_queries, 4)``, and how many it scored.
+def taken(it: Collection, matrices: list[A], effort: str) -> tuple[A, A]:
+    """Microseconds of each stage of each search, and how many it refined and scored.
 
     All queries in turn, so that little of what one reads is still in a cache when it comes again.
     """
@@ -102,11 +110,12 @@ def taken(it: Collection, matrices: list[A], effort: str) -> tuple[A, list[int]]
         for _ in range(REPEATS)
     ]
     spans = np.array([[[one[f"{stage}_us"] for stage in STAGES] for one in row] for row in passes])
-    return np.median(spans, axis=0), [int(one["score_n"]) for one in passes[0]]
+    numbers = np.array([[one["refine_n"], one["score_n"]] for one in passes[0]], np.int64)
+    return np.median(spans, axis=0), numbers
 
 
-def limits(it: Collection, matrix: A, effort: str, scored: int, machine: Machine) -> A:
-    """Of each stage the limits by arithmetic and by memory, in microseconds: ``(4, 2)``."""
+def limits(it: Collection, matrix: A, effort: str, numbers: A, machine: Machine) -> A:
+    """Of each stage the limits by arithmetic and by memory, in microseconds: ``(5, 2)``."""
     kernels, segments, plan = it.snapshot.kernels, it.snapshot.segments, store.EFFORTS[effort]
     assert plan is not None
     query = kernels.quantise(matrix, it.snapshot.signs)
@@ -125,19 +134,27 @@ def limits(it: Collection, matrix: A, effort: str, scored: int, machine: Machine
     reading += machine.rows(n_lists, 2 * max(1, n_postings // max(1, n_lists)), lists)
     of_walk = 0.0, max(reading, machine.adds(n_postings, 4 * BLOCK))
 
-    best, _ = kernels.interact(probe, segments, found, plan.scored)
-    n_tokens = it.tokens(found)
+    best, sums = kernels.interact(probe, segments, found, plan.scored)
     reading = machine.rows(len(found), 4 * passage, it.n_bytes("heads"))
-    looking = machine.rows(n_tokens, 4, probe.entries.nbytes)
-    looking += machine.rows(n_tokens, probe.table.shape[1], probe.table.nbytes)
+    looking = machine.rows(it.tokens(found), 8, probe.entries.size // 8)
+    n_seen = it.seen(probe, found)
+    looking += machine.rows(n_seen, 4, probe.entries.nbytes)
+    looking += machine.rows(n_seen, probe.table.shape[1], probe.table.nbytes)
     of_interact = 0.0, max(reading, looking)
 
-    n_tokens = it.tokens(best[:scored])
-    reading = machine.rows(n_tokens, dim, leaves)
-    reading += machine.rows(scored, width * passage, it.n_bytes("codes"))
-    reading += machine.rows(scored, 4 * passage, it.n_bytes("heads"))
-    of_score = machine.products(n_tokens * n * dim), reading
-    return np.array([of_probe, of_walk, of_interact, of_score])
+    def scoring(n_passages: int, n_tokens: int) -> tuple[float, float]:
+        reading = machine.rows(n_tokens, dim, leaves)
+        reading += machine.rows(n_passages, width * n_tokens // n_passages, it.n_bytes("codes"))
+        reading += machine.rows(n_passages, 4 * passage, it.n_bytes("heads"))
+        return machine.products(n_tokens * n * dim), reading
+
+    refined, scored = numbers.tolist()
+    owners, expected = best.astype(np.int64), sums.astype(np.float32) / np.float32(SEEN)
+    near = kernels.refine(query, probe, segments, best, expected, owners, K, plan.spread)
+    assert len(near) == refined
+    of_refine = scoring(refined, it.seen(probe, best[:refined]))
+    of_score = scoring(scored, it.tokens(best[np.argsort(-near, kind="stable")[:scored]]))
+    return np.array([of_probe, of_walk, of_interact, of_refine, of_score])
 
 
 def scanned(it: Collection, matrices: list[A], machine: Machine) -> A:
@@ -175,9 +192,10 @@ def main() -> None:
         it = Collection(snapshot, dict(segment.arrays), generation.arrays)
         stages: dict[str, dict[str, A]] = {}
         for effort in args.efforts.split(","):
-            spans, scored = taken(it, matrices, effort)
+            spans, numbers = taken(it, matrices, effort)
             allowed = [
-                limits(it, one, effort, n, machine) for one, n in zip(matrices, scored, strict=True)
+                limits(it, one, effort, n, machine)
+                for one, n in zip(matrices, numbers, strict=True)
             ]
             rows = np.column_stack([np.median(spans, axis=0), np.median(allowed, axis=0)])
             stages[effort] = dict(zip(STAGES, rows, strict=True))

@@ -342,7 +342,7 @@ def anisotropic() -> str:
 def searching() -> str:
     """Recall and time of efforts, stage by stage, by passages and bits."""
     found = {(line["passages"], line["bits"]): line for line in lines("searching")}
-    stages = ("probe", "walk", "interact", "score")
+    stages = ("probe", "walk", "interact", "refine", "score")
     rows, sizes = [], []
     for (passages, bits), line in sorted(found.items(), key=lambda item: (item[0][0], -item[0][1])):
         what = f"{passages:,}, {width(bits)}"

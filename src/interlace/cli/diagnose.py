@@ -15,7 +15,8 @@ from interlace.evaluate import Diagnosis, diagnose
 _MEANINGS: Final = {
     "walk": "in no list that is probed, or not among the candidates",
     "interact": "among the candidates, but ranked too low by centroids",
-    "score": "worth scoring, but scoring ended before",
+    "refine": "worth refining, but that ended before",
+    "score": "refined, but scoring ended before",
     "codec": "scored on its codes, and ranked lower than exact vectors rank it",
 }
 

@@ -1,9 +1,10 @@
 """The main path of a search, one screen: a query matrix in, rows and scores out.
 
-Fresh segments are scanned. Settled ones pass four stages, each on fewer passages with finer
+Fresh segments are scanned. Settled ones pass five stages, each on fewer passages with finer
 vectors (PLAID, arXiv 2205.09707): *probe* finds each query token's best leaves, *walk* reads their
-posting lists, *interact* compares what they name by centroids, *score* by the stored codes, until
-the next would hardly be among the best. Then one list, folded to documents. Where a filter leaves
+posting lists, *interact* compares what they name by centroids, *refine* by the stored codes of the
+tokens that *probe* has seen, *score* by all, each until the next would hardly be among the best.
+Then one list, folded to documents. Where a filter leaves
 little, its rows skip the stages that would only choose among others: benchmarks/filters.py.
 """
 
@@ -40,10 +41,11 @@ class Effort:
     candidates : int
         Passages that the walk hands on.
     scored : int
-        Passages that are scored on their codes, at most.
+        Passages that are refined, at most, and then scored.
     spread : int
-        How far above what centroids let expect the next passage's score is thought possible, in
-        tenths of a standard deviation: scoring stops when even that would not be among the best.
+        How far above what the stage before lets expect the next passage's score is thought
+        possible, in tenths of a standard deviation: where even that would not be among the best,
+        refining and scoring stop.
     """
 
     groups: int
@@ -56,6 +58,8 @@ class Effort:
     def at_least(self, k: int) -> Effort:
         """Enough for ``k`` hits: some documents have several passages among the best."""
         scored = max(self.scored, 4 * k)
+        if scored == self.scored and 16 * k <= self.candidates:
+            return self
         return replace(self, scored=scored, candidates=max(self.candidates, 16 * k))
 
     def wider(self) -> Effort:
@@ -71,9 +75,9 @@ class Effort:
 
 
 EFFORTS: Final[Mapping[str, Effort | None]] = {
-    "fast": Effort(groups=6, cells=8, leaves=32, candidates=400, scored=128, spread=15),
-    "balanced": Effort(groups=12, cells=16, leaves=64, candidates=1_000, scored=512, spread=22),
-    "thorough": Effort(groups=24, cells=24, leaves=128, candidates=2_500, scored=1_024, spread=36),
+    "fast": Effort(groups=8, cells=8, leaves=40, candidates=400, scored=160, spread=20),
+    "balanced": Effort(groups=12, cells=14, leaves=56, candidates=800, scored=512, spread=28),
+    "thorough": Effort(groups=20, cells=24, leaves=128, candidates=2_000, scored=1_024, spread=42),
     "exhaustive": None,
 }
 """The one knob for people. ``exhaustive`` scores every passage."""
@@ -290,7 +294,7 @@ def _staged(
     *,
     walks: bool,
 ) -> tuple[Rows, Scores, int]:
-    """Scan the fresh; probe, walk, interact and score the settled; how many were candidates.
+    """Scan the fresh; probe, walk, interact, refine, score the settled; how many were candidates.
 
     Where few rows are allowed, all of them are candidates instead of those that a walk finds.
     """
@@ -379,7 +383,7 @@ def _best(snapshot: Snapshot, rows: Rows, scores: Scores, k: int, by: str) -> np
         else:
             best = np.arange(n)
         best = best[np.lexsort((snapshot.passage_of_row[rows[best]], -scores[best]))]
-        if by == "document":
+        if not _is_by_passage(snapshot, by):
             _, first = np.unique(snapshot.document_of_row[rows[best]], return_index=True)
             best = best[np.sort(first)]
         if len(best) >= k or size == n:

@@ -340,6 +340,8 @@ class Snapshot:
 
     def n_tokens_of(self, rows: npt.NDArray[np.uint32]) -> int:
         """How many tokens some live rows have together."""
+        if not len(rows):
+            return 0
         if len(rows) == self.n_alive:
             return self.n_tokens
         rows = np.sort(rows).astype(np.int64)
