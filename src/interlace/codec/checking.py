@@ -60,7 +60,7 @@ def faults(
     residual = description.get("residual")
     if not isinstance(residual, float) or not (math.isfinite(residual) and residual >= 0):
         yield Fault(None, "a mean residual from 0", repr(residual))
-    unit = description.get("unit", 1.0)
+    unit = description.get("unit")
     if not isinstance(unit, float) or not 0 < unit <= 1:
         yield Fault(None, "a unit of residuals from 0 to 1", repr(unit))
     wrong = list(_lengths(rows, ends))

@@ -428,7 +428,7 @@ class Generation:
     @cached_property
     def arrays(self) -> CodecArrays:
         """The codec as ``kernels.load_codec`` takes it."""
-        rows, bits, unit = self.rows, self.description["bits"], self.description.get("unit", 1.0)
+        rows, bits, unit = self.rows, self.description["bits"], self.description["unit"]
         leaves = rows["leaves"], rows["leaf_scales"], rows["leaf_cells"]
         if not len(rows["leaves"]):
             numbers = np.arange(len(rows["cells"]), dtype=np.uint32)
