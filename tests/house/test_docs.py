@@ -31,12 +31,12 @@ _LINE = re.compile(r"^    \$ (.+)$", re.MULTILINE)
 #: What a test cannot do: fetch, watch for ever, write into the user's shell; and files that are
 #: only spoken of.
 _NOT_RUN = re.compile(
-    r"curl|wget|pip |--watch|-completion|example\.org|Inbox|^python |^cmake|=avx2",
+    r"curl|wget|pip |interlace serve|--watch|-completion|example\.org|Inbox|^python |^cmake|=avx2",
 )
 
 
 #: Pages that need what their page says to install first: `make test-integrations` has it.
-_NEEDS = {"langchain": "langchain_core", "llama-index": "llama_index.core"}
+_NEEDS = {"dspy": "dspy", "langchain": "langchain_core", "llama-index": "llama_index.core"}
 
 
 @pytest.fixture

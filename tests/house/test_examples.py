@@ -17,6 +17,7 @@ PROGRAMS = {
     "from_pylate.py": (None, "[{'id': 'raven', "),
     "from_ragatouille.py": (None, "clever birds -> Ravens solve puzzles."),
     "from_stanford.py": (None, "8\t0\t1\t"),
+    "dspy_retrieval.py": ("dspy", "the sea is salty because: Rivers bring"),
     "langchain_retrieval.py": ("langchain_core", "ice Ice is lighter than water."),
     "llama_index_retrieval.py": ("llama_index.core", "left: the book of water"),
 }

@@ -29,6 +29,7 @@ from interlace.cli import (
     rerank,
     restore,
     search,
+    serve,
     sources,
     tune,
     update,
@@ -159,6 +160,7 @@ _GROUPS: Final = {
     "Look after a collection": (info, verify, repair, compact, delete, rebuild),
     "Quick and good": (tune, diagnose),
     "Copy a collection": (backup, restore, export, import_),
+    "For other programs": (serve,),
     "Without a collection": (demo, rerank, encode),
 }
 

@@ -666,3 +666,12 @@ def test_pooling_is_a_setting_of_new_collections(run, tmp_path):
     assert run("import", "a.jsonl", "--to", "y.lace").code == 0
     for name in ("x.lace", "y.lace"):
         assert run("info", name, "--json").records[0]["n_tokens"] == 8
+
+
+def test_serve_without_its_extra_names_it(run, monkeypatch):
+    interlace.create("a.lace").close()
+    monkeypatch.delitem(sys.modules, "interlace.serve", raising=False)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    ran = run("serve", "a.lace")
+    assert ran.code == 4
+    assert "pip install 'interlace[serve]'" in ran.err

@@ -12,6 +12,7 @@ from interlace.integrations import frameworks
 
 #: The file here, the package it needs, the extra that brings it.
 FRAMEWORKS = [
+    ("dspy", "dspy", "dspy"),
     ("langchain", "langchain_core", "langchain"),
     ("llama_index", "llama_index.core", "llama-index"),
 ]
