@@ -670,7 +670,8 @@ def test_pooling_is_a_setting_of_new_collections(run, tmp_path):
 
 def test_serve_without_its_extra_names_it(run, monkeypatch):
     interlace.create("a.lace").close()
-    monkeypatch.delitem(sys.modules, "interlace.serve", raising=False)
+    for module in ("interlace.serve", "interlace.serve.routes"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     ran = run("serve", "a.lace")
     assert ran.code == 4
