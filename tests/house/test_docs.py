@@ -28,8 +28,8 @@ SHOWN = [*ROOT.glob("docs/how-to/*.md"), *ROOT.glob("docs/compatibility/*.md")]
 _BLOCK = re.compile(r"```(\w+)\n(.*?)```|^    \$ ([^\n]+)", re.DOTALL | re.MULTILINE)
 _LINE = re.compile(r"^    \$ (.+)$", re.MULTILINE)
 
-#: What a test cannot do: fetch, watch for ever, write into the user's shell; and files that are
-#: only spoken of.
+#: What a test cannot do: fetch, watch or serve for ever, write into the user's shell; and files
+#: that are only spoken of.
 _NOT_RUN = re.compile(
     r"curl|wget|pip |interlace serve|--watch|-completion|example\.org|Inbox|^python |^cmake|=avx2",
 )

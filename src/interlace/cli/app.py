@@ -23,6 +23,7 @@ from interlace.cli import (
     import_,
     index,
     info,
+    mcp,
     places,
     rebuild,
     repair,
@@ -160,7 +161,7 @@ _GROUPS: Final = {
     "Look after a collection": (info, verify, repair, compact, delete, rebuild),
     "Quick and good": (tune, diagnose),
     "Copy a collection": (backup, restore, export, import_),
-    "For other programs": (serve,),
+    "For other programs": (serve, mcp),
     "Without a collection": (demo, rerank, encode),
 }
 

@@ -376,8 +376,8 @@ class Collection:
             changes.writer.forget_source(source.number)
         return n_documents
 
-    def locate(self, hit: Hit) -> Path | None:
-        """The file on this machine that a hit's document was read from.
+    def locate(self, hit: Hit | Document) -> Path | None:
+        """The file on this machine that a document, or a hit's, was read from.
 
         None when it came from no indexed file or folder, or the file is not there any more. Of
         something inside an archive, the archive.

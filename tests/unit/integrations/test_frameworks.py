@@ -13,6 +13,7 @@ from interlace.integrations import frameworks
 #: The file here, the package it needs, the extra that brings it.
 FRAMEWORKS = [
     ("dspy", "dspy", "dspy"),
+    ("mcp", "mcp.server", "mcp"),
     ("langchain", "langchain_core", "langchain"),
     ("llama_index", "llama_index.core", "llama-index"),
 ]
