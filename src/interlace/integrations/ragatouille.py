@@ -31,6 +31,17 @@ Splitter: TypeAlias = Callable[..., Any]
 _PASSAGE_TOKENS: Final = 256
 
 
+def llama_index_sentence_splitter(
+    documents: Sequence[str], document_ids: Sequence[Id], chunk_size: int = _PASSAGE_TOKENS
+) -> list[Chunk]:
+    """Cut texts between paragraphs and sentences into pieces of ``chunk_size`` tokens at most.
+
+    The name is RAGatouille's; LlamaIndex has no part in it, and pieces do not overlap. Tokens are
+    those of the built-in model.
+    """
+    return _cut(documents, document_ids, chunk_size, Encoder.load("mini"))
+
+
 class RAGPretrainedModel:
     """A late-interaction model, and the index that it searches.
 
@@ -99,7 +110,7 @@ class RAGPretrainedModel:
         overwrite_index: bool | str = True,
         max_document_length: int = _PASSAGE_TOKENS,
         split_documents: bool = True,
-        document_splitter_fn: Splitter | None = None,
+        document_splitter_fn: Splitter | None = llama_index_sentence_splitter,
         preprocessing_fn: Splitter | Sequence[Splitter] | None = None,
         bsize: int = 32,
         use_faiss: bool = False,
@@ -123,7 +134,8 @@ class RAGPretrainedModel:
         split_documents
             Whether documents are cut before ``preprocessing_fn`` sees them.
         document_splitter_fn, preprocessing_fn
-            As for :class:`CorpusProcessor`; by default cut between paragraphs and sentences.
+            As for :class:`CorpusProcessor`; by default cut between paragraphs and sentences, by
+            the tokens of this model.
 
         Raises
         ------
@@ -134,17 +146,18 @@ class RAGPretrainedModel:
             When the name is taken, with ``overwrite_index=False``.
         """
         texts = _texts(collection)
-        self._name = index_name or f"{Path(self._encoder.name).name}new_index"
-        path = self._path(None)
-        if overwrite_index == "reuse" and is_there(path):
-            return str(path)
-        tokens = self._passage_tokens(max_document_length)
         ids, metadata = _identified(texts, document_ids, document_metadatas)
-        splitter = (document_splitter_fn or self._splitter(tokens)) if split_documents else None
-        chunks = _chunks(texts, ids, splitter, preprocessing_fn, max_document_length)
-        self._close(path)
-        with filling(path, overwrite_index, self._encoder, passage_tokens=tokens) as made:
-            made.add(_records(chunks, metadata, 0))
+        name = index_name or f"{Path(self._encoder.name).name}new_index"
+        path = self._folder / name
+        if overwrite_index != "reuse" or not is_there(path):
+            tokens = self._passage_tokens(max_document_length)
+            splitter = self._splitter(document_splitter_fn, tokens) if split_documents else None
+            chunks = _chunks(texts, ids, splitter, preprocessing_fn, chunk_size=max_document_length)
+            if path in self._opened:
+                self._opened.pop(path).close()
+            with filling(path, overwrite_index, self._encoder, passage_tokens=tokens) as made:
+                made.add(_records(chunks, metadata, 0))
+        self._name = name
         return str(path)
 
     def add_to_index(
@@ -154,7 +167,7 @@ class RAGPretrainedModel:
         new_document_metadatas: Sequence[Mapping[str, Any]] | None = None,
         index_name: str | None = None,
         split_documents: bool = True,
-        document_splitter_fn: Splitter | None = None,
+        document_splitter_fn: Splitter | None = llama_index_sentence_splitter,
         preprocessing_fn: Splitter | Sequence[Splitter] | None = None,
         bsize: int = 32,
         use_faiss: bool = False,
@@ -167,8 +180,8 @@ class RAGPretrainedModel:
         ids, metadata = _identified(texts, new_document_ids, new_document_metadatas)
         found = self._collection(index_name)
         tokens = found.info()["passage_tokens"] or self._encoder.document_length
-        splitter = (document_splitter_fn or self._splitter(tokens)) if split_documents else None
-        chunks = _chunks(texts, ids, splitter, preprocessing_fn, tokens)
+        splitter = self._splitter(document_splitter_fn, tokens) if split_documents else None
+        chunks = _chunks(texts, ids, splitter, preprocessing_fn, chunk_size=tokens)
         with found.writer() as changes:  # nobody else takes these numbers
             known = _known(found, ids)
             new = [chunk for chunk in chunks if chunk["document_id"] not in known]
@@ -319,21 +332,15 @@ class RAGPretrainedModel:
         return RAGatouilleLangChainCompressor(model=self, k=k, kwargs=kwargs)
 
     # --- within --------------------------------------------------------------------------------
-    def _path(self, index_name: str | None) -> Path:
-        self._name = index_name or self._name
-        if self._name is None:
-            raise InputError("no index yet: index_name. Call index, or pass the name of one.")
-        return self._folder / self._name
-
     def _collection(self, index_name: str | None) -> Collection:
-        path = self._path(index_name)
+        name = index_name or self._name
+        if name is None:
+            raise InputError("no index yet: index_name. Call index, or pass the name of one.")
+        path = self._folder / name
         if path not in self._opened:
             self._opened[path] = opened(path, self._encoder)
+        self._name = name
         return self._opened[path]
-
-    def _close(self, path: Path) -> None:
-        if path in self._opened:
-            self._opened.pop(path).close()
 
     def _passage_tokens(self, wanted: int) -> int:
         longest = self._encoder.document_length
@@ -346,11 +353,10 @@ class RAGPretrainedModel:
             )
         return min(wanted, longest)
 
-    def _splitter(self, tokens: int) -> Splitter:
-        def splitter(documents: Sequence[str], ids: Sequence[Id], **_: Any) -> list[Chunk]:
-            return _cut(documents, ids, tokens, self._encoder)
-
-        return splitter
+    def _splitter(self, given: Splitter | None, tokens: int) -> Splitter | None:
+        if given is not llama_index_sentence_splitter:
+            return given
+        return lambda texts, ids, **_: _cut(texts, ids, tokens, self._encoder)
 
 
 class CorpusProcessor:
@@ -367,33 +373,26 @@ class CorpusProcessor:
 
     def __init__(
         self,
-        document_splitter_fn: Splitter | None = None,
+        document_splitter_fn: Splitter | None = llama_index_sentence_splitter,
         preprocessing_fn: Splitter | Sequence[Splitter] | None = None,
     ) -> None:
-        self.document_splitter_fn = document_splitter_fn or llama_index_sentence_splitter
+        self.document_splitter_fn = document_splitter_fn
         self.preprocessing_fn = preprocessing_fn
 
     def process_corpus(
         self,
         documents: Sequence[str],
         document_ids: Sequence[Id] | None = None,
-        chunk_size: int = _PASSAGE_TOKENS,
+        **splitter_kwargs: Any,
     ) -> list[Chunk]:
-        """The passages of documents, which get random ids where none are given."""
+        """The passages of documents, which get random ids where none are given.
+
+        ``splitter_kwargs``, such as ``chunk_size``, are for ``document_splitter_fn``.
+        """
         texts = _texts(documents)
         ids, _ = _identified(texts, document_ids, None)
-        return _chunks(texts, ids, self.document_splitter_fn, self.preprocessing_fn, chunk_size)
-
-
-def llama_index_sentence_splitter(
-    documents: Sequence[str], document_ids: Sequence[Id], chunk_size: int = _PASSAGE_TOKENS
-) -> list[Chunk]:
-    """Cut texts between paragraphs and sentences into pieces of ``chunk_size`` tokens at most.
-
-    The name is RAGatouille's; LlamaIndex has no part in it, and pieces do not overlap. Tokens are
-    those of the built-in model.
-    """
-    return _cut(documents, document_ids, chunk_size, Encoder.load("mini"))
+        functions = self.document_splitter_fn, self.preprocessing_fn
+        return _chunks(texts, ids, *functions, **splitter_kwargs)
 
 
 class _InMemory:
@@ -498,10 +497,10 @@ def _chunks(
     ids: list[Id],
     splitter: Splitter | None,
     preprocessing: Splitter | Sequence[Splitter] | None,
-    tokens: int,
+    **options: Any,
 ) -> list[Chunk]:
     """The passages of documents, by functions of the user's."""
-    some: Any = texts if splitter is None else splitter(texts, ids, chunk_size=tokens)
+    some: Any = texts if splitter is None else splitter(texts, ids, **options)
     functions = [preprocessing] if callable(preprocessing) else list(preprocessing or [])
     for function in functions:
         some = function(some, ids)

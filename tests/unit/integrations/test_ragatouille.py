@@ -288,6 +288,9 @@ def test_several_indexes_are_searched_by_name(rag, tmp_path):
     assert rag.search("x y")[0]["document_id"] == "sky"
     fresh = RAGPretrainedModel.from_pretrained("mini", index_root=tmp_path)
     assert fresh.search("x y", index_name="mininew_index")[0]["document_id"] == "sea"
+    with pytest.raises(NotACollection):
+        fresh.search("x y", index_name="unknown")
+    assert fresh.search("x y")[0]["document_id"] == "sea"
 
 
 def test_a_model_of_a_folder(copy_of_mini, tmp_path):
@@ -369,6 +372,13 @@ def test_c79_langchain(rag):
     score = rag.rerank("why does ice float", [ICE])[0]["score"]
     assert best.metadata == {"n": 1, "relevance_score": score}
     assert given[1].metadata == {"n": 1}
+
+
+def test_without_a_splitter_a_document_is_one_passage(rag):
+    rag.index([LONG, ICE], index_name="x", document_splitter_fn=None)
+    assert {one["content"] for one in rag.search("salty sea")} == {LONG, ICE}
+    whole = CorpusProcessor(document_splitter_fn=None).process_corpus([LONG], ["a"])
+    assert whole == [{"document_id": "a", "content": LONG}]
 
 
 def test_their_splitter_may_be_named(rag):
