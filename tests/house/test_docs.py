@@ -36,7 +36,12 @@ _NOT_RUN = re.compile(
 
 
 #: Pages that need what their page says to install first: `make test-integrations` has it.
-_NEEDS = {"dspy": "dspy", "langchain": "langchain_core", "llama-index": "llama_index.core"}
+_NEEDS = {
+    "dspy": "dspy",
+    "mteb": "mteb",
+    "langchain": "langchain_core",
+    "llama-index": "llama_index.core",
+}
 
 
 @pytest.fixture

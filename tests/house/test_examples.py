@@ -14,6 +14,7 @@ NOTEBOOK = EXAMPLES / "notebook.ipynb"
 
 #: A program, the package that it needs beside the core, what it must print.
 PROGRAMS = {
+    "mteb_task.py": ("mteb", "4 bits: nDCG@10 1.00"),
     "from_pylate.py": (None, "[{'id': 'raven', "),
     "from_ragatouille.py": (None, "clever birds -> Ravens solve puzzles."),
     "from_stanford.py": (None, "8\t0\t1\t"),

@@ -14,6 +14,7 @@ from interlace.integrations import frameworks
 FRAMEWORKS = [
     ("dspy", "dspy", "dspy"),
     ("mcp", "mcp.server", "mcp"),
+    ("mteb", "mteb", "mteb"),
     ("langchain", "langchain_core", "langchain"),
     ("llama_index", "llama_index.core", "llama-index"),
 ]
