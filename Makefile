@@ -23,7 +23,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make test-slow   run the tests that take minutes"
 	@echo "make test-models run the tests of models, with PyTorch: a torch that is in .venv is kept"
-	@echo "make test-integrations  run the suites of LangChain, LlamaIndex and the like, in their newest releases"
+	@echo "make test-integrations  run the suites of LangChain, LlamaIndex, Haystack …, in their newest releases"
 	@echo "make fault       kill, fail, cut power and soak with random seeds (MINUTES=60, SEED=)"
 	@echo "make lint        check style, formatting, types and who imports whom"
 	@echo "make sanitize    check the C++ kernels under the address and undefined-behaviour sanitizers"

@@ -620,7 +620,8 @@ class Lock:
         self.release()
 
     def __del__(self) -> None:
-        self.release()
+        if _unlock is not None:  # when a program ends, names go first, and the system unlocks
+            self.release()
 
 
 _signed: WeakValueDictionary[Path, Lock] = WeakValueDictionary()

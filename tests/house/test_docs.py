@@ -39,6 +39,7 @@ _NOT_RUN = re.compile(
 _NEEDS = {
     "dspy": "dspy",
     "mteb": "mteb",
+    "haystack": "haystack",
     "langchain": "langchain_core",
     "llama-index": "llama_index.core",
 }

@@ -19,6 +19,7 @@ PROGRAMS = {
     "from_ragatouille.py": (None, "clever birds -> Ravens solve puzzles."),
     "from_stanford.py": (None, "8\t0\t1\t"),
     "dspy_retrieval.py": ("dspy", "the sea is salty because: Rivers bring"),
+    "haystack_retrieval.py": ("haystack", "[pumice, 0] Pumice is so full of air that it floats."),
     "langchain_retrieval.py": ("langchain_core", "ice Ice is lighter than water."),
     "llama_index_retrieval.py": ("llama_index.core", "left: the book of water"),
 }

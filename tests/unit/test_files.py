@@ -279,3 +279,14 @@ def test_cutting_gives_back_what_lies_beyond_and_fails_silently(tmp_path):
     files.cut(path, 4)
     assert path.read_bytes() == b"\1" * 4
     files.cut(tmp_path / "none", 4)
+
+
+def test_a_lock_that_outlives_its_module_ends_quietly(tmp_path, monkeypatch):
+    held, raised = files.lock(tmp_path / "lock"), []
+    fd = held._fd
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    with monkeypatch.context() as ending:
+        ending.setattr(files, "_unlock", None)  # what Python does to names when it ends
+        del held
+    os.close(fd)
+    assert raised == []

@@ -205,10 +205,9 @@ class InterlaceVectorStore(VectorStore):
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        found: list[tuple[Document, float]] = await run_in_executor(
+        return await run_in_executor(
             None, self._similarity_search_with_relevance_scores, query, k, **kwargs
         )
-        return found
 
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, **kwargs: Any

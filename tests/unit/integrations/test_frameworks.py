@@ -16,6 +16,7 @@ FRAMEWORKS = [
     ("mcp", "mcp.server", "mcp"),
     ("mteb", "mteb", "mteb"),
     ("langchain", "langchain_core", "langchain"),
+    ("haystack", "haystack", "haystack"),
     ("llama_index", "llama_index.core", "llama-index"),
 ]
 
