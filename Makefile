@@ -52,6 +52,7 @@ test-integrations:
 	$(MAKE) VENV=.venv-integrations .venv-integrations/.made
 	.venv-integrations/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
 		'.[test-integrations]'
+	.venv-integrations/bin/python -m pip install --quiet --upgrade mteb sentence-transformers
 	.venv-integrations/bin/python -m pytest tests/integrations tests/unit/integrations \
 		tests/house/test_docs.py tests/house/test_examples.py
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -128,7 +129,17 @@ def test_a_page_runs(page, shell):
 
 def test_the_pages_that_are_run_have_something_to_run():
     silent = {page.stem for page in SHOWN if not list(blocks(page.read_text(encoding="utf-8")))}
-    assert silent == {"README", "gpu", "notebooks", "shell-completion"}
+    assert silent == {"README", "gpu", "integrations", "notebooks", "shell-completion"}
+
+
+def test_the_table_of_integrations_has_every_page_and_example():
+    page = (ROOT / "docs" / "how-to" / "integrations.md").read_text(encoding="utf-8")
+    programs = {path.name for path in ROOT.glob("examples/*.py")}
+    assert {name for name in programs if f"[{name}](" not in page} == set()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    plugs = {"dspy", "haystack", "langchain", "llama-index", "mcp", "mteb", "serve", "torch"}
+    assert plugs <= extras["optional-dependencies"].keys()
+    assert {name for name in plugs if f"`interlace[{name}]`" not in page} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
