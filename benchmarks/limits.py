@@ -48,7 +48,8 @@ class Machine:
 
     def rows(self, n: float, of: int, within: int) -> float:
         """Microseconds of so many reads of ``of`` bytes, each anywhere in ``within``."""
-        return n * self._ns("rows", max(within, of), of) / 1000
+        within = -(-max(within, of) // 65_536) * 65_536  # alike enough not to be measured anew
+        return n * self._ns("rows", within, of) / 1000
 
     def adds(self, n: float, within: int) -> float:
         """Microseconds of so many additions to words anywhere in so many bytes."""
@@ -124,7 +125,7 @@ def limits(it: Collection, matrix: A, effort: str, numbers: A, machine: Machine)
     width, leaves = it.arrays["codes"].shape[1], it.codec.leaves.nbytes
 
     probe = kernels.probe(query, it.snapshot.codec, plan.groups, plan.cells, plan.leaves)
-    n_rows = len(probe.table)
+    n_rows = len(it.codec.groups) + len(probe.table) - 1
     of_probe = machine.products(n_rows * n * dim), machine.rows(n_rows, dim, leaves)
 
     found = kernels.walk(probe, segments, None, plan.candidates)
@@ -144,7 +145,8 @@ def limits(it: Collection, matrix: A, effort: str, numbers: A, machine: Machine)
 
     def scoring(n_passages: int, n_tokens: int) -> tuple[float, float]:
         reading = machine.rows(n_tokens, dim, leaves)
-        reading += machine.rows(n_passages, width * n_tokens // n_passages, it.n_bytes("codes"))
+        run = max(1, round(n_tokens / n_passages / 16)) * 16  # tokens of a passage, roughly
+        reading += machine.rows(n_passages, width * run, it.n_bytes("codes"))
         reading += machine.rows(n_passages, 4 * passage, it.n_bytes("heads"))
         return machine.products(n_tokens * n * dim), reading
 
