@@ -92,15 +92,12 @@ TUNED: Final = "tuned"
 _COSINE_MAX: Final = 4.0
 """Beyond what any codes and sound scales can give."""
 
-_WORTH_STAGES: Final = 2
-"""Scoring all is quicker than four stages that would score more than one in so many, and proven."""
-
-_CELLS_A_SCORE: Final = 10
+_CANDIDATES_A_SCORE: Final = 3
 _WALKED_A_SCORE: Final = 100_000
 _WALKED_A_CELLS: Final = 10_000
-"""Passages compared by cells, or in the collection for each list walked a query token, that take as
-long as one that is scored, or compared by cells (less than the two together give: all the allowed
-are spread in memory). Measured at a million passages: benchmarks/filters.py."""
+"""What takes as long as scoring a passage: candidates that pass through the stages, and passages in
+the collection for each list walked a query token; and passages for each list, as long as comparing
+one by cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,10 +268,9 @@ def _fits(tuned: Tuned) -> bool:
 
 
 def _is_scoring_all_quicker(plan: Effort, n_allowed: int, n_rows: int) -> bool:
-    """Whether scoring every allowed passage takes no longer than the stages would."""
+    """Whether scoring every allowed passage takes no longer than the stages would; it is proven."""
     walked = n_rows * plan.leaves // _WALKED_A_SCORE
-    stages = plan.scored + plan.candidates // _CELLS_A_SCORE + walked
-    return n_allowed <= max(plan.scored * _WORTH_STAGES, stages)
+    return n_allowed <= plan.candidates // _CANDIDATES_A_SCORE + walked
 
 
 def _is_walk_quicker(plan: Effort, n_allowed: int, n_rows: int) -> bool:
