@@ -13,11 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import ir_measures
-from ir_measures import RR, R, nDCG
-
 RESULTS = Path(__file__).parent / "results"
-QUALITY = {"nDCG@10": nDCG @ 10, "MRR@10": RR @ 10, "R@100": R @ 100}
+QUALITY = {"nDCG@10": "nDCG@10", "MRR@10": "RR@10", "R@100": "R@100"}
 
 
 def machine() -> dict[str, Any]:
@@ -72,8 +69,11 @@ def quality(
     judgements: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]
 ) -> dict[str, float]:
     """nDCG@10, MRR@10 and R@100 in percent, by ir_measures."""
-    found = ir_measures.calc_aggregate(QUALITY.values(), judgements, run)
-    return {name: round(100 * found[measure], 2) for name, measure in QUALITY.items()}
+    import ir_measures  # of the extra bench; tests want the rest of this file without it
+
+    measures = {name: ir_measures.parse_measure(one) for name, one in QUALITY.items()}
+    found = ir_measures.calc_aggregate(measures.values(), judgements, run)
+    return {name: round(100 * found[measure], 2) for name, measure in measures.items()}
 
 
 def as_run(queries: Sequence[str], ranked: Sequence[Sequence[str]]) -> dict[str, dict[str, float]]:
