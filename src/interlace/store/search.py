@@ -315,6 +315,7 @@ def _staged(
         np.int64
     )
     near = kernels.refine(query, probe, segments, rows, expected, owners, k, plan.spread, n_threads)
+    _check(snapshot, query, rows[: len(near)], near)
     order = np.argsort(-near, kind="stable")
     rows, near, owners = rows[order], near[order], owners[order]
     watch("refine", rows)
