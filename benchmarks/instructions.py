@@ -52,7 +52,7 @@ def count(program: str) -> Figures:
             amounts[kernel, table] += int(amount)
     figures: Figures = defaultdict(dict)
     for (kernel, table), n in instructions.items():
-        if kernel in ("walk", "interact"):  # they begin with a probe
+        if kernel in ("walk", "interact", "refine"):  # they begin with a probe
             n -= instructions["probe", table]
         figures[kernel][table] = round(n / amounts[kernel, table], 2)
     return figures
