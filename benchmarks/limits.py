@@ -25,7 +25,7 @@ from measure import pinned, record
 from searching import REPEATS, K, built
 
 from interlace import store
-from interlace.kernels import BLOCK, NO_LEAF, SEEN, Probe
+from interlace.kernels import BLOCK, NO_LEAF, SEEN, Probe, Ranked
 
 HERE = Path(__file__).parent
 STAGES = ("probe", "walk", "interact", "refine", "score")
@@ -152,7 +152,8 @@ def limits(it: Collection, matrix: A, effort: str, numbers: A, machine: Machine)
 
     refined, scored = numbers.tolist()
     owners, expected = best.astype(np.int64), sums.astype(np.float32) / np.float32(SEEN)
-    near = kernels.refine(query, probe, segments, best, expected, owners, K, plan.spread)
+    ranked = Ranked(best, expected, owners, K, plan.spread)
+    near = kernels.refine(query, probe, segments, ranked)
     assert len(near) == refined
     of_refine = scoring(refined, it.seen(probe, best[:refined]))
     of_score = scoring(scored, it.tokens(best[np.argsort(-near, kind="stable")[:scored]]))

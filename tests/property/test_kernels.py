@@ -24,6 +24,7 @@ from interlace.kernels import (
     Kernels,
     Probe,
     Quantised,
+    Ranked,
     SettledArrays,
 )
 
@@ -378,22 +379,22 @@ def test_score(collection: Collection, seed: int, n_threads: int) -> None:
     n_threads=threads,
 )
 def test_score_best(collection: Collection, seed: int, k: int, spread: int, n_threads: int) -> None:
-    asked = (*hopes(collection, seed), k, spread)
-    expected = TWIN.score_best(collection.query, collection.load(TWIN)[1], *asked)
-    all_of_them = TWIN.score(collection.query, collection.load(TWIN)[1], asked[0])
+    ranked = hopes(collection, seed, k, spread)
+    expected = TWIN.score_best(collection.query, collection.load(TWIN)[1], ranked)
+    all_of_them = TWIN.score(collection.query, collection.load(TWIN)[1], ranked.rows)
     same(expected, all_of_them[: len(expected)])
     for table in OTHERS:
         _, segments = collection.load(table)
-        same(table.score_best(collection.query, segments, *asked, n_threads), expected)
+        same(table.score_best(collection.query, segments, ranked, n_threads), expected)
 
 
-def hopes(collection: Collection, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def hopes(collection: Collection, seed: int, k: int, spread: int) -> Ranked:
     """Some rows, what is expected of them, falling, and their owners."""
     rng = np.random.default_rng(seed)
     rows = rng.integers(0, max(collection.n_rows, 1), rng.integers(0, 300)).astype(np.uint32)
     rows = rows[: len(rows) if collection.n_rows else 0]
     expected = np.sort(rng.random(len(rows), np.float32) * len(collection.query.scales))[::-1]
-    return rows, expected.copy(), rng.integers(0, 100, len(rows))
+    return Ranked(rows, expected.copy(), rng.integers(0, 100, len(rows)), k, spread)
 
 
 @fast
@@ -405,11 +406,11 @@ def hopes(collection: Collection, seed: int) -> tuple[np.ndarray, np.ndarray, np
 )
 def test_refine(collection: Collection, seed: int, n_near: int, n_threads: int) -> None:
     probe = probed(collection, n_near, 8, 8)
-    asked = (*hopes(collection, seed), 2, 5)
-    expected = TWIN.refine(collection.query, probe, collection.load(TWIN)[1], *asked)
+    ranked = hopes(collection, seed, 2, 5)
+    expected = TWIN.refine(collection.query, probe, collection.load(TWIN)[1], ranked)
     for table in OTHERS:
         _, segments = collection.load(table)
-        same(table.refine(collection.query, probe, segments, *asked, n_threads), expected)
+        same(table.refine(collection.query, probe, segments, ranked, n_threads), expected)
 
 
 @fast

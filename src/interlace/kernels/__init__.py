@@ -24,6 +24,7 @@ from interlace.kernels.api import (
     Kernels,
     Probe,
     Quantised,
+    Ranked,
     Residuals,
     SettledArrays,
 )
@@ -135,6 +136,7 @@ __all__ = [
     "Kernels",
     "Probe",
     "Quantised",
+    "Ranked",
     "Residuals",
     "SettledArrays",
     "available",

@@ -165,6 +165,29 @@ class Probe(NamedTuple):
     scores: F32
 
 
+class Ranked(NamedTuple):
+    """Rows in the order of what is expected of them, of which the ``k`` best owners are wanted.
+
+    Attributes
+    ----------
+    rows : (n,) uint32
+    expected : (n,) float32
+        What their scores are thought to be, falling; as far off as it likes, but alike for all.
+    owners : (n,) int64
+        Whose each is: of an owner's rows the best counts.
+    k : int
+    spread : int
+        How far above what is expected a score is thought possible, in tenths of a standard
+        deviation of what the scores so far have added.
+    """
+
+    rows: U32
+    expected: F32
+    owners: I64
+    k: int
+    spread: int
+
+
 class Residuals(NamedTuple):
     """Residual codes and scale codes of a run of tokens."""
 
@@ -241,11 +264,7 @@ class Kernels(Protocol):
         query: Quantised,
         probe: Probe,
         segments: Sequence[Handle],
-        rows: U32,
-        expected: F32,
-        owners: I64,
-        k: int,
-        spread: int,
+        ranked: Ranked,
         n_threads: int = 1,
     ) -> F32:
         """MaxSim by the tokens that a probe has seen, of the first rows, as ``score_best``."""
@@ -254,11 +273,7 @@ class Kernels(Protocol):
         self,
         query: Quantised,
         segments: Sequence[Handle],
-        rows: U32,
-        expected: F32,
-        owners: I64,
-        k: int,
-        spread: int,
+        ranked: Ranked,
         n_threads: int = 1,
     ) -> F32:
         """``score`` of the first of these rows, as long as the next may be of the ``k`` best."""

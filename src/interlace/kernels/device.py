@@ -40,6 +40,7 @@ from interlace.kernels.api import (
     Kernels,
     Probe,
     Quantised,
+    Ranked,
     Residuals,
     SettledArrays,
 )
@@ -313,34 +314,26 @@ class Device(ABC):
         query: Quantised,
         probe: Probe,
         segments: Sequence[Segment],
-        rows: U32,
-        expected: F32,
-        owners: I64,
-        k: int,
-        spread: int,
+        ranked: Ranked,
         n_threads: int = 1,
     ) -> F32:
         def score(some: U32) -> F32:
             return self._scores(query, segments, some, probe)
 
-        return reference.scored_best(score, rows, expected, owners, k, spread, REFINED_FIRST)
+        return reference.scored_best(score, ranked, REFINED_FIRST)
 
     @_there
     def score_best(
         self,
         query: Quantised,
         segments: Sequence[Segment],
-        rows: U32,
-        expected: F32,
-        owners: I64,
-        k: int,
-        spread: int,
+        ranked: Ranked,
         n_threads: int = 1,
     ) -> F32:
         def score(some: U32) -> F32:
             return self._scores(query, segments, some)
 
-        return reference.scored_best(score, rows, expected, owners, k, spread, SCORED_FIRST)
+        return reference.scored_best(score, ranked, SCORED_FIRST)
 
     @_there
     def scan(

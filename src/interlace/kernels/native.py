@@ -20,6 +20,7 @@ from interlace.kernels.api import (
     Handle,
     Probe,
     Quantised,
+    Ranked,
     Residuals,
     SettledArrays,
 )
@@ -104,32 +105,20 @@ class Native:
         query: Quantised,
         probe: Probe,
         segments: Sequence[Handle],
-        rows: U32,
-        expected: F32,
-        owners: I64,
-        k: int,
-        spread: int,
+        ranked: Ranked,
         n_threads: int = 1,
     ) -> F32:
-        scores: F32 = self._table.refine(
-            *query, *probe, segments, rows, expected, owners, k, spread, n_threads
-        )
+        scores: F32 = self._table.refine(*query, *probe, segments, *ranked, n_threads)
         return scores
 
     def score_best(
         self,
         query: Quantised,
         segments: Sequence[Handle],
-        rows: U32,
-        expected: F32,
-        owners: I64,
-        k: int,
-        spread: int,
+        ranked: Ranked,
         n_threads: int = 1,
     ) -> F32:
-        scores: F32 = self._table.score_best(
-            *query, segments, rows, expected, owners, k, spread, n_threads
-        )
+        scores: F32 = self._table.score_best(*query, segments, *ranked, n_threads)
         return scores
 
     def scan(

@@ -39,6 +39,7 @@ from interlace.kernels.api import (
     FreshArrays,
     Probe,
     Quantised,
+    Ranked,
     Residuals,
     SettledArrays,
     damaged,
@@ -668,8 +669,10 @@ def _scores(
             continue
         seen = segment.similarities(query, start, end)
         if entries is not None:
-            is_seen = isinstance(segment, Settled) and entries[segment.cells(start, end)] != 0
-            seen = seen[is_seen if isinstance(segment, Settled) else slice(0)]
+            if isinstance(segment, Settled):
+                seen = seen[entries[segment.cells(start, end)] != 0]
+            else:
+                seen = seen[:0]  # these tokens have no cells
         best = seen.max(axis=0, initial=-np.inf) * query.scales
         total = np.float32(0)
         for value in best if least is None else np.fmax(best, least):
@@ -682,11 +685,7 @@ def refine(
     query: Quantised,
     probe: Probe,
     segments: Sequence[Segment],
-    rows: U32,
-    expected: F32,
-    owners: I64,
-    k: int,
-    spread: int,
+    ranked: Ranked,
     n_threads: int = 1,
 ) -> F32:
     """``score_best`` by those tokens that a probe has seen.
@@ -698,66 +697,54 @@ def refine(
     def score(some: U32) -> F32:
         return _scores(query, segments, some, probe.entries, least)
 
-    return scored_best(score, rows, expected, owners, k, spread, REFINED_FIRST)
+    return scored_best(score, ranked, REFINED_FIRST)
 
 
 def score_best(
     query: Quantised,
     segments: Sequence[Segment],
-    rows: U32,
-    expected: F32,
-    owners: I64,
-    k: int,
-    spread: int,
+    ranked: Ranked,
     n_threads: int = 1,
 ) -> F32:
     """``score`` of the first of these rows, as long as the next may be of the k best owners.
 
-    The rows come in the order of what is ``expected`` of them. What a score adds to that is much
-    alike for the passages of one query: so the next is thought to get at most as many tenths of a
-    standard deviation more than the mean as ``spread`` says. An owner counts by its best passage.
+    What a score adds to what was expected is much alike for the passages of one query. So the next
+    is thought to get at most the mean more, and as much of the deviation as ``spread`` says.
     """
 
     def score(some: U32) -> F32:
         return _scores(query, segments, some)
 
-    return scored_best(score, rows, expected, owners, k, spread, SCORED_FIRST)
+    return scored_best(score, ranked, SCORED_FIRST)
 
 
-def scored_best(
-    score: Callable[[U32], F32],
-    rows: U32,
-    expected: F32,
-    owners: I64,
-    k: int,
-    spread: int,
-    first: int,
-) -> F32:
+def scored_best(score: Callable[[U32], F32], ranked: Ranked, first: int) -> F32:
     """Scores of the first rows, by any function that scores them; some may be scored in vain."""
-    scores = np.empty(0, np.float32)
-    n, step = 0, max(first, 2 * k)
+    rows, scores = ranked.rows, np.empty(0, np.float32)
+    n, step = 0, max(first, 2 * ranked.k)
     while True:
         n = min(n + step, len(rows))
         step = max(8, n // 8)
         if n > len(scores):
             more = score(rows[len(scores) : max(n, 2 * len(scores))])
             scores = np.concatenate([scores, more])
-        if n == len(rows) or _is_enough(scores[:n], expected[: n + 1], owners[:n], k, spread):
+        if n == len(rows) or _is_enough(scores[:n], ranked):
             return scores[:n]
 
 
 @_quiet
-def _is_enough(scores: F32, expected: F32, owners: I64, k: int, spread: int) -> bool:
-    """Whether the passage after these is thought to be none of the best."""
+def _is_enough(scores: F32, ranked: Ranked) -> bool:
+    """Whether the passage after those with scores is thought to be none of the best."""
+    n, owners = len(scores), ranked.owners[: len(scores)]
     order = np.lexsort((-scores, owners))
     _, first = np.unique(owners[order], return_index=True)
     best = np.sort(scores[order[first]])[::-1]
-    added = (scores - expected[:-1]).astype(np.float64)
-    n = len(added)
+    added = (scores - ranked.expected[:n]).astype(np.float64)
     mean = np.cumsum(added)[-1] / n
     variance = np.cumsum(added * added)[-1] / n - mean * mean
-    possible = np.float64(expected[-1]) + mean + spread / 10 * np.sqrt(max(variance, 0.0))
-    return len(best) >= k and bool(possible < best[k - 1])
+    deviation = np.sqrt(max(variance, 0.0))
+    possible = np.float64(ranked.expected[n]) + mean + ranked.spread / 10 * deviation
+    return len(best) >= ranked.k and bool(possible < best[ranked.k - 1])
 
 
 def scan(

@@ -4,8 +4,8 @@ Fresh segments are scanned. Settled ones pass five stages, each on fewer passage
 vectors (PLAID, arXiv 2205.09707): *probe* finds each query token's best leaves, *walk* reads their
 posting lists, *interact* compares what they name by centroids, *refine* by the stored codes of the
 tokens that *probe* has seen, *score* by all, each until the next would hardly be among the best.
-Then one list, folded to documents. Where a filter leaves
-little, its rows skip the stages that would only choose among others: benchmarks/filters.py.
+Then one list, folded to documents. Where a filter leaves little, its rows skip the stages that
+would only choose among others: benchmarks/filters.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlace.errors import SettingsError
-from interlace.kernels import SEEN, Quantised
+from interlace.kernels import SEEN, Quantised, Ranked
 from interlace.store.lexical import WordScores
 from interlace.store.snapshot import Snapshot
 from interlace.store.tuned import Tuned
@@ -311,16 +311,15 @@ def _staged(
     rows, sums = kernels.interact(probe, segments, rows, plan.scored)
     watch("interact", rows)
     expected = sums.astype(np.float32) / np.float32(SEEN)
-    owners = (rows if _is_by_passage(snapshot, by) else snapshot.document_of_row[rows]).astype(
-        np.int64
-    )
-    near = kernels.refine(query, probe, segments, rows, expected, owners, k, plan.spread, n_threads)
+    owners = rows if _is_by_passage(snapshot, by) else snapshot.document_of_row[rows]
+    ranked = Ranked(rows, expected, owners.astype(np.int64), k, plan.spread)
+    near = kernels.refine(query, probe, segments, ranked, n_threads)
     _check(snapshot, query, rows[: len(near)], near)
     order = np.argsort(-near, kind="stable")
-    rows, near, owners = rows[order], near[order], owners[order]
-    watch("refine", rows)
-    scores = kernels.score_best(query, segments, rows, near, owners, k, plan.spread, n_threads)
-    rows = rows[: len(scores)]
+    ranked = Ranked(rows[order], near[order], ranked.owners[order], k, plan.spread)
+    watch("refine", ranked.rows)
+    scores = kernels.score_best(query, segments, ranked, n_threads)
+    rows = ranked.rows[: len(scores)]
     _check(snapshot, query, rows, scores)
     watch("score", rows, reads_tokens=True)
     if len(fresh_rows):

@@ -46,7 +46,7 @@ def table(library: str) -> Kernels:
 def grow(notes: interlace.Collection, first: int, last: int) -> None:
     rows, types = zip(*(matrix(i, 3 + i % 40, DIM, 60) for i in range(first, last)), strict=True)
     records = [
-        {"id": i, "text": f"note {i}", "metadata": {"year": 2000 + i % 25}}
+        {"id": i, "text": f"note {i}", "metadata": {"year": 2000 + i % 50}}
         for i in range(first, last)
     ]
     notes.add(records, embeddings=list(rows), token_ids=list(types))

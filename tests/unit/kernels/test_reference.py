@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from interlace import kernels
-from interlace.kernels import CodecArrays, FreshArrays, Kernels, Quantised, SettledArrays
+from interlace.kernels import CodecArrays, FreshArrays, Kernels, Quantised, Ranked, SettledArrays
 
 TABLES = [kernels.table(name) for name in kernels.available()]
 
@@ -94,7 +94,7 @@ def test_scoring_stops_where_the_next_would_be_none_of_the_best(table: Kernels) 
     alone, together = np.arange(100), np.zeros(100, np.int64)
 
     def n_scored(expected: np.ndarray, owners: np.ndarray, k: int, spread: int = 0) -> int:
-        return len(table.score_best(query, segments, rows, expected, owners, k, spread))
+        return len(table.score_best(query, segments, Ranked(rows, expected, owners, k, spread)))
 
     assert n_scored(hopes, alone, 10) == 36  # 20, 28, 36: all before it are of one score
     assert n_scored(hopes, alone, 20) == 40  # never fewer than twice as many as are wanted
@@ -187,7 +187,7 @@ def test_what_is_far_counts_as_the_best_that_may_be_there(table: Kernels) -> Non
     _, sums = table.interact(probe, [segment], rows, 3)
     assert sums.tolist() == [254, 241, 20]
     query = quantised([[127, 0]])
-    refined = table.refine(query, probe, [segment], rows, none, np.arange(3), 3, 0)
+    refined = table.refine(query, probe, [segment], Ranked(rows, none, np.arange(3), 3, 0))
     scores = table.score(query, [segment], rows)
     assert refined[:2].tolist() == scores[:2].tolist()
     assert refined[2] == np.float32(20 / 254) != scores[2]  # its token's leaf was not seen
