@@ -36,7 +36,7 @@ EXTREMES: dict[str, list[Any]] = {
     "f": [np.nan, np.inf, -np.inf, -1.0, 0.0, 3e38, -3e38, 1e-42, 1e6],
 }
 
-EFFORTS = {  # so that a few dozen passages go through all four stages
+EFFORTS = {  # so that a few dozen passages go through all five stages
     "fast": Effort(groups=1, cells=1, leaves=1, candidates=4, scored=1, spread=10),
     "balanced": Effort(groups=2, cells=3, leaves=7, candidates=16, scored=4, spread=20),
     "thorough": Effort(groups=9, cells=50, leaves=90, candidates=40, scored=10, spread=40),

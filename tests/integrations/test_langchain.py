@@ -137,6 +137,12 @@ def test_delete_without_ids_deletes_all_as_langchain_says(store):
     assert store.delete()
 
 
+def test_ids_and_a_filter_together_are_refused(store):
+    with pytest.raises(InputError):
+        store.delete(["sky"], filter={"year": 2021})
+    assert len(store.collection) == 3
+
+
 def test_relevance_is_between_0_and_1_and_can_be_a_threshold(store):
     query = "why is the sea salty"
     found = store.similarity_search_with_relevance_scores(query, k=3)

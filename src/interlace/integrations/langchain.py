@@ -149,14 +149,13 @@ class InterlaceVectorStore(VectorStore):
     ) -> bool:
         """Delete documents by id, or those that match a filter; without either, all of them.
 
-        Ids that are not there are passed over; with ``missing="error"`` they are refused.
+        Ids that are not there are passed over; with ``missing="error"`` they are refused. So are
+        ids and a filter together.
         """
-        if filter is not None:
-            self.collection.delete(where=filter, **kwargs)
-        elif ids is not None:
-            self.collection.delete(own_ids(self.collection, ids), **kwargs)
-        else:
-            self.collection.delete(self.collection.ids(), **kwargs)
+        own: Iterable[types.Id] | None = None if ids is None else own_ids(self.collection, ids)
+        if own is None and filter is None:
+            own = self.collection.ids()
+        self.collection.delete(own, where=filter, **kwargs)
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:

@@ -82,6 +82,10 @@ def filling(path: Path, overwrite: bool | str, model: Any, **settings: Any) -> I
     if overwrite not in _OVERWRITES:
         allowed = ", ".join(map(repr, _OVERWRITES))
         raise SettingsError(f"overwrite is {overwrite!r}. Choose one of {allowed}.")
+    # No index is called so, whatever lies beside it.
+    new, old = (path.with_name(f".{path.name}.{word}") for word in ("new", "old"))
+    if old.exists() and not path.exists():  # a process ended between two moves
+        files.move(old, path)
     is_known = is_there(path)
     if is_known and overwrite is False:
         raise CollectionError(
@@ -93,16 +97,17 @@ def filling(path: Path, overwrite: bool | str, model: Any, **settings: Any) -> I
         return
     if not is_known and files.names(path):
         raise CollectionError(f"the folder holds something else: {path}. Give another name.")
-    new, old = (path.with_name(f"{path.name}.{word}") for word in ("new", "old"))
     files.remove_tree(new)
     try:
         with create(new, model, **settings) as made:
             yield made
-        if path.exists():
+        if is_known:
             files.remove_tree(old)
             files.move(path, old)
         files.move(new, path)
     except BaseException:
+        if is_known and not path.exists():
+            files.move(old, path)
         files.remove_tree(new)
         raise
     files.remove_tree(old)

@@ -47,6 +47,8 @@ __all__ = [
 
 _Path: TypeAlias = str | os.PathLike[str]
 _Config = TypeVar("_Config", bound="RunConfig")
+#: Of a run without a name: one folder for all that it saves.
+_STARTED: Final = f"{datetime.now():%Y-%m-%d_%H.%M.%S}"
 
 #: [CLS], the marker and [SEP], which ColBERT counts into a document's length, and interlace not.
 _MARKERS: Final = 3
@@ -67,7 +69,7 @@ class RunConfig:
     index_root : path
         Where indexes are instead.
     name : str
-        By default the time.
+        By default the time at which this was imported.
     overwrite : bool
         Whether a ranking takes the place of another.
     nranks, rank, gpus, amp, avoid_fork_if_possible
@@ -120,7 +122,7 @@ class RunConfig:
     @property
     def path_(self) -> str:
         """The folder of the rankings."""
-        return str(self._folder / (self.name or f"{datetime.now():%Y-%m-%d_%H.%M.%S}"))
+        return str(self._folder / (self.name or _STARTED))
 
     @property
     def _folder(self) -> Path:

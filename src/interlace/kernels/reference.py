@@ -7,7 +7,7 @@ may choose. Read top to bottom: preparing vectors, building a codec, searching.
 
 Source: the rotation follows the structured rotations of RaBitQ (arXiv 2405.12497); clustering by
 token type is TACHIOM's (2604.28142); probe, walk, interact and score are PLAID's stages
-(2205.09707) on integers, probing on three levels.
+(2205.09707) on integers, probing on three levels, and refining, before scoring, is our own.
 """
 
 from __future__ import annotations

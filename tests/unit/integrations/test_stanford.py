@@ -210,6 +210,21 @@ def test_long_passages_are_read_to_their_end(encoder):
     Indexer(encoder, ColBERTConfig(doc_maxlen=5000)).index("y", [long])
 
 
+def test_replacing_an_index_leaves_its_neighbours(encoder, run):
+    for name in ("x", "x.new", "x.old"):
+        Indexer(encoder).index(name, TEXTS)
+    Indexer(encoder).index("x", TEXTS[2:], overwrite=True)
+    assert [len(Searcher(name).collection) for name in ("x", "x.new", "x.old")] == [2, 4, 4]
+
+
+def test_replacing_that_ended_between_two_moves_has_what_was_there(encoder, run):
+    path = Path(Indexer(encoder).index("x", TEXTS))
+    path.rename(path.with_name(".x.old"))
+    with pytest.raises(CollectionError, match="an index of that name"):
+        Indexer(encoder).index("x", TEXTS[2:])
+    assert len(Searcher("x").collection) == 4
+
+
 def test_overwrite(encoder):
     indexer = Indexer(encoder)
     path = indexer.index("x", TEXTS[:2])
