@@ -341,7 +341,11 @@ def anisotropic() -> str:
 
 def searching() -> str:
     """Recall and time of efforts, stage by stage, by passages and bits."""
-    found = {(line["passages"], line["bits"]): line for line in lines("searching")}
+    found = {
+        (line["passages"], line["bits"]): line
+        for line in lines("searching")
+        if "refine_us" in line["efforts"]["balanced"]["stages"]  # of the search as it is
+    }
     stages = ("probe", "walk", "interact", "refine", "score")
     rows, sizes = [], []
     for (passages, bits), line in sorted(found.items(), key=lambda item: (item[0][0], -item[0][1])):
