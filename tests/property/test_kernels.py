@@ -200,7 +200,9 @@ def collections(draw: st.DrawFn, settled_only: bool = False, with_dims: Any = di
     n_rows = sum(len(s.offsets) - 1 for s in segments)
     bitmap = rng.integers(0, 256, -(-n_rows // 8), dtype=np.uint8)
     allowed = draw(st.sampled_from([None, bitmap, bitmap, np.zeros_like(bitmap)]))
-    return Collection(codec, segments, unit(levels(rng, draw(n_query), dim)), allowed)
+    query = levels(rng, draw(n_query), dim)
+    query[rng.random(len(query)) < 0.1] = 0
+    return Collection(codec, segments, unit(query), allowed)
 
 
 # --- building ------------------------------------------------------------------------------------

@@ -391,7 +391,8 @@ class Device(ABC):
                     products = self._library.where(is_seen[cells][:, None] > 0, products, -np.inf)
                 best = self._largest(products, owners, len(ordinals[part]), -np.inf) * scales
                 if probe is not None:
-                    best = self._library.maximum(best, least)
+                    # Also where nothing was seen and the query's scale is zero: not a number.
+                    best = self._library.where(best > least, best, least)
                 total = self._full((len(best),), 0.0)
                 for column in best.T:
                     total = total + column

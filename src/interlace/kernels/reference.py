@@ -641,7 +641,6 @@ def _seen(probe: Probe, segment: Segment, ordinal: int) -> U8:
     return seen
 
 
-@_quiet
 def score(query: Quantised, segments: Sequence[Segment], rows: U32, n_threads: int = 1) -> F32:
     """MaxSim of the stored codes for some rows.
 
@@ -653,6 +652,7 @@ def score(query: Quantised, segments: Sequence[Segment], rows: U32, n_threads: i
     return _scores(query, segments, rows)
 
 
+@_quiet
 def _scores(
     query: Quantised,
     segments: Sequence[Segment],
