@@ -45,7 +45,8 @@ test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
 
 test-models: $(VENV)/.installed-torch
-	$(BIN)/python -m pytest tests/unit/models tests/conformance
+	$(BIN)/python -m pytest tests/unit/models tests/unit/kernels tests/conformance \
+		tests/unit/collection/test_forms.py tests/unit/collection/test_long.py
 
 # A room of their own: frameworks bring many packages. Each run takes what is newest that day.
 test-integrations:

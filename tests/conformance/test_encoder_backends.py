@@ -25,8 +25,10 @@ def backend(request):
         pytest.skip(str(cannot))
 
 
-def test_it_says_its_name(backend):
+def test_it_says_what_runs_where(backend):
     assert backend.backend in REGISTRY
+    assert (backend.precision, backend.device) == ("int8", "cpu")
+    assert repr(backend) == f"<Encoder mini: {backend.backend}, int8, cpu>"
 
 
 def test_rows_are_unit_float32(backend):

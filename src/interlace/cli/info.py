@@ -12,13 +12,15 @@ _SHOWN_FIELDS: Final = 20
 
 
 def command(path: options.CollectionPath, json: options.AsJson = False) -> None:
-    """Show what a collection holds, its size and its model."""
+    """Show what a collection holds, its size and its model, and what runs it here."""
     with interlace.open(path, damaged="skip") as collection:
-        found = collection.info()
+        found = collection.info(load=True)
     if json:
         output.as_json(found)
     else:
         output.to_people().print(output.grouped(_for_people(found)))
+        if error := found["encoder_error"]:
+            output.note(f"the model cannot be loaded: {error}")
         if error := found["last_settle_error"]:
             output.note(f"the last compression failed: {error}")
         if found["is_outgrown"]:
@@ -64,6 +66,7 @@ def _for_people(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "folder": found["path"],
         },
         "searches": {"effort": _effort(found["tuned"])},
+        "here": {"encoder": _encoder(found["encoder"]), "kernels": found["kernels"]},
         "made": {
             "by": _model(found["model"], found["dim"]),
             "seed": found["seed"],
@@ -117,6 +120,13 @@ def _effort(tuned: Mapping[str, Any] | None) -> str:
         f"({tuned['wanted'] * 100:g} % asked for): "
         + ", ".join(f"{name} {n:,}" if n else name for name, n in knobs.items())
     )
+
+
+def _encoder(encoder: Mapping[str, Any] | None) -> str:
+    if encoder is None:
+        return "none"
+    running = (encoder["backend"], encoder["precision"], encoder["device"])
+    return ", ".join([*running, output.counted(encoder["n_threads"], "thread")])
 
 
 def _model(model: Mapping[str, Any] | None, dim: int) -> str:

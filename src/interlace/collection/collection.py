@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from interlace import store, text
+from interlace import kernels, store, text
 from interlace.collection.arguments import (
     check_bits,
     check_iterable,
@@ -47,7 +47,7 @@ from interlace.collection.planning import (
     source_at,
     stored_sources,
 )
-from interlace.collection.pooling import pooling_of, wanted_pooling
+from interlace.collection.pooling import pooling_of
 from interlace.collection.rebuilding import Wanted, with_embeddings, with_model
 from interlace.collection.repairing import Remaking
 from interlace.collection.searching import (
@@ -88,8 +88,10 @@ class Collection:
         *,
         query_cache_bytes: int = 0,
         insists: bool = True,
+        device: str = "cpu",
     ) -> None:
         self._store, self._refreshes = opened, refresh == "auto"
+        self._kernels = kernels.on(device).name
         self._n_threads = n_threads or n_cores()
         self._models = Models(
             given,
@@ -743,10 +745,15 @@ class Collection:
         """
         if bits is not None:
             check_bits(bits)
-        self.refresh()
-        before = pooling_of(self._store.settings)
-        pooling = wanted_pooling(pool_factor, pool_tokens, protected_tokens, before)
-        wanted = Wanted(dim, bits, passage_tokens, passage_overlap, pooling)
+        wanted = Wanted(
+            dim,
+            bits,
+            passage_tokens,
+            passage_overlap,
+            pool_factor,
+            pool_tokens,
+            protected_tokens,
+        )
         if embeddings is not None:
             if model is not None:
                 raise InputError("model and embeddings came together. Pass one of them.")
@@ -829,13 +836,32 @@ class Collection:
         """
         return self._store.backup(path, progress)
 
-    def info(self) -> dict[str, Any]:
-        """What the collection is and holds: counts, bytes by part, model, settings."""
+    def info(self, *, load: bool = False) -> dict[str, Any]:
+        """What the collection is and holds: counts, bytes by part, model, settings.
+
+        ``kernels`` names the kernel table that searches, and ``encoder`` what runs the model:
+        backend, precision, device and threads.
+
+        Parameters
+        ----------
+        load
+            Load the model, to tell what runs it; else that is None before the first text is
+            encoded. Nothing is fetched from the hub for that. Where the model cannot be loaded,
+            ``encoder_error`` says why, and nothing is raised.
+        """
         settings = self._store.settings
         splitting, pooling = splitting_of(settings), pooling_of(settings)
+        encoder = error = None
+        try:
+            encoder = self._models.at(settings).running(load=load and settings.model is not None)
+        except InterlaceError as cause:
+            error = str(cause)
         return {
             **self._store.info(),
             "model": dict(settings.model) if settings.model else None,
+            "encoder": encoder,
+            "encoder_error": error,
+            "kernels": self._kernels,
             "dim": settings.dim,
             "codec": settings.codec,
             "seed": settings.seed,

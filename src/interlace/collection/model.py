@@ -54,6 +54,9 @@ class Speaker(Protocol):
     def is_model(self, identity: Mapping[str, Any]) -> bool:
         """Whether this is the model of that identity."""
 
+    def running(self) -> dict[str, Any] | None:
+        """Return what runs it, as JSON; None where that is not known."""
+
     def queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
         """Encode queries."""
 
@@ -172,6 +175,11 @@ class Own:
             mine[name] == identity.get(name) for name in ("query_length", "document_length")
         )
 
+    def running(self) -> dict[str, Any]:
+        """Backend, precision, device and threads."""
+        names = ("backend", "precision", "device", "n_threads")
+        return {name: getattr(self._encoder, name) for name in names}
+
 
 class Foreign:
     """Any object that encodes, known by how it encodes a probe."""
@@ -198,6 +206,9 @@ class Foreign:
         """Whether the probe text comes out as it did, up to the rounding of devices."""
         probe = np.array(identity.get("probe", ()), np.float32)
         return probe.shape == self._probe.shape and float(probe @ self._probe) > _SAME_COSINE
+
+    def running(self) -> None:
+        """Nothing: it is whoever made it that runs it."""
 
     def queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
         """Encode queries, some at a time."""
@@ -266,6 +277,7 @@ class Model:
         self.dim, self.pooling = dim, pooling
         self._given, self._insists = given, insists
         self._checked: Speaker | None = None
+        self._form: tuple[str, ...] = ()
         self._last_query: tuple[str, Encoded] | None = None
         self._remembered = Remembered(query_cache_bytes)
         self._lock = threading.Lock()
@@ -273,22 +285,19 @@ class Model:
     def queries(self, texts: Sequence[str]) -> list[tuple[FloatMatrix, tuple[str, ...]]]:
         """Encode queries: each one's ``(q_tokens, dim)`` matrix, and what its user should know."""
         encoded = self.encoded_queries(texts)
-        of_model = self._form()
         return [
-            (one.matrix, _notes(text, one) or of_model)
+            (one.matrix, _notes(text, one) or self._form)
             for text, one in zip(texts, encoded, strict=True)
         ]
 
-    def _form(self) -> tuple[str, ...]:
-        """A note where it is not the very weights that the collection was made with."""
-        if self._checked is None or self.identity is None or "fingerprint" not in self.identity:
-            return ()
-        if self._checked.identity()["fingerprint"] == self.identity["fingerprint"]:
-            return ()
-        return (
-            "The collection was made with another form of this model, exported or rounded in "
-            "another way: scores differ a little.",
-        )
+    def running(self, *, load: bool = False) -> dict[str, Any] | None:
+        """What runs the model; None before it is loaded, and where nobody knows.
+
+        With ``load`` it is loaded, unless it must be fetched from the hub for that.
+        """
+        if load:
+            return self._speaker(local_files_only=True).running()
+        return None if self._checked is None else self._checked.running()
 
     def encoded_queries(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode queries, with token ids and offsets; a blank one has no tokens.
@@ -374,13 +383,15 @@ class Model:
                 yield one
         yield from (nothing for _ in blanks)
 
-    def _speaker(self) -> Speaker:
+    def _speaker(self, *, local_files_only: bool = False) -> Speaker:
         with self._lock:
             if self._checked is None:
-                self._checked = self._load()
+                found = self._load(local_files_only)
+                self._form = _form(found.identity(), self.identity)
+                self._checked = found
             return self._checked
 
-    def _load(self) -> Speaker:
+    def _load(self, local_files_only: bool) -> Speaker:
         if self.identity is None:
             raise CollectionError(
                 "the collection has no model: it holds embeddings made elsewhere. "
@@ -398,7 +409,7 @@ class Model:
                     f"the collection's model cannot be loaded by name: {name}. "
                     "Pass the object: interlace.open(path, model=…)."
                 )
-            found = _by_name(self.identity, self._n_threads)
+            found = _by_name(self.identity, self._n_threads, local_files_only=local_files_only)
         if not found.is_model(self.identity):
             raise ModelMismatch(
                 f"the collection was made with other weights or settings: model {name!r}, "
@@ -485,7 +496,13 @@ def check_queries(texts: Sequence[str]) -> None:
         checked(Document(text), f"query {i}")
 
 
-def _by_name(identity: Mapping[str, Any], n_threads: int | None, dim: int | None = None) -> Speaker:
+def _by_name(
+    identity: Mapping[str, Any],
+    n_threads: int | None,
+    dim: int | None = None,
+    *,
+    local_files_only: bool = False,
+) -> Speaker:
     """Load what a collection was made with, or the same at another width.
 
     From the hub, the very revision.
@@ -495,12 +512,29 @@ def _by_name(identity: Mapping[str, Any], n_threads: int | None, dim: int | None
     try:
         pinned = identity.get("revision") if is_hub_name else None
         width = identity.get("dim") if dim is None else dim
-        return Own(Encoder.load(name, revision=pinned, dim=width, n_threads=n_threads))
+        encoder = Encoder.load(
+            name,
+            revision=pinned,
+            dim=width,
+            n_threads=n_threads,
+            local_files_only=local_files_only,
+        )
+        return Own(encoder)
     except CheckpointError as error:
         raise CheckpointError(
             f"the collection's model cannot be loaded: {error} "
             "Or pass the model: interlace.open(path, model=…)."
         ) from error
+
+
+def _form(mine: Mapping[str, Any], identity: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """A note where these are not the very weights that the collection was made with."""
+    if identity is None or mine.get("fingerprint") == identity.get("fingerprint"):
+        return ()
+    return (
+        "The collection was made with another form of this model, exported or rounded in another "
+        "way: scores differ a little.",
+    )
 
 
 def _notes(text: str, encoded: Encoded) -> tuple[str, ...]:

@@ -144,6 +144,7 @@ def create(
         refresh,
         query_cache_bytes=query_cache_bytes,
         insists=not is_name(model),
+        device=device,
     )
 
 
@@ -198,7 +199,9 @@ def open(  # noqa: A001
     )
     try:
         given = None if model is None else speaker(model, n_threads)
-        return Collection(opened, given, n_threads, refresh, query_cache_bytes=query_cache_bytes)
+        return Collection(
+            opened, given, n_threads, refresh, query_cache_bytes=query_cache_bytes, device=device
+        )
     except BaseException:
         opened.close()
         raise

@@ -13,7 +13,7 @@ from interlace.collection.batches import Given, entry_of, given_entry
 from interlace.collection.encoding import encode
 from interlace.collection.matrices import encoded_from
 from interlace.collection.model import Models, Speaker
-from interlace.collection.pooling import Pooling, pooling_of
+from interlace.collection.pooling import Pooling, pooling_of, wanted_pooling
 from interlace.errors import InputError, SettingsError
 from interlace.progress import Progress
 from interlace.types import Document, Encoded, Id, Passage
@@ -24,13 +24,15 @@ _END: Final = object()
 
 
 class Wanted(NamedTuple):
-    """What a rebuild is to change, and how tokens are pooled then; None leaves as it is."""
+    """What a rebuild is to change; None leaves as it is."""
 
     dim: int | None
     bits: int | None
     passage_tokens: int | None
     passage_overlap: int | None
-    pooling: Pooling
+    pool_factor: int | None
+    pool_tokens: int | None
+    protected_tokens: int | None
 
 
 def with_model(
@@ -66,7 +68,7 @@ def with_model(
         codec=_codec(old, wanted),
         model=old.model if given is None else given.identity(),
         passages=asdict(splitting),
-        pooling=asdict(wanted.pooling),
+        pooling=asdict(_pooling(old, wanted)),
     )
     with models.offering(given, insists=insists):
         model = models.at(new)
@@ -95,6 +97,7 @@ def with_embeddings(
     """Put embeddings that are given in place of those that are there."""
     if wanted.passage_tokens is not None or wanted.passage_overlap is not None:
         raise SettingsError("passages are not cut where embeddings are given. Leave those out.")
+    opened.refresh()
     snapshot, old = opened.snapshot(), opened.settings
     new = replace(
         old,
@@ -102,7 +105,7 @@ def with_embeddings(
         codec=_codec(old, wanted),
         model=None,
         passages=asdict(text.Splitting()),
-        pooling=asdict(wanted.pooling),
+        pooling=asdict(_pooling(old, wanted)),
     )
     given = _Given(snapshot, embeddings, token_ids, new)
     return opened.rebuild(
@@ -112,6 +115,11 @@ def with_embeddings(
 
 def _codec(old: store.Settings, wanted: Wanted) -> str:
     return old.codec if wanted.bits is None else f"residual{wanted.bits}"
+
+
+def _pooling(old: store.Settings, wanted: Wanted) -> Pooling:
+    before = pooling_of(old)
+    return wanted_pooling(wanted.pool_factor, wanted.pool_tokens, wanted.protected_tokens, before)
 
 
 def _splitting(old: store.Settings, tokens_max: int | None, wanted: Wanted) -> text.Splitting:

@@ -82,6 +82,7 @@ class Encoder:
         precision: str | None = None,
         dim: int | None = None,
         token: str | None = None,
+        local_files_only: bool = False,
         device: str = "auto",
         trust_remote_code: bool = False,
     ) -> Encoder:
@@ -111,6 +112,8 @@ class Encoder:
             (Matryoshka), which :attr:`dims` lists; all of it when not given.
         token : str, optional
             For the hub's private models; by default what ``hf auth login`` or ``HF_TOKEN`` left.
+        local_files_only : bool
+            Whether the hub is left alone: only what was fetched before is looked at.
         device : str
             ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; all but the first want torch, and
             ``"auto"`` is with MLX and torch the best that is here.
@@ -124,7 +127,7 @@ class Encoder:
         MissingExtra
             When the model needs MLX or torch, and it is not installed.
         RemoteError
-            When the hub cannot be reached.
+            When the hub cannot be reached, or is not to be, and the model was not fetched before.
         SettingsError
             When ``backend``, ``n_threads``, ``precision``, ``dim`` or ``device`` cannot be used.
 
@@ -139,7 +142,12 @@ class Encoder:
         running = Running(device=device, precision=precision, trust_remote_code=trust_remote_code)
         weights = backend in ("mlx", "torch") or device not in ("auto", "cpu")
         with located(
-            name_or_folder, revision, precision=precision, weights=weights, token=token
+            name_or_folder,
+            revision,
+            precision=precision,
+            weights=weights,
+            token=token,
+            local_files_only=local_files_only,
         ) as found:
             folder, name, commit = found
             checkpoint = Checkpoint.read(folder, precision)
@@ -256,6 +264,9 @@ class Encoder:
         """The fingerprint of the same model before it was exported or rounded; else its own."""
         return self._of_width(self._checkpoint.origin or self._checkpoint.fingerprint)
 
+    def __repr__(self) -> str:
+        return f"<Encoder {self._name}: {self.backend}, {self.precision}, {self.device}>"
+
     def _of_width(self, whole: str) -> str:
         if self._dim == self._checkpoint.dim:
             return whole
@@ -265,6 +276,16 @@ class Encoder:
     def backend(self) -> str:
         """The name of what runs the model."""
         return self._backend_name
+
+    @property
+    def precision(self) -> str:
+        """Of the weights as they run: ``"float32"``, ``"int8"`` …."""
+        return self._backend.precision
+
+    @property
+    def device(self) -> str:
+        """Where the model runs: ``"cpu"``, ``"cuda"``, ``"mps"``, or with MLX ``"gpu"``."""
+        return self._backend.device
 
     @property
     def n_threads(self) -> int:

@@ -25,11 +25,13 @@ def located(
     precision: str | None = None,
     weights: bool = False,
     token: str | None = None,
+    local_files_only: bool = False,
 ) -> Iterator[tuple[Path, str, str | None]]:
     """A model's folder, for as long as the context lasts; its name; on the hub, the commit.
 
     The name loads the same model again. Of a model on the hub only the files in use are fetched:
-    with ``weights`` the transformer's own, else an ONNX graph where there is one.
+    with ``weights`` the transformer's own, else an ONNX graph where there is one; none with
+    ``local_files_only``.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def located(
         folder = folder.resolve()
         yield folder, str(folder), None
     elif isinstance(name_or_folder, str) and _is_hub_name(name_or_folder):
-        folder = _download(name_or_folder, revision, precision, weights, token)
+        folder = _download(name_or_folder, revision, precision, weights, token, local_files_only)
         # The hub's cache names the folder of a snapshot by its commit.
         yield folder, name_or_folder, folder.name
     else:
@@ -97,14 +99,19 @@ def _is_hub_name(name: str) -> bool:
 
 
 def _download(
-    name: str, revision: str | None, precision: str | None, weights: bool, token: str | None
+    name: str,
+    revision: str | None,
+    precision: str | None,
+    weights: bool,
+    token: str | None,
+    local_files_only: bool,
 ) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     try:
         files: list[str] | None = None
-        if not constants.HF_HUB_OFFLINE:
+        if not (constants.HF_HUB_OFFLINE or local_files_only):
             try:
                 told = HfApi(token=token).model_info(name, revision=revision)
                 files = wanted([file.rfilename for file in told.siblings or ()], precision, weights)
@@ -125,6 +132,11 @@ def _download(
     except HFValidationError as cause:
         raise CheckpointError(f'no model "{name}": neither a folder nor a hub name.') from cause
     except Exception as cause:  # of whichever HTTP client the hub's library uses
+        if local_files_only:
+            raise RemoteError(
+                f"was not fetched before: {name}. Load it once without local_files_only, or pass "
+                "the folder of a copy."
+            ) from cause
         raise RemoteError(
             f"cannot be fetched from the hub: {name} ({cause}). Check name, revision and network, "
             "or pass the folder of a copy."

@@ -423,6 +423,17 @@ def test_info(run, filled):
     assert "mini" in shown
     assert re.search(r"fresh +\d+ tokens in 1 segment, \d+ bytes a token", shown)
     assert re.search(r"settled +none", shown)
+    assert re.search(rf"encoder +{info['encoder']['backend']}, int8, cpu, \d+ threads?", shown)
+    assert re.search(rf"kernels +{info['kernels']}", shown)
+
+
+def test_info_without_the_model_says_why_it_is_not_there(run):
+    with interlace.create("x.lace", lambda texts: [np.eye(4)] * len(texts)) as made:
+        made.add(["x"])
+    told = run("info", "x.lace")
+    assert told.code == 0
+    assert "the model cannot be loaded: the collection's model" in " ".join(told.err.split())
+    assert re.search(r"encoder +none", told.out)
 
 
 class Watched(dict):
@@ -445,7 +456,7 @@ def test_info_shows_all_that_the_collection_tells(run, monkeypatch):
         own.add([{"id": "new", "text": "x"}], embeddings=[axes])
         own.delete([0])
         told = Watched(own.info() | {"n_sources": 2, "n_files": 1_204})
-    monkeypatch.setattr(interlace.Collection, "info", lambda self: told)
+    monkeypatch.setattr(interlace.Collection, "info", lambda self, **_: told)
     shown = run("info", "own.lace").out
     assert told.asked == set(told)
     for row in (
@@ -467,7 +478,7 @@ def test_info_before_the_codec_is_trained(run, filled):
 def test_info_tells_why_settling_failed(run, filled, monkeypatch):
     real = interlace.Collection.info
     failed = {"last_settle_error": "the disk is full"}
-    monkeypatch.setattr(interlace.Collection, "info", lambda self: real(self) | failed)
+    monkeypatch.setattr(interlace.Collection, "info", lambda self, **_: real(self) | failed)
     assert "the last compression failed: the disk is full" in run("info", filled).err
 
 
@@ -475,7 +486,7 @@ def test_info_advises_a_rebuild_when_the_codec_no_longer_fits(run, filled, monke
     real = interlace.Collection.info
     assert real(interlace.open(filled))["advice"] is None
     drifted = {"advice": advice(2.04)}
-    monkeypatch.setattr(interlace.Collection, "info", lambda self: real(self) | drifted)
+    monkeypatch.setattr(interlace.Collection, "info", lambda self, **_: real(self) | drifted)
     said = " ".join(run("info", filled).err.split())
     assert "lately added tokens lie 2.0 times as far" in said
     assert "`interlace rebuild` would help." in said

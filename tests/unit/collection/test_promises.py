@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import interlace
+from interlace import kernels
 from interlace.errors import InputError, SettingsError
 from interlace.store import Settings, Snapshot, Writer
 
@@ -229,6 +230,32 @@ def test_info_tells_why_settling_failed(notes):
     assert notes.info()["last_settle_error"] is None
     notes._store.last_settle_error = OSError("the disk is full")
     assert notes.info()["last_settle_error"] == "the disk is full"
+
+
+def test_info_tells_what_runs_the_model(notes, encoder):
+    assert notes.info()["kernels"] == kernels.table().name
+    assert notes.info()["encoder"] is None
+    notes.search("sky")
+    names = ("backend", "precision", "device", "n_threads")
+    assert notes.info()["encoder"] == {name: getattr(encoder, name) for name in names}
+    with interlace.open(notes.path) as opened:
+        told = opened.info(load=True)
+        assert (told["encoder"]["backend"], told["encoder_error"]) == (encoder.backend, None)
+
+
+def test_info_tells_why_the_model_cannot_be_loaded(tmp_path):
+    with interlace.create(tmp_path / "x.lace", lambda texts: [np.eye(4)] * len(texts)) as made:
+        made.add(["x"])
+        told = made.info(load=True)
+        assert (told["encoder"], told["encoder_error"]) == (None, None)  # it is whose it is
+    with interlace.open(tmp_path / "x.lace") as opened:
+        assert opened.info()["encoder_error"] is None
+        told = opened.info(load=True)
+        assert told["encoder"] is None
+        assert "Pass the object" in told["encoder_error"]
+    with interlace.create(tmp_path / "none.lace", model=None, dim=4) as made:
+        told = made.info(load=True)
+        assert (told["encoder"], told["encoder_error"]) == (None, None)
 
 
 def test_an_empty_id_is_refused_wherever_it_comes(notes):

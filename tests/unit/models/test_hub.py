@@ -12,6 +12,7 @@ import huggingface_hub.constants as constants
 import pytest
 import tiny
 
+import interlace
 from interlace.errors import CheckpointError, RemoteError
 from interlace.models import Encoder
 from interlace.models.hub import wanted
@@ -169,6 +170,31 @@ def test_without_the_network_what_was_fetched_does(hub, tmp_path, monkeypatch):
     assert (offline.fingerprint, offline.revision) == (before.fingerprint, COMMIT)
     with pytest.raises(RemoteError, match="owner/other"):
         Encoder.load("owner/other")
+
+
+def test_the_hub_may_be_left_alone(hub, tmp_path):
+    made = tiny.pylate(tmp_path / "model")
+    hub.publish("owner/tiny", made.folder)
+    with pytest.raises(RemoteError, match=r"was not fetched before: owner/tiny\."):
+        Encoder.load("owner/tiny", local_files_only=True)
+    before = Encoder.load("owner/tiny")
+    hub.fetched.clear()
+    hub.models.clear()  # whoever asks is told that there is no such model
+    again = Encoder.load("owner/tiny", local_files_only=True)
+    assert (again.fingerprint, again.revision) == (before.fingerprint, COMMIT)
+
+
+def test_what_a_collection_tells_fetches_nothing(hub, tmp_path, monkeypatch):
+    hub.publish("owner/tiny", tiny.pylate(tmp_path / "model").folder)
+    with interlace.create(tmp_path / "x.lace", "owner/tiny") as notes:
+        notes.add(["the sky"])
+    with interlace.open(tmp_path / "x.lace") as notes:
+        assert notes.info(load=True)["encoder"]["backend"] == "onnx"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    with interlace.open(tmp_path / "x.lace") as notes:
+        told = notes.info(load=True)
+        assert (told["encoder"], "owner/tiny" in told["encoder_error"]) == (None, True)
+        assert notes.search("the sky", k=1)[0].text == "the sky"  # which may fetch it
 
 
 def test_a_private_model_wants_its_token(hub, tmp_path):

@@ -54,7 +54,18 @@ DEFAULT: Final = Running()
 
 
 class Backend(Protocol):
-    """Runs one checkpoint; safe to call from many threads."""
+    """Runs one checkpoint; safe to call from many threads.
+
+    Attributes
+    ----------
+    precision : str
+        Of the weights, such as ``"int8"``.
+    device : str
+        Where it runs: ``"cpu"``, ``"cuda"``, ``"mps"``, or with MLX ``"gpu"``.
+    """
+
+    precision: str
+    device: str
 
     def run(
         self, ids: npt.NDArray[np.int64], attention: npt.NDArray[np.int64] | None = None

@@ -74,11 +74,12 @@ class MlxBackend:
             raise Unfit(f'MLX runs {", ".join(FAMILIES)}, not "{kind}": {config.path}.')
         if running.device not in ("auto", "cpu"):
             raise Unfit(f'MLX has a device of its own, or the CPU, not "{running.device}".')
-        precision = running.precision or "float32"
+        self.precision = precision = running.precision or "float32"
         if precision not in (*_DTYPES, *_BITS):
             raise Unfit(f'MLX runs {", ".join([*_DTYPES, *_BITS])}, not "{precision}".')
         self._mx = extras.need("mlx.core", extra="mlx")
         self._device = self._mx.cpu if running.device == "cpu" else self._mx.default_device()
+        self.device = "cpu" if self._device == self._mx.cpu else "gpu"
         self._folder, self._head = checkpoint.folder, Head(checkpoint.dense)
         self._encoder = self._there(lambda: FAMILIES[kind](_Arrays(checkpoint, precision), config))
 
@@ -362,7 +363,7 @@ class _ModernBert:
         self._words = arrays.embedding("embeddings.tok_embeddings", (self.n_words, width))
         norm = partial(arrays.norm, width=width, epsilon=epsilon, bias=biased)
         linear = partial(arrays.linear, bias=config.flag("attention_bias", False))
-        inside = partial(arrays.linear, bias=config.flag("mlp_bias", False))
+        feed = partial(arrays.linear, bias=config.flag("mlp_bias", False))
         self._norm, self._final_norm = norm("embeddings.norm"), norm("final_norm")
         self._layers = []
         for i, kind in enumerate(_kinds(config, n_layers)):
@@ -379,8 +380,8 @@ class _ModernBert:
                         _turn(config, kind),
                     ),
                     norm(f"{layer}mlp_norm"),
-                    inside(f"{layer}mlp.Wi", shape=(2 * inner, width)),
-                    inside(f"{layer}mlp.Wo", shape=(width, inner)),
+                    feed(f"{layer}mlp.Wi", shape=(2 * inner, width)),
+                    feed(f"{layer}mlp.Wo", shape=(width, inner)),
                 )
             )
 

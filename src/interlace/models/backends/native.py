@@ -52,6 +52,7 @@ class NativeBackend:
             raise Unfit(f'it runs on the CPU, not on "{running.device}".')
         if checkpoint.query_expansion is not None and not checkpoint.query_expansion.attend:
             raise Unfit("it lets every token see all others.")
+        self.precision, self.device = checkpoint.precision, "cpu"
         table = table or _table(_encoder.NAMES)
         with checkpoint.graph.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

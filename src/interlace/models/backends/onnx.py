@@ -49,6 +49,7 @@ class OnnxBackend:
         if running.device not in ("auto", "cpu"):
             raise Unfit(f'it runs on the CPU, not on "{running.device}".')
         self._checkpoint, self._graph = checkpoint, checkpoint.graph
+        self.precision, self.device = checkpoint.precision, "cpu"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

@@ -26,6 +26,13 @@ BUDGET: Final = {"cpu": 4096, "mps": 16384, "cuda": 65536}
 
 _DTYPES: Final = ("float32", "float16", "bfloat16")
 
+#: What to do about a precision that torch does not run.
+_REMEDIES: Final = {
+    "int8": "Make a graph of int8, interlace export MODEL --to FOLDER --int8, or install MLX: "
+    "pip install 'interlace[mlx]'.",
+    "int4": "MLX alone rounds weights to 4 bits: pip install 'interlace[mlx]'.",
+}
+
 
 class TorchBackend:
     """A ``MultiVectorEncoder`` on one device.
@@ -56,21 +63,21 @@ class TorchBackend:
                 'field "auto_map" in config.json. Read that code, then pass '
                 "trust_remote_code=True; or use an ONNX graph of the model, which needs none."
             )
-        precision = running.precision or "float32"
+        self.precision = precision = running.precision or "float32"
         if precision not in _DTYPES:
             raise Unfit(
-                f'torch runs {", ".join(_DTYPES)}, not "{precision}": {checkpoint.folder}. Make a '
-                "graph of int8: interlace export MODEL --to FOLDER --int8; or install MLX."
+                f'torch runs {", ".join(_DTYPES)}, not "{precision}": {checkpoint.folder}. '
+                + _REMEDIES[precision]
             )
         self._torch = _needed("torch", checkpoint)
         library = _needed("sentence_transformers", checkpoint)
-        self._device = self._chosen(running.device)
+        self.device = self._chosen(running.device)
         self._is_float32 = precision == "float32"
         try:
             with _quiet(extras.need("transformers.utils.logging", extra="torch")):
                 model = library.MultiVectorEncoder(
                     str(checkpoint.folder),
-                    device=self._device,
+                    device=self.device,
                     trust_remote_code=running.trust_remote_code,
                     # Code that comes with a model may lie in another place of the hub.
                     local_files_only=not running.trust_remote_code,
@@ -86,11 +93,6 @@ class TorchBackend:
         self._pad = int(getattr(self._layers[0].config, "pad_token_id", None) or 0)
         self._dim, self._folder = checkpoint.dim, checkpoint.folder
 
-    @property
-    def device(self) -> str:
-        """Where it runs: ``"cpu"``, ``"cuda"``, ``"mps"``."""
-        return self._device
-
     def run(
         self, ids: npt.NDArray[np.int64], attention: npt.NDArray[np.int64] | None = None
     ) -> FloatMatrix:
@@ -100,7 +102,7 @@ class TorchBackend:
     def run_many(self, texts: Sequence[Sequenced]) -> list[FloatMatrix]:
         """Embed many texts, near ones in length together; in the order given."""
         found: dict[int, FloatMatrix] = {}
-        budget = BUDGET[self._device.partition(":")[0]]
+        budget = BUDGET[self.device.partition(":")[0]]
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i][0]))
         while order:
             n = max(1, budget // max(1, len(texts[order[0]][0])))
@@ -165,8 +167,8 @@ class TorchBackend:
             seen[i, : len(one)] = 1 if attention is None else attention
         torch = self._torch
         features: dict[str, Any] = {
-            "input_ids": torch.from_numpy(ids).to(self._device),
-            "attention_mask": torch.from_numpy(seen).to(self._device),
+            "input_ids": torch.from_numpy(ids).to(self.device),
+            "attention_mask": torch.from_numpy(seen).to(self.device),
         }
         with torch.inference_mode():
             for layer in self._layers:
