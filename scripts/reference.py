@@ -58,6 +58,7 @@ MET: Final = {
 REMEDIES: Final = {
     "InterlaceError": "Catch it to catch all of the below.",
     "InputError": "Mend what the message names: a path, a record, an id, a query.",
+    "FilterError": "Mend the filter where the message says; it names the nearest fields.",
     "SettingsError": "Choose one of the values that the message lists.",
     "MissingExtra": "`pip install 'interlace[documents]'`, or whichever extra the message names",
     "CheckpointError": "Fetch the model again, or name another.",

@@ -2,6 +2,7 @@
 
     InterlaceError
     ├── InputError            also a ValueError: something that was passed in cannot be used
+    │   └── FilterError       a filter cannot be read, or asks for what no document has
     ├── SettingsError         also a ValueError: a setting is unknown or out of range
     ├── MissingExtra          also an ImportError: a feature needs packages that are not installed
     ├── CheckpointError       a model's files are missing, unreadable or contradict each other
@@ -40,6 +41,10 @@ class InterlaceError(Exception):
 
 class InputError(InterlaceError, ValueError):
     """Something that was passed in cannot be used; the message names the item and the remedy."""
+
+
+class FilterError(InputError):
+    """A filter cannot be read, or asks for what no document has; the message says where in it."""
 
 
 class SettingsError(InterlaceError, ValueError):

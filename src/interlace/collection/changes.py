@@ -15,7 +15,7 @@ from interlace.collection.arguments import splitting_of
 from interlace.collection.batches import Batch, Entry, batches, entries
 from interlace.collection.encoding import encode
 from interlace.collection.model import Models, fingerprint
-from interlace.errors import CollectionError, InputError, ModelMismatch
+from interlace.errors import CollectionError, FilterError, InputError, ModelMismatch
 from interlace.progress import Progress, silent
 from interlace.store import Known, Prepared, Store, Where, Writer, matches_all
 from interlace.types import Encoded, Id, Passage
@@ -194,7 +194,7 @@ class Changes:
             raise InputError("delete needs ids or where, one of the two. Give the one you mean.")
         if where is not None:
             if matches_all(where):
-                raise InputError(
+                raise FilterError(
                     f"an empty filter matches every document: where, {where!r:.60}. "
                     "To delete them all, give ids=list(collection.ids())."
                 )

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from interlace.errors import InputError
+from interlace.errors import FilterError
 from interlace.store.fields import (
     BOOL,
     IN_LIST,
@@ -170,7 +170,7 @@ class Filtering:
 
         Raises
         ------
-        InputError
+        FilterError
             For a field that no document has, or a value of a kind that the field does not have.
         """
         self._check(condition)
@@ -349,7 +349,9 @@ def _equal(test: Test, kind: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"v.kind = :kind AND v.value IN ({names})", {"kind": kind, **parameters}
 
 
-def _ill_typed(test: Test, value: Value, known: frozenset[int], names: Sequence[str]) -> InputError:
+def _ill_typed(
+    test: Test, value: Value, known: frozenset[int], names: Sequence[str]
+) -> FilterError:
     kinds = {kind & ~IN_LIST for kind in known}
     shown = bool(value.value) if value.kind == BOOL else value.value
     held = " and ".join(sorted({NAMES[kind] for kind in kinds - {NULL}})) or "only null"
@@ -361,7 +363,7 @@ def _ill_typed(test: Test, value: Value, known: frozenset[int], names: Sequence[
         remedy = "Write a number without quotes."
     elif value.kind == NUMBER and TEXT in kinds:
         remedy = f"Write a text: {str(shown)!r}."
-    return InputError(
+    return FilterError(
         f"the field has no {NAMES[value.kind]}, but {held}: where, field {test.field!r}, "
         f"{shown!r:.60}. {remedy}"
     )

@@ -232,7 +232,7 @@ class Snapshot:
 
         Raises
         ------
-        InputError
+        FilterError
             When the filter cannot be read, names a field that no document has, or compares a field
             with a value of another kind.
         """
@@ -305,7 +305,7 @@ class Snapshot:
 
         Raises
         ------
-        InputError
+        FilterError
             For a filter that ``where`` would refuse.
         """
         numbers = None if where is None else documents_where(self._mine, self.commit, where)

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from interlace.errors import InputError
+from interlace.errors import FilterError
 from interlace.store.fields import BOOL, NULL, TEXT_MAX, Value, typed
 from interlace.store.wheretext import mapping_from
 
@@ -84,13 +84,13 @@ def parse(where: Where) -> Condition:
 
     Raises
     ------
-    InputError
+    FilterError
         When it cannot be read; the message says where in it.
     """
     if isinstance(where, str):
         where = mapping_from(where)
     if not isinstance(where, Mapping):
-        raise InputError(
+        raise FilterError(
             f"a filter must be a mapping or a str, not {type(where).__name__}: where. "
             'Write {"year": {"$gte": 2020}}.'
         )
@@ -131,7 +131,7 @@ def _joined(kind: type[All] | type[Some], terms: Sequence[Condition]) -> Conditi
 
 def _term(key: object, value: Any, at: str, depth: int) -> Condition:
     if not isinstance(key, str):
-        raise InputError(
+        raise FilterError(
             f"a field's name must be a str, not {type(key).__name__}: {at}, {key!r}. "
             f"Write {str(key)!r}."
         )
@@ -139,7 +139,7 @@ def _term(key: object, value: Any, at: str, depth: int) -> Condition:
     here = f"{at}, {key}"
     if key in ("$and", "$or"):
         if not isinstance(value, list | tuple) or not value:
-            raise InputError(
+            raise FilterError(
                 f"{key} takes a list of filters, at least one: {here}, {value!r:.60}. "
                 f'Write {{"{key}": [{{…}}, {{…}}]}}.'
             )
@@ -163,7 +163,7 @@ def _field(field: str, value: Any, at: str, depth: int) -> Condition:
     plain = [key for key in value if not (isinstance(key, str) and key.startswith("$"))]
     if plain or not value:
         inner = f"{field}.{plain[0]}" if plain else f"{field}.name"
-        raise InputError(
+        raise FilterError(
             f"a field is compared with a value or by operators: {at}, {dict(value)!r:.60}. "
             f"For what is nested in it, write {inner!r}."
         )
@@ -174,24 +174,24 @@ def _operation(field: str, op: str, value: Any, at: str, depth: int) -> Conditio
     here = f"{at}, {op}"
     if op in ("$eq", "$ne"):
         if _is_list(value):
-            raise InputError(f"{op} takes one value: {here}, {value!r:.60}. For several, use $in.")
+            raise FilterError(f"{op} takes one value: {here}, {value!r:.60}. For several, use $in.")
         test = Test(field, "in", (_scalar(value, here),))
         return Not(test) if op == "$ne" else test
     if op in ("$in", "$nin"):
         if not _is_list(value):
-            raise InputError(f"{op} takes a list: {here}, {value!r:.60}. Write [{value!r:.60}].")
+            raise FilterError(f"{op} takes a list: {here}, {value!r:.60}. Write [{value!r:.60}].")
         test = Test(field, "in", _list(value, here))
         return Not(test) if op == "$nin" else test
     if op in _ORDERS:
         one = _scalar(value, here)
         if one.kind in (NULL, BOOL):
-            raise InputError(
+            raise FilterError(
                 f"only numbers and texts have an order: {here}, {value!r}. Use $eq or $ne."
             )
         return Test(field, _ORDERS[op], (one,))
     if op == "$exists":
         if not isinstance(value, bool | np.bool_):
-            raise InputError(f"$exists takes True or False: {here}, {value!r:.60}. Write True.")
+            raise FilterError(f"$exists takes True or False: {here}, {value!r:.60}. Write True.")
         return Test(field, "exists") if value else Not(Test(field, "exists"))
     if op == "$contains":
         return Test(field, "contains", (_scalar(value, here),))
@@ -212,7 +212,7 @@ def _list(value: Iterable[Any], at: str) -> tuple[Value, ...]:
 
 def _mapping(value: object, at: str) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
-        raise InputError(
+        raise FilterError(
             f"a filter must be a mapping, not {type(value).__name__}: {at}, {value!r:.60}. "
             'Write {"year": {"$gte": 2020}}.'
         )
@@ -226,7 +226,7 @@ def _scalar(value: object, at: str) -> Value:
     if isinstance(value, str):
         _check_text(value, at)
         if len(value) > TEXT_MAX:
-            raise InputError(
+            raise FilterError(
                 f"a text is too long to compare: {at}, {len(value):,} characters. "
                 f"Allowed are {TEXT_MAX:,}."
             )
@@ -237,15 +237,15 @@ def _scalar(value: object, at: str) -> Value:
         return typed(int(value))
     if isinstance(value, float):
         if math.isnan(value):
-            raise InputError(f"nothing compares with NaN: {at}. For no value, use None.")
+            raise FilterError(f"nothing compares with NaN: {at}. For no value, use None.")
         return typed(float(value))
     kind = type(value).__name__
     if hasattr(value, "isoformat"):
-        raise InputError(
+        raise FilterError(
             f"metadata has no {kind}: {at}, {value}. Compare ISO strings, as they are stored: "
             f"{value.isoformat()!r}."
         )
-    raise InputError(
+    raise FilterError(
         f"metadata cannot be compared with a {kind}: {at}, {value!r:.60}. "
         "Use a string, a number, True, False or None."
     )
@@ -255,23 +255,23 @@ def _check_text(text: str, at: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InputError(f"half of a surrogate pair is no character: {at}. Decode it.") from None
+        raise FilterError(f"half of a surrogate pair is no character: {at}. Decode it.") from None
 
 
 def _check_depth(depth: int, at: str) -> None:
     if depth > DEPTH_MAX:
-        raise InputError(
+        raise FilterError(
             f"a filter is nested too deep: {at[:60]}…. Allowed are {DEPTH_MAX} levels."
         )
 
 
-def _unknown(op: object, at: str, allowed: Sequence[str]) -> InputError:
+def _unknown(op: object, at: str, allowed: Sequence[str]) -> FilterError:
     close = difflib.get_close_matches(str(op), allowed, n=1)
     hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(allowed)}."
-    return InputError(f"unknown operator {op!r}: {at}. {hint}")
+    return FilterError(f"unknown operator {op!r}: {at}. {hint}")
 
 
-def refuse_unknown_field(name: str, known: Sequence[str]) -> InputError:
+def refuse_unknown_field(name: str, known: Sequence[str]) -> FilterError:
     """The error for a field that no document has, with the names nearest to it."""
     folded: dict[str, list[str]] = {}
     for one in known:
@@ -283,4 +283,4 @@ def refuse_unknown_field(name: str, known: Sequence[str]) -> InputError:
         hint = f"There are {', '.join(map(repr, known[:10]))}" + ("." if len(known) < 11 else " ….")
     else:
         hint = "No document has metadata."
-    return InputError(f"no document has this field: where, {name!r}. {hint}")
+    return FilterError(f"no document has this field: where, {name!r}. {hint}")

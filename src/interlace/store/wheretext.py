@@ -18,7 +18,7 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
-from interlace.errors import InputError
+from interlace.errors import FilterError
 
 _DEPTH_MAX = 64
 _TOKENS: Final = re.compile(
@@ -50,7 +50,7 @@ def mapping_from(text: str) -> dict[str, Any]:
 
     Raises
     ------
-    InputError
+    FilterError
         With the text and a mark below the place that cannot be read.
     """
     if text.lstrip().startswith("{"):
@@ -62,7 +62,7 @@ def _from_json(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(
+        raise FilterError(
             f"a filter that begins like JSON is none: {error.msg}: character {error.pos}. "
             'Write, for example, {"year": {"$gte": 2020}}, or year >= 2020.'
         ) from None
@@ -91,7 +91,7 @@ class _Reader:
 
     def whole(self) -> dict[str, Any]:
         if self._next.kind == "end":
-            raise InputError("a filter is empty: where. Write, for example, year >= 2020.")
+            raise FilterError("a filter is empty: where. Write, for example, year >= 2020.")
         found = self._either()
         if self._next.kind != "end":
             raise self._error("a filter goes on where it should end", "Join parts by and, or.")
@@ -228,11 +228,11 @@ class _Reader:
         if not self._take(word):
             raise self._error(f"{word} is missing", f"Write {word} here.")
 
-    def _error(self, what: str, remedy: str) -> InputError:
+    def _error(self, what: str, remedy: str) -> FilterError:
         at = self._next.at
         start = max(0, at - 50)
         line = re.sub(r"\s", " ", self._text[start : at + 30])
-        return InputError(
+        return FilterError(
             f"{what}: where, character {at + 1}. {remedy}\n  {line}\n  {' ' * (at - start)}^"
         )
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interlace import store
-from interlace.errors import InputError
+from interlace.errors import FilterError
 from interlace.store.where import parse, refuse_unknown_field
 
 # --- the rules, in Python ------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_a_comparison_is_with_values_of_its_kind_alone(tmp_path):
             ("not year > 2000", [1, 3]),
         ]:
             assert found(snapshot, where) == expected, where
-        with pytest.raises(InputError, match="no truth values, but numbers and texts"):
+        with pytest.raises(FilterError, match="no truth values, but numbers and texts"):
             snapshot.where("year = true")
 
 
@@ -340,7 +340,7 @@ def test_contains_looks_for_a_whole_element_of_what_is_in_a_list(tmp_path):
         assert found(snapshot, "by.years contains 2") == [0]
         assert found(snapshot, 'by.name contains "A"') == []
         assert found(snapshot, 'note contains "A"') == [0]
-        with pytest.raises(InputError, match=r"Name what is in it: by\.name, by\.years\."):
+        with pytest.raises(FilterError, match=r"Name what is in it: by\.name, by\.years\."):
             snapshot.where('by contains "Ada"')
 
 
@@ -357,7 +357,7 @@ def test_a_field_that_only_deleted_documents_had_finds_nothing(tmp_path):
             assert found(after, "old not exists") == [1, 2]
             assert found(after, 'old = "x" or new = 1') == [1, 2]
             opened.compact()
-        with pytest.raises(InputError, match="no document has this field: where, 'odl'"):
+        with pytest.raises(FilterError, match="no document has this field: where, 'odl'"):
             opened.snapshot().where("odl = 1")
 
 
@@ -373,7 +373,7 @@ def test_the_elements_of_a_list_in_an_object_in_a_list_are_found(tmp_path):
         assert found(opened.snapshot(), {"authors.at": "Bonn"}) == [0]
         assert found(opened.snapshot(), {"authors.at": {"$contains": "Bonn"}}) == [0]
         assert found(opened.snapshot(), {"deep": {"$exists": True}}) == [0]
-        with pytest.raises(InputError, match="no texts"):
+        with pytest.raises(FilterError, match="no texts"):
             found(opened.snapshot(), {"deep": "Rome"})
         assert opened.verify().ok
 
@@ -460,9 +460,9 @@ def test_a_long_text_is_found_by_what_is_anywhere_in_it(tmp_path):
     ],
 )
 def test_what_cannot_be_meant_is_refused(library, where, message):
-    with pytest.raises(InputError, match=re.escape(message)):
+    with pytest.raises(FilterError, match=re.escape(message)):
         library.snapshot().where(where)
-    with pytest.raises(InputError, match=re.escape(message)):
+    with pytest.raises(FilterError, match=re.escape(message)):
         library.snapshot().ids_where(where)
 
 
@@ -489,7 +489,7 @@ def test_what_cannot_be_meant_is_refused(library, where, message):
     ],
 )
 def test_a_text_that_cannot_be_read_is_marked(library, text, message, at):
-    with pytest.raises(InputError, match=re.escape(message)) as caught:
+    with pytest.raises(FilterError, match=re.escape(message)) as caught:
         library.snapshot().where(text)
     first, line, mark = str(caught.value).split("\n")
     assert f"character {at + 1}." in first
@@ -499,7 +499,7 @@ def test_a_text_that_cannot_be_read_is_marked(library, text, message, at):
 
 @pytest.mark.parametrize("text", ["", "  "])
 def test_an_empty_text_is_no_filter(library, text):
-    with pytest.raises(InputError, match=r"^a filter is empty: where\. Write, .* 2020\.$"):
+    with pytest.raises(FilterError, match=r"^a filter is empty: where\. Write, .* 2020\.$"):
         library.snapshot().where(text)
 
 
@@ -510,14 +510,14 @@ def test_the_nearest_of_many_fields_is_named_whatever_its_capitals():
 
 
 def test_json_that_cannot_be_read_is_refused(library):
-    with pytest.raises(InputError, match=r"like JSON is none: .* character 9\. Write"):
+    with pytest.raises(FilterError, match=r"like JSON is none: .* character 9\. Write"):
         library.snapshot().where('{"year": oops}')
 
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(max_size=40) | st.text("ab.\"'\\()[]<>=!,0 1einotrx\n", max_size=40))
 def test_no_text_does_worse_than_being_refused(text):
-    with contextlib.suppress(InputError):
+    with contextlib.suppress(FilterError):
         parse(text)
 
 
@@ -525,7 +525,7 @@ def test_deep_filters_are_refused():
     deep = {"a": 1}
     for _ in range(5_000):
         deep = {"$not": deep}
-    with pytest.raises(InputError, match="too deep"):
+    with pytest.raises(FilterError, match="too deep"):
         parse(deep)
 
 
@@ -533,7 +533,7 @@ def test_nothing_is_found_and_nothing_raised_without_documents(tmp_path):
     with store.create(tmp_path / "x.lace", storing.settings()) as opened:
         assert found(opened.snapshot(), {"year": 1}) == []
         assert opened.snapshot().ids_where("year = 1") == []
-        with pytest.raises(InputError, match="unknown operator"):
+        with pytest.raises(FilterError, match="unknown operator"):
             opened.snapshot().where({"year": {"$is": 1}})
 
 
@@ -605,7 +605,7 @@ def test_what_nobody_can_see_is_forgotten(tmp_path):
 
 def test_a_filter_that_is_refused_leaves_the_writer_whole(library):
     with library.write() as writer:
-        with pytest.raises(InputError):
+        with pytest.raises(FilterError):
             writer.ids_where("nope = 1")
         assert writer.delete(writer.ids_where("year >= 2020")) == 3
     assert list(library.snapshot().ids()) == ["old", "bare"]
