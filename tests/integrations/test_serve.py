@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection
@@ -94,13 +96,40 @@ def test_a_query_of_nothing_finds_nothing(served):
     assert served.post(query="") == (200, {"query": "", "topk": []})
 
 
-def test_it_sees_what_is_written_meanwhile(served, notes):
+def test_c77_what_is_added_and_deleted_meanwhile_it_finds_as_the_library_does(served, notes):
     notes.add([{"id": "lava", "text": "Basalt is cooled lava."}])
-    notes.delete(["sky"])
     _, got = served.get("/api/search", query="cooled lava")
     assert got["topk"][0]["pid"] == "lava"
-    assert "sky" not in [one["pid"] for one in got["topk"]]
+    notes.delete(["sky"])
+    _, got = served.get("/api/search", query="cooled lava")
+    hits = notes.search("cooled lava", mode="late", by="passage")
+    assert [(one["pid"], one["score"]) for one in got["topk"]] == [
+        (hit.id, hit.score) for hit in hits
+    ]
+    assert {one["pid"] for one in got["topk"]} == {"lava", "sea", 7}
     assert served.get("/health") == (200, {"status": "ok", "documents": 3})
+
+
+def test_c77_two_clients_while_a_third_writes_see_whole_documents(served, notes):
+    """What is found has the text of its id, whichever commit a search saw."""
+    texts = [f"Basalt of layer {i} is cooled lava." for i in range(12)]
+
+    def ask(n):
+        return [served.post(query="cooled lava", k=20) for _ in range(n)]
+
+    with ThreadPoolExecutor(2) as threads:
+        asking = [threads.submit(ask, 12) for _ in range(2)]
+        for i, text in enumerate(texts):
+            notes.add([{"id": f"lava {i}", "text": text}])
+            notes.delete([f"lava {i - 1}"])
+        answers = [answer for future in asking for answer in future.result()]
+    known = {one["id"]: one["text"] for one in RECORDS}
+    known |= {f"lava {i}": text for i, text in enumerate(texts)}
+    for status, got in answers:
+        assert status == 200
+        assert all(one["text"] == known[one["pid"]] for one in got["topk"])
+    _, got = served.post(query="cooled lava")
+    assert {one["pid"] for one in got["topk"]} == {"sky", "sea", 7, "lava 11"}
 
 
 def test_c77_many_clients_at_once_get_their_own_answers(served, notes):
@@ -166,6 +195,38 @@ def test_c76_a_folder_that_is_gone_fails_health_and_recovers(served, notes):
     assert status == 503 or got["topk"][0]["pid"] == "sea"
     moved.rename(notes.path)
     assert served.get("/health")[0] == 200
+
+
+def test_c76_a_collection_that_is_damaged_is_told_before_anything_is_served(notes):
+    notes.add(RECORDS)
+    notes.close()
+    (notes.path / "catalog.sqlite").write_bytes(b"no database" * 1_000)
+    command = [sys.executable, "-m", "interlace.cli", "serve", str(notes.path), "--port", "0"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert "catalog.sqlite" in ran.stderr
+
+
+def test_c76_a_body_without_end_is_hung_up_on(served):
+    host, _, port = served.at.partition(":")
+    head = b"POST /api/search HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"10000\r\n" + bytes(2**16) + b"\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        client.sendall(head)
+        with pytest.raises(ConnectionError):
+            client.sendall(chunk * 2**11)  # 128 MB
+    assert served.get("/health")[0] == 200
+
+
+def test_c76_a_model_that_goes_once_it_is_loaded_is_not_missed(copy_of_mini, tmp_path):
+    model = copy_of_mini()
+    with interlace.create(tmp_path / "own.lace", model=str(model)) as own:
+        own.add(RECORDS)
+    with serving(tmp_path / "own.lace") as url:
+        model.rename(tmp_path / "elsewhere")
+        status, got = Client(url).post(query="why is the sea salty", k=1)
+        assert (status, got["topk"][0]["pid"]) == (200, "sea")
+        assert Client(url).get("/health")[0] == 200
 
 
 def test_c76_a_model_that_is_gone_is_told_before_anything_is_served(copy_of_mini, tmp_path):

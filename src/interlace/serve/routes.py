@@ -31,6 +31,9 @@ from starlette.exceptions import HTTPException
 #: Of a body: a longer query would be cut to a fraction anyway, after a second of reading it.
 BODY_BYTES_MAX: Final = 64 * 1024
 
+#: Of a body that is refused: a client that sends more is hung up on.
+DRAINED_BYTES_MAX: Final = 16 * 2**20
+
 #: Texts of more documents are exported, not searched for.
 K_MAX: Final = 1000
 
@@ -76,12 +79,13 @@ def app(collection: Collection) -> FastAPI:
         n_bytes = int(request.headers.get("content-length", 0))
         if n_bytes <= BODY_BYTES_MAX and "transfer-encoding" not in request.headers:
             return await answer(request)
-        async for _ in request.stream():
-            pass  # a client that is still sending would hear of a broken connection instead
+        await _drain(request)
+        hang_up = {"Connection": "close"}
         if n_bytes:
             told = f"a body of {n_bytes} bytes. Send at most {BODY_BYTES_MAX}."
-            return _refusal(413, "ContentTooLarge", told)
-        return _refusal(411, "LengthRequired", "a body of unknown length. Send Content-Length.")
+            return _refusal(413, "ContentTooLarge", told, hang_up)
+        told = "a body of unknown length. Send Content-Length."
+        return _refusal(411, "LengthRequired", told, hang_up)
 
     @routes.exception_handler(InterlaceError)
     def refused(_: Request, error: InterlaceError) -> JSONResponse:
@@ -102,14 +106,7 @@ def app(collection: Collection) -> FastAPI:
         return _refusal(500, type(error).__name__, "an error of the server. Its log says more.")
 
     def search(asked: Asked) -> dict[str, Any]:
-        hits = collection.search(
-            asked.query,
-            asked.k,
-            mode=asked.mode,
-            effort=asked.effort,
-            by=asked.by,
-            where=asked.where,
-        )
+        hits = collection.search(**asked.model_dump())
         return {"query": asked.query, "topk": _topk(hits)}
 
     @routes.get("/api/search")
@@ -185,6 +182,15 @@ def _topk(hits: Sequence[Hit]) -> list[dict[str, Any]]:
         {**asdict(hit), "pid": hit.id, "prob": exponent / total, "long_text": hit.text}
         for hit, exponent in zip(hits, exponents, strict=True)
     ]
+
+
+async def _drain(request: Request) -> None:
+    """Read what a client still sends, which else hears of a broken connection and not why."""
+    n_bytes = 0
+    async for piece in request.stream():
+        n_bytes += len(piece)
+        if n_bytes > DRAINED_BYTES_MAX:
+            return
 
 
 def _refusal(status: int, error: str, message: str, headers: Any = None) -> JSONResponse:
