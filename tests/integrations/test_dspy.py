@@ -55,8 +55,11 @@ def test_a_prediction_says_what_and_where(notes):
 
 
 def test_c79_two_queries_give_two_predictions_that_share_nothing(notes):
-    first, second = InterlaceRetriever(notes, k=1)(["salty sea", "sea salt"])
+    asked = ["salty sea", "sea salt"]
+    first, second = InterlaceRetriever(notes, k=1)(asked)
     assert first.ids == second.ids == ["sea"]
+    runs = notes.search_many(asked, 1)
+    assert [first.scores, second.scores] == [[hit.score for hit in hits] for hits in runs]
     first.metadata[0]["tags"].append("changed")
     assert second.metadata[0]["tags"] == ["salt"]
     assert InterlaceRetriever(notes, k=1)("salt").metadata[0]["tags"] == ["salt"]
@@ -102,6 +105,7 @@ def test_colbertv2_against_the_server_answers_as_the_module_does(notes, url, pos
     for name in ("pid", "rank", "score", "text", "long_text"):
         assert [one[name] for one in got] == [one[name] for one in here]
     assert got[0].pid == "sea"
+    assert got[0].metadata == {"tags": ["salt"]}
     assert 0 < got[1].prob < got[0].prob < 1
     texts = [one.text for one in got]
     assert there("salty sea", k=2, simplify=True) == texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -220,6 +221,11 @@ def test_what_cannot_be_filtered_by_is_a_filter_error(store, filters, said):
         InterlaceRetriever(store).run(SALTY, filters=filters)
 
 
+def test_what_else_is_wrong_with_a_search_is_no_filter_error(store):
+    with pytest.raises(InputError, match="k is 0"):
+        store.search("where", 0, condition("meta.year", "==", 2021))
+
+
 def test_deleting_by_a_filter_that_says_nothing_is_refused(store):
     with pytest.raises(FilterError, match="empty filter"):
         store.delete_by_filter({})
@@ -327,6 +333,16 @@ def test_a_ranker_orders_copies(encoder):
     assert ranker.run(SALTY, [])["documents"] == []
     with pytest.raises(InputError, match="Encoder"):
         ranker.to_dict()
+
+
+def test_a_model_s_folder_is_saved_with_its_pipeline(copy_of_mini, document_store):
+    folder = copy_of_mini()
+    assert isinstance(folder, Path)
+    for ranker in (InterlaceRanker(folder), ColBERTRanker(folder)):
+        (saved,) = set(ranker.to_dict()["init_parameters"].values()) - {10}
+        assert saved == str(folder)
+    document_store.model = folder
+    assert document_store.to_dict()["init_parameters"]["model"] == str(folder)
 
 
 @dataclass

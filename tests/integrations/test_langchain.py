@@ -113,6 +113,10 @@ def test_c79_two_queries_give_two_lists_whose_metadata_are_their_own(store):
     one, two = retriever.batch(["why is the sea salty", "salt in the sea"])
     assert one[0].id == two[0].id == "sea"
     assert len(one) == len(two) == 2
+    runs = store.collection.search_many(["why is the sea salty", "salt in the sea"], 2)
+    assert [[found.metadata["interlace"]["score"] for found in run] for run in (one, two)] == [
+        [hit.score for hit in hits] for hits in runs
+    ]
     one[0].metadata["tags"].append("changed")
     assert two[0].metadata["tags"] == METADATA[1]["tags"]
     (again,) = store.similarity_search("why is the sea salty", k=1)

@@ -8,7 +8,14 @@ import pytest
 
 pytest.importorskip("llama_index.core")
 
-from llama_index.core import Document, MockEmbedding, QueryBundle, StorageContext, VectorStoreIndex
+from llama_index.core import (
+    Document,
+    MockEmbedding,
+    QueryBundle,
+    StorageContext,
+    VectorStoreIndex,
+    load_index_from_storage,
+)
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.postprocessor import SimilarityPostprocessor
@@ -255,6 +262,23 @@ def test_c80_an_index_is_built_closed_opened_inserted_into_and_deleted_from(tmp_
         (found,) = retriever.retrieve(SALTY)
         assert found.text == changed.text
         assert found.score == found.metadata["interlace"]["score"]
+
+
+def test_c80_an_index_of_nodes_is_persisted_loaded_inserted_into_and_deleted_from(
+    notes, reopen, tmp_path
+):
+    context = StorageContext.from_defaults(vector_store=InterlaceVectorStore(notes))
+    VectorStoreIndex(nodes()[:2], storage_context=context, embed_model=NO_MODEL)
+    context.persist(tmp_path / "persisted")
+    context = StorageContext.from_defaults(
+        vector_store=InterlaceVectorStore(reopen(notes)), persist_dir=tmp_path / "persisted"
+    )
+    index = load_index_from_storage(context, embed_model=NO_MODEL)
+    index.insert_nodes(nodes()[2:])
+    index.delete_nodes(["sky"])
+    found = index.as_retriever(similarity_top_k=9).retrieve(SALTY)
+    assert [one.node.node_id for one in found] == ["sea", "ice"]
+    assert found[0].node.text == TEXTS["sea"]
 
 
 def test_deleting(store):

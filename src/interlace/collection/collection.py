@@ -222,8 +222,9 @@ class Collection:
         Raises
         ------
         InputError
-            For an id that is not there, with ``missing="error"``, and for a filter that cannot be
-            read, is empty, or names a field that no document has; nothing is deleted then.
+            For an id that is not there, with ``missing="error"``; nothing is deleted then.
+        FilterError
+            For a filter that cannot be read, is empty, or names a field that no document has.
         """
         with self.writer() as changes:
             return changes.delete(ids, where=where, missing=missing)
@@ -517,6 +518,7 @@ class Collection:
         by: str = "document",
         where: store.Where | None = None,
         ids: Iterable[Id] | None = None,
+        missing: Missing = "error",
         embeddings: Any = None,
     ) -> Hits:
         """The documents that best match a query.
@@ -542,6 +544,8 @@ class Collection:
             or the same as a text, ``'year >= 2020 and lang in ["en", "de"]'``.
         ids
             Only these documents; with ``where``, those of them that match.
+        missing
+            ``"ignore"`` leaves out ids that are not there.
         embeddings : (q_tokens, dim)
             The query's matrix, made elsewhere; with a text beside it, its words count as well.
 
@@ -554,8 +558,10 @@ class Collection:
         ------
         InputError
             For ``k`` below 1, an id that is not there, embeddings of another width, a lexical
-            search without a text; for a filter that cannot be read, names a field that no document
-            has, or compares a field with a value of another kind.
+            search without a text.
+        FilterError
+            For a filter that cannot be read, names a field that no document has, or compares a
+            field with a value of another kind.
         SettingsError
             For an unknown ``mode``, ``effort`` or ``by``.
         ModelMismatch
@@ -572,7 +578,7 @@ class Collection:
         queries = None if query is None else [query]
         matrices = None if embeddings is None else [embeddings]
         (asked,) = self._queries(snapshot, queries, matrices, mode, chosen)
-        allowed = _allowed(snapshot, where, ids)
+        allowed = _allowed(snapshot, where, ids, missing)
         wanted = Search(
             k=int(k), mode=chosen, effort=effort, by=by, allowed=allowed, n_threads=self._n_threads
         )
@@ -589,6 +595,7 @@ class Collection:
         by: str = "document",
         where: store.Where | None = None,
         ids: Iterable[Id] | None = None,
+        missing: Missing = "error",
         embeddings: Iterable[Any] | None = None,
     ) -> list[Hits]:
         """Search for many queries on all threads; the hits of each, in order.
@@ -600,7 +607,7 @@ class Collection:
         snapshot = self._snapshot()
         store.plan_for(effort, by, snapshot.tuned)  # refused also where there is no query
         asked = self._queries(snapshot, queries, embeddings, mode, chosen)
-        allowed = _allowed(snapshot, where, ids)
+        allowed = _allowed(snapshot, where, ids, missing)
         wanted = Search(k=int(k), mode=chosen, effort=effort, by=by, allowed=allowed, n_threads=1)
         with ThreadPoolExecutor(self._n_threads) as threads:
             return list(threads.map(lambda query: wanted.hits(snapshot, query), asked))
@@ -650,10 +657,37 @@ class Collection:
             refuse_unknown([id_ for id_ in wanted if id_ not in found])
         return [found[id_] for id_ in wanted if id_ in found]
 
-    def ids(self, where: store.Where | None = None) -> Iterator[Id]:
-        """The ids of all documents, or of those that match a filter, in the order of insertion."""
+    def ids(
+        self, where: store.Where | None = None, *, among: Iterable[Id] | None = None
+    ) -> Iterator[Id]:
+        """The ids of documents.
+
+        Parameters
+        ----------
+        where
+            Only of those that match a filter, as for ``search``.
+        among
+            Only those of these that are there.
+
+        Returns
+        -------
+        iterator
+            In the order of insertion, or in that of ``among``.
+
+        Raises
+        ------
+        FilterError
+            For a filter that ``search`` would refuse.
+        """
         snapshot = self._snapshot()
-        return snapshot.ids() if where is None else iter(snapshot.ids_where(where))
+        if among is None:
+            return snapshot.ids() if where is None else iter(snapshot.ids_where(where))
+        wanted = text.checked_ids(among)
+        if where is None:
+            unknown = set(snapshot.find(wanted)[1])
+            return (id_ for id_ in wanted if id_ not in unknown)
+        matching = set(snapshot.ids_where(where))
+        return (id_ for id_ in wanted if id_ in matching)
 
     def __len__(self) -> int:
         return self._snapshot().n_documents
@@ -943,14 +977,19 @@ class Collection:
 
 
 def _allowed(
-    snapshot: store.Snapshot, where: store.Where | None, ids: Iterable[Id] | None
+    snapshot: store.Snapshot,
+    where: store.Where | None,
+    ids: Iterable[Id] | None,
+    missing: Missing,
 ) -> npt.NDArray[np.uint8] | None:
     """The rows of the documents that are asked for, as a bitmap over all; None for all."""
+    check_missing(missing)
     matching = None if where is None else snapshot.where(where)
     if ids is None:
         return matching
     rows, unknown = snapshot.find(text.checked_ids(ids))
-    refuse_unknown(unknown)
+    if missing == "error":
+        refuse_unknown(unknown)
     marked = np.zeros(snapshot.n_rows, np.bool_)
     marked[rows] = True
     named = np.packbits(marked, bitorder="little")

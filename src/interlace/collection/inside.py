@@ -7,6 +7,7 @@ from typing import Any
 
 from interlace import store
 from interlace.collection.collection import Collection
+from interlace.models import Encoder
 from interlace.types import FloatMatrix
 
 
@@ -25,6 +26,16 @@ class Inside:
         self._collection = collection
         self.snapshot = collection._snapshot()
         self.has_model = self.snapshot.settings.model is not None
+
+    def encoder(self) -> Encoder:
+        """The model that the collection was made with, loaded by its name.
+
+        Raises
+        ------
+        CollectionError
+            When there is none, or it has no name to load it by.
+        """
+        return self._collection._models.at(self.snapshot.settings).encoder
 
     def queries(
         self, texts: Sequence[str] | None = None, embeddings: Iterable[Any] | None = None

@@ -144,7 +144,7 @@ class Own:
     is_constant = True
 
     def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
         self.dim = encoder.dim
         self.tokens_max: int | None = encoder.document_length
         self.queries = encoder.queries
@@ -154,14 +154,14 @@ class Own:
 
     def identity(self) -> dict[str, Any]:
         """Name, revision, fingerprint and lengths; the width when it is not the model's whole."""
-        encoder = self._encoder
+        encoder = self.encoder
         return {
             **({} if encoder.dim == encoder.dims[-1] else {"dim": encoder.dim}),
-            "name": self._encoder.name,
-            "revision": self._encoder.revision,
-            "fingerprint": self._encoder.fingerprint,
-            "query_length": self._encoder.query_length,
-            "document_length": self._encoder.document_length,
+            "name": encoder.name,
+            "revision": encoder.revision,
+            "fingerprint": encoder.fingerprint,
+            "query_length": encoder.query_length,
+            "document_length": encoder.document_length,
             **({} if encoder.origin == encoder.fingerprint else {"origin": encoder.origin}),
         }
 
@@ -178,7 +178,7 @@ class Own:
     def running(self) -> dict[str, Any]:
         """Backend, precision, device and threads."""
         names = ("backend", "precision", "device", "n_threads")
-        return {name: getattr(self._encoder, name) for name in names}
+        return {name: getattr(self.encoder, name) for name in names}
 
 
 class Foreign:
@@ -335,6 +335,13 @@ class Model:
     def _pooled(self, stream: Generator[Encoded]) -> Generator[Encoded]:
         with closing(stream):
             yield from map(self.pooling.pooled, stream)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder itself, for a model that is known by its name."""
+        speaker = self._speaker()
+        assert isinstance(speaker, Own)
+        return speaker.encoder
 
     @property
     def tokens_max(self) -> int | None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
+from itertools import islice
 from typing import Any, Final
 
 from interlace.collection import Collection, create, open  # noqa: A004
 from interlace.errors import NotACollection
-from interlace.types import Hit, Id
+from interlace.models import Encoder
+from interlace.types import Document, Hit, Id
 
 #: The key of a result's metadata under which everything stands that is not the user's own.
 PLACE: Final = "interlace"
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,18})")
+_INT64: Final = range(-(2**63), 2**63)
+
+#: Documents that are read at once.
+_AT_ONCE: Final = 1_000
 
 
 def place(hit: Hit) -> dict[str, Any]:
@@ -47,17 +53,29 @@ def without_place(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def own_ids(collection: Collection, ids: Iterable[str]) -> list[Id]:
     """The ids as the collection has them: a framework turns the id 7 into ``"7"``."""
+    named = list(ids)
+    numbers = {id_: int(id_) for id_ in named if _NUMBER.fullmatch(id_) and int(id_) in _INT64}
+    there = set(collection.ids(among=[*numbers, *numbers.values()]))
     return [
-        int(id_)
-        if _NUMBER.fullmatch(id_) and id_ not in collection and int(id_) in collection
-        else id_
-        for id_ in ids
+        numbers[id_] if id_ not in there and numbers.get(id_) in there else id_ for id_ in named
     ]
 
 
-def collection_at(path: str | os.PathLike[str], model: Any = None) -> Collection:
-    """Open the collection at a path, or create it where there is none."""
+def stored(collection: Collection, ids: Iterable[Id]) -> Iterator[Document]:
+    """Those of the documents that are there, some read at a time."""
+    rest = iter(ids)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield from collection.get(some, missing="ignore")
+
+
+def loaded(model: Any) -> Any:
+    """The model of a name or folder, any other as it is: what ranks often loads it once."""
+    return Encoder.load(model) if isinstance(model, str | os.PathLike) else model
+
+
+def collection_at(path: str | os.PathLike[str], model: Any = None, **settings: Any) -> Collection:
+    """Open the collection at a path, or create it, with these settings, where there is none."""
     try:
         return open(path, model)
     except NotACollection:
-        return create(path, "mini" if model is None else model)
+        return create(path, "mini" if model is None else model, **settings)

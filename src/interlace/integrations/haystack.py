@@ -9,17 +9,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
 
 from interlace import types
 from interlace.collection import Collection, maxsim, open, rerank  # noqa: A004
 from interlace.collection import create as new_collection
+from interlace.errors import FilterError as NoFilter
 from interlace.errors import InputError
 from interlace.extras import need
-from interlace.integrations.frameworks import collection_at, own_ids, with_place, without_place
-from interlace.models import Encoder
+from interlace.integrations.frameworks import (
+    collection_at,
+    loaded,
+    own_ids,
+    stored,
+    with_place,
+    without_place,
+)
 
 need("haystack.document_stores.types", extra="haystack")
 
@@ -49,9 +55,6 @@ _COMPARISONS: Final = {
     "==": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte",
     "in": "$in", "not in": "$nin",
 }  # fmt: skip
-
-#: Documents of which metadata are read at once.
-_AT_ONCE: Final = 1_000
 
 
 def _in_a_thread(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,8 +89,8 @@ class InterlaceDocumentStore:
 
     def to_dict(self) -> dict[str, Any]:
         """The store's class, path and model's name, as pipelines are saved."""
-        model = self.model if isinstance(self.model, str) else None
-        return default_to_dict(self, path=str(self.collection.path), model=model)
+        path = str(self.collection.path)
+        return default_to_dict(self, path=path, model=_name_of(self.model))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -102,13 +105,10 @@ class InterlaceDocumentStore:
 
     def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
         """Whole documents that match, in the order of insertion."""
-        found = []
-        for documents in self._matching(filters):
-            found += [
-                Document(id=str(one.id), content=one.text, meta=dict(one.metadata))
-                for one in documents
-            ]
-        return found
+        return [
+            Document(id=str(one.id), content=one.text, meta=dict(one.metadata))
+            for one in self._matching(filters)
+        ]
 
     def write_documents(
         self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE
@@ -134,9 +134,9 @@ class InterlaceDocumentStore:
                 raise InputError(f"a document has no text: {one.id}. Convert it to text first.")
         ids = own_ids(self.collection, [one.id for one in documents])
         if policy == DuplicatePolicy.FAIL:
-            taken: set[types.Id] = set()
+            taken = set(self.collection.ids(among=ids))
             for n, id_ in enumerate(ids):
-                if id_ in taken or id_ in self.collection:
+                if id_ in taken:
                     raise DuplicateDocumentError(f"the id is taken: document {n}, {id_!r}.")
                 taken.add(id_)
         report = self.collection.add(
@@ -169,11 +169,10 @@ class InterlaceDocumentStore:
         """Set fields of the metadata of the documents that match; returns how many there were."""
         with self.collection.writer() as changes:  # with the lock held, what is read stays so
             n_documents = 0
-            for documents in self._matching(filters):
-                for one in documents:
-                    assert one.id is not None
-                    changes.update_metadata(one.id, {**one.metadata, **meta})
-                n_documents += len(documents)
+            for one in self._matching(filters):
+                assert one.id is not None
+                changes.update_metadata(one.id, {**one.metadata, **meta})
+                n_documents += 1
         return n_documents
 
     def count_documents_by_filter(self, filters: dict[str, Any]) -> int:
@@ -189,12 +188,11 @@ class InterlaceDocumentStore:
     def get_metadata_fields_info(self) -> dict[str, dict[str, str]]:
         """The type of each field, by Haystack's names: keyword, int, float, boolean."""
         kinds: dict[str, dict[str, str]] = {}
-        for documents in self._matching(None):
-            for one in documents:
-                for name, value in one.metadata.items():
-                    if value is not None:
-                        kind = {bool: "boolean", int: "int", float: "float"}.get(type(value))
-                        kinds[name] = {"type": kind or "keyword"}
+        for one in self._matching(None):
+            for name, value in one.metadata.items():
+                if value is not None:
+                    kind = {bool: "boolean", int: "int", float: "float"}.get(type(value))
+                    kinds[name] = {"type": kind or "keyword"}
         return kinds
 
     def get_metadata_field_min_max(self, metadata_field: str) -> dict[str, Any]:
@@ -248,19 +246,16 @@ class InterlaceDocumentStore:
         with _filter_errors():
             return list(self.collection.ids(where_of(filters)))
 
-    def _matching(self, filters: dict[str, Any] | None) -> Iterator[list[types.Document]]:
-        ids = iter(self._ids(filters))
-        while some := list(islice(ids, _AT_ONCE)):
-            yield self.collection.get(some, missing="ignore")
+    def _matching(self, filters: dict[str, Any] | None) -> Iterator[types.Document]:
+        return stored(self.collection, self._ids(filters))
 
     def _values(self, field: str, filters: dict[str, Any] | None = None) -> list[Any]:
         """The values of a field that differ, or differ in their type."""
         name = field.removeprefix("meta.")
         values: dict[tuple[str, str], Any] = {}
-        for documents in self._matching(filters):
-            for one in documents:
-                if (value := one.metadata.get(name)) is not None:
-                    values.setdefault((type(value).__name__, repr(value)), value)
+        for one in self._matching(filters):
+            if (value := one.metadata.get(name)) is not None:
+                values.setdefault((type(value).__name__, repr(value)), value)
         return list(values.values())
 
 
@@ -354,17 +349,17 @@ class InterlaceRanker:
     def warm_up(self) -> None:
         """Load the model that has only a name."""
         if self._loaded is None:
-            named = isinstance(self.model, str | os.PathLike)
-            self._loaded = Encoder.load(self.model) if named else self.model
+            self._loaded = loaded(self.model)
 
     def to_dict(self) -> dict[str, Any]:
         """The component as pipelines are saved; a model that is no name cannot be."""
-        if not isinstance(self.model, str):
+        name = _name_of(self.model)
+        if name is None:
             raise InputError(
                 f"a pipeline's file holds a model's name: model, {type(self.model).__name__}. "
                 "Pass a folder or a hub name."
             )
-        return default_to_dict(self, model=self.model, top_k=self.top_k)
+        return default_to_dict(self, model=name, top_k=self.top_k)
 
     @component.output_types(documents=list[Document])
     def run(
@@ -478,8 +473,7 @@ class PLAIDDocumentStore(InterlaceDocumentStore):
     def to_dict(self) -> dict[str, Any]:
         """The store as pipelines are saved: opened again, its file is not read again."""
         path = str(self.collection.path)
-        model = self.model if isinstance(self.model, str) else None
-        return default_to_dict(self, index_path=path, checkpoint_path=model)
+        return default_to_dict(self, index_path=path, checkpoint_path=_name_of(self.model))
 
     def query(self, query_str: str, top_k: int = 10) -> list[Document]:
         """The documents that best match, by MaxSim."""
@@ -607,10 +601,13 @@ def _filter_errors() -> Iterator[None]:
     """What a collection says of a filter, as the error that Haystack has for it."""
     try:
         yield
-    except InputError as error:
-        if "where" not in str(error):
-            raise
+    except NoFilter as error:
         raise FilterError(str(error)) from error
+
+
+def _name_of(model: Any) -> str | None:
+    """What a pipeline's file says of a model; None of one that was passed as an object."""
+    return os.fspath(model) if isinstance(model, str | os.PathLike) else None
 
 
 def _found(hit: types.Hit) -> Document:

@@ -15,11 +15,11 @@ from interlace.errors import InputError
 from interlace.extras import need
 from interlace.integrations.frameworks import (
     collection_at,
+    loaded,
     own_ids,
     with_place,
     without_place,
 )
-from interlace.models import Encoder
 from interlace.store import Where
 from interlace.types import Hit, Hits
 
@@ -301,8 +301,7 @@ class InterlaceCompressor(BaseDocumentCompressor):
 
     def model_post_init(self, _: Any) -> None:
         """Load the model that has only a name."""
-        if isinstance(self.model, str | os.PathLike):
-            self.model = Encoder.load(self.model)
+        self.model = loaded(self.model)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None

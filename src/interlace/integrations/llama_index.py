@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from interlace.collection import Collection, rerank
 from interlace.errors import InputError
 from interlace.extras import need
-from interlace.integrations.frameworks import PLACE, own_ids, with_place, without_place
-from interlace.models import Encoder
+from interlace.integrations.frameworks import PLACE, loaded, own_ids, with_place, without_place
 from interlace.store import Where
 from interlace.types import Document, Hit, Id
 
@@ -187,8 +185,8 @@ class InterlaceVectorStore(BasePydanticVectorStore):
             named = {"ref_doc_id": {"$in": list(query.doc_ids)}}
             where = named if where is None else {"$and": [where, named]}
         if query.node_ids:
-            ids = own_ids(self._collection, query.node_ids)
-            wanted["ids"] = [id_ for id_ in ids if id_ in self._collection]
+            wanted["ids"] = own_ids(self._collection, query.node_ids)
+            wanted["missing"] = "ignore"
         hits = self._collection.search(query.query_str, k, where=where, **wanted)
         return VectorStoreQueryResult(
             nodes=[_found(hit) for hit in hits],
@@ -201,14 +199,8 @@ class InterlaceVectorStore(BasePydanticVectorStore):
         return await asyncio.to_thread(self.query, query, **kwargs)
 
     def _ids(self, node_ids: list[str] | None, filters: MetadataFilters | None) -> list[Id]:
-        where = where_of(filters)
-        if node_ids is None:
-            return list(self._collection.ids(where))
-        named = own_ids(self._collection, node_ids)
-        if where is None:
-            return named
-        matching = set(self._collection.ids(where))
-        return [id_ for id_ in named if id_ in matching]
+        named = None if node_ids is None else own_ids(self._collection, node_ids)
+        return list(self._collection.ids(where_of(filters), among=named))
 
 
 class InterlaceRetriever(BaseRetriever):
@@ -273,8 +265,7 @@ class InterlaceRerank(BaseNodePostprocessor):
     def model_post_init(self, context: Any) -> None:
         """Load the model that has only a name."""
         super().model_post_init(context)
-        if isinstance(self.model, str | os.PathLike):
-            self.model = Encoder.load(self.model)
+        self.model = loaded(self.model)
 
     @classmethod
     def class_name(cls) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -67,7 +66,9 @@ def server(collection: Collection) -> MCPServer:
             hits = collection.search(query, k, by="passage", where=where)
         except InterlaceError as error:
             raise ToolError(str(error)) from error
-        return {"results": [_result(collection, hit) for hit in hits]}
+        of_file = {hit.file: hit for hit in hits}
+        paths = {file: collection.locate(hit) for file, hit in of_file.items()}
+        return {"results": [_result(hit, paths[hit.file]) for hit in hits]}
 
     @tools.tool(annotations=_READS)
     def fetch(
@@ -82,7 +83,7 @@ def server(collection: Collection) -> MCPServer:
             raise ToolError(str(error)) from error
         piece = document.text[start : start + length]
         return {
-            **_named(collection, document),
+            **_named(document, collection.locate(document)),
             "text": piece,
             "start": start,
             "end": start + len(piece),
@@ -93,17 +94,16 @@ def server(collection: Collection) -> MCPServer:
     return tools
 
 
-def _result(collection: Collection, hit: Hit) -> dict[str, Any]:
-    return {**_named(collection, hit), "text": hit.text, **place(hit)}
+def _result(hit: Hit, path: Path | None) -> dict[str, Any]:
+    return {**_named(hit, path), "text": hit.text, **place(hit)}
 
 
-def _named(collection: Collection, one: Hit | Document) -> dict[str, Any]:
+def _named(one: Hit | Document, path: Path | None) -> dict[str, Any]:
     """What every result is known by; ids are texts here, whatever they are in the collection."""
-    path = collection.locate(one)
     title = one.metadata.get("title") or (one.file and Path(one.file).name) or one.id
     return {
         "id": str(one.id),
         "title": str(title),
         "url": path.as_uri() if path else "",
-        "metadata": deepcopy(dict(one.metadata)),
+        "metadata": dict(one.metadata),
     }

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from interlace.collection import Collection, create, open  # noqa: A004
-from interlace.errors import InputError, NotACollection
+from interlace.collection import Collection
+from interlace.errors import InputError
 from interlace.extras import need
-from interlace.models import Encoder
+from interlace.integrations.frameworks import collection_at, loaded
 from interlace.types import Document
 from interlace.version import VERSION
 
@@ -60,7 +61,7 @@ class InterlaceSearch:
         **settings: Any,
     ) -> None:
         self._folder, self._settings, self._settles = Path(folder), settings, settle
-        self._model = Encoder.load(model) if isinstance(model, str | os.PathLike) else model
+        self._model = loaded(model)
         self._asked: dict[str, Any] = {"mode": mode, "effort": effort}
         self._open: dict[str, Collection] = {}
         self.mteb_model_meta = self._described()
@@ -80,12 +81,7 @@ class InterlaceSearch:
         name = self._name(task_metadata, hf_split, hf_subset)
         if name in self._open:
             self._open.pop(name).close()
-        path = self._folder / f"{name}.lace"
-        try:
-            collection = open(path, self._model)
-        except NotACollection:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            collection = create(path, self._model, **self._settings)
+        collection = collection_at(self._folder / f"{name}.lace", self._model, **self._settings)
         gone = set(collection.ids()) - set(corpus["id"])
         collection.delete(gone)
         collection.add(_document(row) for row in corpus)
@@ -171,9 +167,11 @@ class InterlaceSearch:
         )
 
     def _name(self, task: Any, split: str, subset: str) -> str:
-        told = [self.mteb_model_meta.name, self.mteb_model_meta.revision, self._settings]
+        meta = self.mteb_model_meta
+        told = [task.name, subset, split, meta.name, meta.revision, self._settings]
         digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{task.name}-{subset}-{split}-{digest}"
+        readable = f"{task.name}-{subset}-{split}"
+        return re.sub(r"[^\w.-]", "_", readable) + f"-{digest}"  # a name on every system
 
 
 def _document(row: Mapping[str, Any]) -> Document:

@@ -17,29 +17,6 @@ from interlace.integrations.indexes import FORMATS
 _OVERWRITES: Final = (True, False, "reuse", "resume", "force_silent_overwrite")
 
 
-def is_there(path: Path) -> bool:
-    """Whether a collection is at a path, of whatever format, damaged or not.
-
-    Raises
-    ------
-    InputError
-        When it is an index of another tool.
-    """
-    try:
-        open_collection(path).close()
-    except NotACollection:
-        if any((path / mark).exists() for mark, _ in FORMATS.values()):
-            raise InputError(
-                f"an index of another tool, not of interlace: {path}. "
-                f"Convert it: interlace import {path} --to NEW --texts TEXTS --model MODEL; "
-                "or give another name."
-            ) from None
-        return False
-    except CollectionError:
-        return True
-    return True
-
-
 def opened(path: Path, model: Any = None) -> Collection:
     """Open what is at a path.
 
@@ -53,8 +30,28 @@ def opened(path: Path, model: Any = None) -> Collection:
     try:
         return open_collection(path, model)
     except NotACollection:
-        is_there(path)
+        if any((path / mark).exists() for mark, _ in FORMATS.values()):
+            raise InputError(
+                f"an index of another tool, not of interlace: {path}. "
+                f"Convert it: interlace import {path} --to NEW --texts TEXTS --model MODEL; "
+                "or give another name."
+            ) from None
         raise
+
+
+def is_there(path: Path) -> bool:
+    """Whether a collection is at a path, of whatever format, damaged or not.
+
+    Raises
+    ------
+    InputError
+        When it is an index of another tool.
+    """
+    try:
+        opened(path).close()
+    except CollectionError as error:
+        return not isinstance(error, NotACollection)
+    return True
 
 
 @contextmanager

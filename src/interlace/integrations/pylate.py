@@ -186,15 +186,14 @@ class PLAID:
         found, queries = self._collection(), _matrices(queries_embeddings)
         subsets: Any = subset
         if not subsets or isinstance(subsets[0], str | int):
-            only = None if subset is None else _known(found, subsets)
-            runs = found.search_many(embeddings=queries, k=k, ids=only)
+            runs = found.search_many(embeddings=queries, k=k, ids=subsets, missing="ignore")
         else:
             if len(subsets) != len(queries):
                 raise InputError(
                     f"{len(subsets)} subsets for {len(queries)} queries. Pass one for each."
                 )
             runs = [
-                found.search(embeddings=query, k=k, ids=_known(found, some))
+                found.search(embeddings=query, k=k, ids=some, missing="ignore")
                 for query, some in zip(queries, subsets, strict=True)
             ]
         return [[{"id": hit.id, "score": hit.score} for hit in hits] for hits in runs]
@@ -284,10 +283,6 @@ def _ids(given: Id | Iterable[Id]) -> list[Id]:
 def _matrices(given: Any) -> list[FloatMatrix]:
     """A matrix for each text; one alone is a list of one."""
     return [given] if getattr(given, "ndim", 3) == 2 else list(given)
-
-
-def _known(found: Collection, ids: Iterable[Any]) -> list[Id]:
-    return [one.id for one in found.get(ids, missing="ignore") if one.id is not None]
 
 
 #: PyLate's modules, as its code names them.

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 from uuid import uuid4
 
 import numpy as np
 
-from interlace.collection import Collection, maxsim
-from interlace.errors import CollectionError, InputError
+from interlace.collection import Collection, Inside, maxsim
+from interlace.errors import InputError
+from interlace.integrations.frameworks import stored
 from interlace.integrations.named import filling, is_there, opened
 from interlace.models import Encoder
 from interlace.text import Splitting, split
@@ -86,18 +88,12 @@ class RAGPretrainedModel:
             it.
         NotACollection
             When there is none.
+        CollectionError
+            When its model cannot be loaded by a name.
         """
         path = Path(index_path)
         with opened(path) as found:
-            identity = found.info()["model"]
-        if not identity or "fingerprint" not in identity:
-            raise CollectionError(
-                f"no model that can be loaded by name: {path}. Search it with interlace.open."
-            )
-        name = identity["name"]
-        is_hub_name = "/" in name and not Path(name).is_absolute()
-        revision = identity["revision"] if is_hub_name else None
-        encoder = Encoder.load(name, revision=revision, dim=identity.get("dim"))
+            encoder = Inside(found).encoder()
         return cls(encoder, path.parent, path.name)
 
     # --- an index ------------------------------------------------------------------------------
@@ -418,7 +414,9 @@ class _InMemory:
         self._matrices += self._encoder.encode_document(piece["content"] for piece in pieces)
         self._owners += [piece["document_id"] for piece in pieces]
         self.documents += texts
-        self._metadata += [None] * len(texts) if metadata is None else map(dict, metadata)
+        self._metadata += (
+            [None] * len(texts) if metadata is None else deepcopy([*map(dict, metadata)])
+        )
 
     def search(self, query: str | Sequence[str], k: int, first: int) -> list[Any]:
         queries = [query] if isinstance(query, str) else list(query)
@@ -442,8 +440,7 @@ class _InMemory:
                 "result_index": i,
             }
             if has_metadata:
-                metadata = self._metadata[i]
-                result["document_metadata"] = None if metadata is None else dict(metadata)
+                result["document_metadata"] = deepcopy(self._metadata[i])
             results.append(result)
         return results
 
@@ -536,24 +533,22 @@ def _records(
 
 # --- passages in a collection --------------------------------------------------------------------
 def _only(found: Collection, document_ids: Iterable[Id]) -> dict[str, Any]:
-    """What picks the passages of documents, for ``search``, ``ids`` and ``delete``.
+    """What picks the passages of documents, for ``search_many`` and ``delete``.
 
     In a collection that was made elsewhere they are the documents themselves.
     """
     wanted = list(document_ids)
     some = next(iter(found.ids()), None)
-    if not wanted or some is None:
-        return {"ids": []}
-    if "document_id" in found.get([some])[0].metadata:
+    if wanted and some is not None and "document_id" in found.get([some])[0].metadata:
         return {"where": {"document_id": wanted}}
-    return {"ids": [one.id for one in found.get(wanted, missing="ignore")]}
+    return {"ids": wanted, "missing": "ignore"}
 
 
 def _known(found: Collection, document_ids: Iterable[Id]) -> set[Id]:
     """Which documents are there."""
     only = _only(found, document_ids)
-    passages = found.get(only["ids"] if "ids" in only else found.ids(**only), missing="ignore")
-    return {one.metadata.get("document_id", one.id) for one in passages}
+    passages = found.ids(only["where"]) if "where" in only else only["ids"]
+    return {one.metadata.get("document_id", one.id) for one in stored(found, passages)}
 
 
 def _results(found: Collection, hits: Sequence[Hit], first: int) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 from interlace.extras import need
@@ -62,5 +63,5 @@ class RAGatouilleLangChainCompressor(BaseDocumentCompressor):
 
 
 def _scored(document: Document, score: float) -> Document:
-    metadata = {**document.metadata, "relevance_score": score}
+    metadata = {**deepcopy(document.metadata), "relevance_score": score}
     return Document(id=document.id, page_content=document.page_content, metadata=metadata)

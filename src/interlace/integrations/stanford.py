@@ -30,6 +30,7 @@ import numpy as np
 from interlace import collection as collections
 from interlace import files
 from interlace.errors import CollectionError, InputError, SettingsError
+from interlace.integrations.frameworks import stored
 from interlace.integrations.named import filling, is_there, opened
 from interlace.models import Encoder
 from interlace.types import Hits
@@ -674,4 +675,4 @@ class _Texts(Sequence[str]):
         return self._index.get([int(pid)])[0].text
 
     def __iter__(self) -> Iterator[str]:
-        return (self[pid] for pid in self._index.ids())
+        return (one.text for one in stored(self._index, self._index.ids()))

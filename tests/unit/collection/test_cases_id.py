@@ -163,10 +163,24 @@ def test_get_and_delete_of_unknown_ids(notes):
     assert "b" not in notes
 
 
+def test_which_of_some_ids_are_there(notes):
+    notes.add({"id": i, "text": f"apple {i}", "metadata": {"even": i % 2 == 0}} for i in range(5))
+    assert list(notes.ids(among=[9, 4, "4", 1])) == [4, 1]
+    assert list(notes.ids({"even": True}, among=[9, 4, 1])) == [4]
+    assert list(notes.ids(among=[])) == []
+    with pytest.raises(InputError, match="id is empty"):
+        notes.ids(among=[""])
+
+
 def test_a_search_among_ids(notes):
     notes.add({"id": i, "text": f"apple number {i}"} for i in range(20))
     assert {hit.id for hit in notes.search("apple", ids=[3, 17])} == {3, 17}
     assert list(notes.search("apple", ids=[])) == []
+    assert {hit.id for hit in notes.search("apple", ids=[3, 99], missing="ignore")} == {3}
+    (hits,) = notes.search_many(["apple"], ids=[99, "3"], missing="ignore")
+    assert list(hits) == []
+    with pytest.raises(InputError, match="missing is 'skip'"):
+        notes.search("apple", missing="skip")
     with pytest.raises(InputError, match="no such document: id 99"):
         notes.search("apple", ids=[3, 99])
     with pytest.raises(InputError, match="id '3'"):

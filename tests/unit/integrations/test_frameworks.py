@@ -68,8 +68,18 @@ def test_the_place_of_a_hit_leaves_out_what_is_not_known(notes):
 
 def test_numbers_are_numbers_only_where_the_collection_has_them(notes):
     notes.add([{"id": 7, "text": "seven"}, {"id": "8", "text": "eight"}, {"id": 8, "text": "8"}])
-    ids = ["7", "8", "9", "07", "-1", "x", "9" * 18, "9" * 30]
+    ids = ["7", "8", "9", "07", "-1", "x", "", "9" * 18, "9" * 19, "9" * 30]
     assert frameworks.own_ids(notes, ids) == [7, *ids[1:]]
+    notes.add([{"id": 2**63 - 1, "text": "much"}])
+    assert frameworks.own_ids(notes, [str(2**63 - 1)]) == [2**63 - 1]
+
+
+def test_a_model_of_a_name_is_loaded_once_and_others_stay(copy_of_mini, encoder):
+    for name in ("mini", copy_of_mini()):
+        once = frameworks.loaded(name)
+        assert frameworks.loaded(once) is once
+        assert once.dim == encoder.dim
+    assert frameworks.loaded(len) is len
 
 
 def test_a_collection_is_opened_or_made(tmp_path, encoder):

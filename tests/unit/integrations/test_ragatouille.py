@@ -329,7 +329,7 @@ def test_there_must_be_an_index(rag, tmp_path, notes):
         rag.rerank("x", ["a"], k=0)
     with interlace.create(tmp_path / "bare.lace", model=None, dim=8):
         pass
-    with pytest.raises(CollectionError, match="no model that can be loaded by name"):
+    with pytest.raises(CollectionError, match="the collection has no model"):
         RAGPretrainedModel.from_index(tmp_path / "bare.lace")
 
 
@@ -365,13 +365,29 @@ def test_c79_langchain(rag):
     about["about"] = "changed"
     assert retriever.invoke("salty sea")[0].metadata["about"] == "water"
 
-    given = [documents.Document(page_content=text, metadata={"n": 1}) for text in (SKY, ICE)]
+    given = [documents.Document(page_content=text, metadata={"n": [1]}) for text in (SKY, ICE)]
     compressor = rag.as_langchain_document_compressor(k=1)
     (best,) = compressor.compress_documents(given, "why does ice float")
     assert best.page_content == ICE
     score = rag.rerank("why does ice float", [ICE])[0]["score"]
-    assert best.metadata == {"n": 1, "relevance_score": score}
-    assert given[1].metadata == {"n": 1}
+    assert best.metadata == {"n": [1], "relevance_score": score}
+    best.metadata["n"].append(2)
+    assert given[1].metadata == {"n": [1]}
+
+
+def test_c79_two_queries_in_one_call_give_two_lists_whose_metadata_are_their_own(rag):
+    given = [{"about": ["sky"]}, {"about": ["sea"]}]
+    rag.index([SKY, SEA], ["sky", "sea"], given, index_name="x")
+    rag.encode([SKY, SEA], document_metadatas=given)
+    for search in (rag.search, rag.search_encoded_docs):
+        first, second = search(["salty sea", "salt in the sea"], k=1)
+        for query, (best,) in (("salty sea", first), ("salt in the sea", second)):
+            assert best == search(query, k=1)[0]
+            assert best["document_metadata"] == {"about": ["sea"]}
+        first[0]["document_metadata"]["about"].append("changed")
+        assert second[0]["document_metadata"] == {"about": ["sea"]}
+        assert search("salty sea", k=1)[0]["document_metadata"] == {"about": ["sea"]}
+    assert given == [{"about": ["sky"]}, {"about": ["sea"]}]
 
 
 def test_without_a_splitter_a_document_is_one_passage(rag):
