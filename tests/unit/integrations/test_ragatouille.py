@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import interlace
@@ -401,3 +402,17 @@ def test_their_splitter_may_be_named(rag):
     rag.index([LONG], index_name="x", document_splitter_fn=llama_index_sentence_splitter,
               max_document_length=60)  # fmt: skip
     assert rag.search("salty sea", k=1)[0]["content"] == SEA
+
+
+def test_a_checkpoint_that_colbert_saved_scores_as_colbert_does(saved_by_colbert, tmp_path):
+    folder, texts, matrices, queries = saved_by_colbert
+    rag = RAGPretrainedModel.from_pretrained(folder, index_root=tmp_path)
+    path = rag.index(texts, list(range(len(texts))), split_documents=False)
+    rag = RAGPretrainedModel.from_index(path)
+    for (text, query), hits in zip(queries.items(), rag.search([*queries], k=99), strict=True):
+        theirs = [np.maximum.reduce(rows @ query.T).sum() for rows in matrices]
+        assert len(hits) == len(texts)
+        expected = [theirs[one["document_id"]] for one in hits]
+        assert [one["score"] for one in hits] == pytest.approx(expected, rel=0.01)
+        for one in rag.rerank(text, texts, k=len(texts)):
+            assert one["score"] == pytest.approx(theirs[one["result_index"]], abs=1e-3)

@@ -300,3 +300,14 @@ def test_the_index_names_its_model(encoder, copy_of_mini):
     model = json.loads(json.dumps(interlace.open(path).info()["model"]))["name"]
     assert Path(model) == folder
     assert Searcher("x", checkpoint=encoder).search("ice", k=1)[0] == [2]
+
+
+def test_a_checkpoint_that_colbert_saved_scores_as_colbert_does(saved_by_colbert):
+    folder, texts, matrices, queries = saved_by_colbert
+    Indexer(folder).index("x", texts)
+    searcher = Searcher("x")
+    for text, query in queries.items():
+        theirs = [np.maximum.reduce(rows @ query.T).sum() for rows in matrices]
+        pids, _, scores = searcher.search(text, k=len(texts))
+        assert sorted(pids) == list(range(len(texts)))
+        assert scores == pytest.approx([theirs[pid] for pid in pids], rel=0.01)
