@@ -22,19 +22,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="../shared/data")
     parser.add_argument("--minilm", help="folder of MiniLM's weights, for the baselines")
-    parser.add_argument(
-        "--peer", help="Python that has sentence-transformers, to encode beside ours"
-    )
+    parser.add_argument("--torch", help="Python that has interlace's requirements and its torch")
     parser.add_argument("--openvino", help="Python that has OpenVINO")
     args = parser.parse_args()
     data = ["--data", args.data]
     minilm = ["--minilm", args.minilm] if args.minilm else []
-    peer = ["--peer", args.peer] if args.peer else []
     openvino = ["--openvino", args.openvino] if args.openvino else []
-    ways = [*data, *minilm, "--torch", args.peer, *openvino]
+    ways = [*data, *minilm, "--torch", args.torch, *openvino]
     for script, arguments, before in (
-        ("encoder.py", [*data, *minilm, *peer], []),
-        *([("models.py", ways, [])] if args.peer and args.minilm else []),
+        ("encoder.py", data, []),
+        *([("models.py", ways, [])] if args.torch and args.minilm else []),
         ("codec.py", data, []),
         ("xtr.py", data, []),
         ("anisotropic.py", data, []),

@@ -18,14 +18,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from corpora import load
-from encoder import QUERY_TOKENS, Peer, speed, spread
+from encoder import speed
 from measure import pinned, record
 
 from interlace.models import Encoder
@@ -35,6 +35,7 @@ BUILD = HERE.parent / "build" / "models"
 WORKER = str(HERE / "models_worker.py")
 N_DOCUMENTS = 40
 N_QUERIES = 40
+QUERY_TOKENS = 12
 ROUNDS = 3
 STARTS = 2
 
@@ -121,6 +122,12 @@ def timed(
         }
 
 
+def spread(rounds: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Milliseconds of each query's best round: median and 95th percentile."""
+    p50, p95 = np.percentile(np.min(rounds, axis=0), [50, 95]) * 1000
+    return {"p50_ms": round(float(p50), 3), "p95_ms": round(float(p95), 3)}
+
+
 def starts(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Milliseconds to import, and to the first query, of the quickest of some starts."""
     checkpoint, graph = str(BUILD / "checkpoint"), str(BUILD / "graph")
@@ -141,6 +148,24 @@ def asked(python: str, *arguments: str) -> str:
     command = [python, WORKER, *arguments]
     done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
     return (done.stdout.splitlines() or [""])[-1]
+
+
+class Peer:
+    """A worker of models_worker.py."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.versions: dict[str, str] = self._answer()
+
+    def ask(self, what: Any) -> Any:
+        """Seconds for a list of texts; for {"queries": [...]} a list of them."""
+        assert self._process.stdin is not None
+        print(json.dumps(what), file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
 
 
 @contextmanager

@@ -430,42 +430,22 @@ def encoding() -> str:
     """What encodes how fast and how faithfully; adding and searching, by part."""
     newest = {line["backend"]: line for line in lines("encoder") if "backend" in line}
     native, onnx = newest["native"], newest["onnx"]
-    peer = native["1 threads"]["sentence_transformers"]
-    rows = [
-        [
-            name,
-            f"{found['tokens_per_cpu_s']:,}",
-            share,
-            f"{found['query_of_12']['p50_ms']:.2f}",
-            cosine,
-        ]
-        for name, found, share, cosine in (
-            (f"sentence-transformers {peer['sentence-transformers']}, float32", peer, "", ""),
-            *(
-                (
-                    name,
-                    line["1 threads"],
-                    f"{line['1 threads']['of_int8_peak']:.0%}",
-                    f"{line['cosine_to_float32']['mean']:.4f}",
-                )
-                for name, line in (("onnxruntime, int8", onnx), ("native, int8", native))
-            ),
+    shares, cosines = (
+        f"{get(native)} (onnxruntime {get(onnx)})"
+        for get in (
+            lambda line: f"{line['1 threads']['of_int8_peak']:.0%}",
+            lambda line: f"{line['cosine_to_float32']['mean']:.4f}",
         )
-    ]
-    gmacs = native["int8_peak"]["gmacs"]
+    )
     quality = ", ".join(
         f"{name} {found['nDCG@10']} (onnxruntime {onnx['exact'][name]['nDCG@10']})"
         for name, found in native["exact"].items()
     )
     return (
-        f"{machine(native)}\n\nOne core, whose int8 peak is {gmacs:.0f} billion multiply-adds a "
-        "second; tokens a second of processor time, documents of scifact; a query of 12 tokens, "
-        "median in ms; cosine to float32:\n\n"
-        + table(["", "tokens/s", "of the int8 peak", "query", "cosine"], rows)
-        + f"\n\nnDCG@10 of exact scores: {quality}.\n\n"
-        + ways()
-        + "\n\n"
-        + text_to_hits()
+        f"{machine(native)}\n\n{ways()}\n\n`mini` beside what one core can do, "
+        f"{native['int8_peak']['gmacs']:.0f} billion multiply-adds of bytes a second, and beside "
+        f"float32 (`python benchmarks/encoder.py`): it reaches {shares} of that; mean cosine "
+        f"{cosines}; nDCG@10 of exact scores: {quality}.\n\n{text_to_hits()}"
     )
 
 
@@ -538,8 +518,7 @@ def text_to_hits() -> str:
 
 def small() -> str:
     footprint, first = lines("footprint")[-1], lines("first_result")[-1]
-    encoder = [line for line in lines("encoder") if line.get("backend") == "native"][-1]
-    peer = encoder["1 threads"].get("sentence_transformers")
+    models = lines("models")[-1]
     build, opened = footprint["build"], footprint["open"]
     rows = [
         ["from `git clone` to the demo's last line", f"{first['total_s']:.0f} s"],
@@ -560,23 +539,26 @@ def small() -> str:
             f"{opened['hundred_searches_mb']:.0f} MB; {opened['before_mb']:.0f} before",
         ],
     ]
-    for n in (1, 2):
-        found = encoder[f"{n} threads"]
+    ways = {n: models[f"{n} threads"] for n in (1, 2)}
+    for n, way in ways.items():
+        found = way["native, int8"]
         rows.append(
             [
                 f"encoding on {n} thread{'s' * (n > 1)} of a processor with "
-                f"{', '.join(encoder['machine']['sets'])}",
-                f"{found['tokens_per_s']:,} tokens/s; a query {found['query']['p50_ms']:.1f} ms",
+                f"{', '.join(models['machine']['sets'])}",
+                f"{found['tokens_per_s']:,} tokens/s; "
+                f"a query of 12 tokens {found['p50_ms']:.2f} ms",
             ]
         )
-    if peer:
-        times = encoder["1 threads"]["tokens_per_s"] / peer["tokens_per_s"]
-        rows.append(
-            [
-                "the same weights by sentence-transformers in float32, on 1 thread",
-                f"{peer['tokens_per_s']:,} tokens/s: ours is {times:.1f} times as fast",
-            ]
-        )
+    own, peer = (
+        ways[1][name]["tokens_per_s"] for name in ("native, int8", "sentence-transformers, float32")
+    )
+    rows.append(
+        [
+            "the same weights by sentence-transformers in float32, on 1 thread",
+            f"{peer:,} tokens/s: ours is {own / peer:.1f} times as fast",
+        ]
+    )
     rows += files()
     return "**The rest**:\n\n" + table(["", ""], rows)
 
