@@ -10,6 +10,7 @@ import numpy as np
 
 GOLDEN = Path(__file__).parent / "golden" / "models"
 REFERENCE = GOLDEN / "reference"
+EXPORTS = GOLDEN / "exports"
 ROLES = ("query", "document")
 TEXTS: dict[str, str] = json.loads((GOLDEN / "texts.json").read_text(encoding="utf-8"))
 

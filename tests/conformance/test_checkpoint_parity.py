@@ -6,6 +6,7 @@ every package, on purpose, says docs/explanation/checkpoints.md.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +102,42 @@ def test_embeddings_are_those_of_its_maker(name, role):
             apart[key] = float(np.abs(matrix - theirs.embeddings).max())
     assert len(apart) >= 30
     assert max(apart.values()) < parity.TOLERANCE
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_what_others_export_runs_like_the_model_that_it_was_made_of(precision, role):
+    """By next-plaid's own tool, which turns the filling of queries off."""
+    encoder = Encoder.load(parity.EXPORTS / "next-plaid", precision=precision, n_threads=1)
+    assert (encoder.backend, encoder.precision) == ("onnx", precision)
+    encode = encoder.encode_query if role == "query" else encoder.encode_document
+    cosines = []
+    for key, theirs in parity.read("pylate-bert", "pylate", role).items():
+        (matrix,) = encode([parity.TEXTS[key]])
+        if len(matrix) and key not in spelling("pylate-bert"):
+            expected = theirs.embeddings[: len(matrix)] if role == "query" else theirs.embeddings
+            assert matrix.shape == expected.shape, key
+            if precision == "float32":
+                assert np.abs(matrix - expected).max() < parity.TOLERANCE
+            cosines.append(np.einsum("ij,ij->i", matrix, expected))
+    assert len(cosines) >= 30
+    assert np.concatenate(cosines).mean() > 0.998
+
+
+@pytest.mark.parametrize("name_", ["native-bert", "native-modernbert"])
+def test_a_graph_that_optimum_made_runs_like_the_model(name_, role, tmp_path):
+    folder = shutil.copytree(parity.folder(name_), tmp_path / name_)
+    (folder / "onnx").mkdir()
+    shutil.copy(parity.EXPORTS / "optimum" / f"{name_}.onnx", folder / "onnx" / "model.onnx")
+    encoder = Encoder.load(folder, n_threads=1)
+    assert encoder.backend == "onnx"
+    encode = encoder.encode_query if role == "query" else encoder.encode_document
+    n = 0
+    for key, theirs in parity.read(name_, "sentence-transformers", role).items():
+        (matrix,) = encode([parity.TEXTS[key]])
+        if len(matrix) and key not in spelling(name_):
+            np.testing.assert_allclose(matrix, theirs.embeddings, atol=parity.TOLERANCE)
+            n += 1
+    assert n >= 30
 
 
 def test_the_page_says_what_was_measured():

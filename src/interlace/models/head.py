@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from interlace.errors import CheckpointError
 from interlace.models.checkpoint import Activation, Dense, fault
+from interlace.models.formats.fields import Fields, inside
 from interlace.types import FloatMatrix
 
 #: Rows shorter than this are divided by it instead, as in torch.
@@ -80,16 +81,21 @@ class _Layer:
         return out
 
 
-def array_names(path: Path) -> list[str]:
-    """The names of a safetensors file's arrays.
+def array_files(path: Path) -> dict[str, Path]:
+    """The names of a safetensors file's arrays, or of all that an index names, and their files.
 
     Raises
     ------
     CheckpointError
         When the file cannot be read.
     """
+    if path.suffix == ".json":
+        said = Fields.read(path).group("weight_map")
+        return {
+            name: inside(path.parent, said.text(name), path, "weight_map") for name in said.values
+        }
     with _opened(path) as file:
-        return list(file.keys())
+        return dict.fromkeys(file.keys(), path)
 
 
 def array(path: Path, name: str, shape: tuple[int, ...]) -> FloatMatrix:

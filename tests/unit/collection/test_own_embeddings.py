@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import parity
 import pytest
 
 import interlace
@@ -157,6 +158,19 @@ def test_a_model_that_is_told_which_are_queries_is_told(tmp_path):
         hit = notes.search("aa", mode="late")[0]
     assert hit.score / hit.mean_score == pytest.approx(3)  # two letters and the mark
     assert interlace.rerank("?", ["ab", "a?"], model=OneVerb())[0].text == "a?"
+
+
+def test_pylates_own_model_is_taken_as_it_is(tmp_path):
+    pylate = pytest.importorskip("pylate.models", reason="pylate wants a room of its own")
+    model = pylate.ColBERT(str(parity.folder("pylate-bert")), device="cpu")
+    query, *documents = ("sentence", "German", "Chinese", "numbers")
+    rows = parity.read("pylate-bert", "pylate", "document")
+    asked = parity.read("pylate-bert", "pylate", "query")[query].embeddings
+    exact = {key: (asked @ rows[key].embeddings.T).max(axis=1).sum() for key in documents}
+    with interlace.create(tmp_path / "x.lace", model) as notes:
+        notes.add([{"id": key, "text": parity.TEXTS[key]} for key in documents])
+        hits = notes.search(parity.TEXTS[query], mode="late")
+    assert {hit.id: hit.score for hit in hits} == pytest.approx(exact, rel=0.01)
 
 
 def test_a_function_is_a_model(tmp_path):

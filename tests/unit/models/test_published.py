@@ -89,7 +89,7 @@ def answerai_small(folder):
 
 
 def jina_v2(folder):
-    """jinaai/jina-colbert-v2; unsure: ``doc_maxlen``, ``mask_punctuation``."""
+    """jinaai/jina-colbert-v2, whose maker says 8,192 tokens; unsure: ``mask_punctuation``."""
     metadata = {
         "query_token_id": "[QueryMarker]",
         "doc_token_id": "[DocumentMarker]",

@@ -8,6 +8,7 @@ import string
 import sys
 
 import numpy as np
+import parity
 import pytest
 import tiny
 
@@ -187,6 +188,36 @@ def test_a_text_in_company_is_near_itself_alone(stanford):
         assert together[7].shape == (0, tiny.DIM)
         for i in range(0, 300, 23):
             np.testing.assert_allclose(encode([texts[i]])[0], together[i], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["pylate-modernbert", "native-xlm-roberta", "stanford-electra", "native-layers"]
+)
+def test_every_kind_of_transformer_runs_texts_in_company_as_alone(name, torch):
+    encoder = Encoder.load(parity.folder(name), backend="torch", device="cpu")
+    texts = [text for text in parity.TEXTS.values() if text.strip()]
+    for encode in (encoder.encode_query, encoder.encode_document):
+        for text, together in zip(texts, encode(texts), strict=True):
+            np.testing.assert_allclose(encode([text])[0], together, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("precision", "remedy"), [("int8", r"interlace export .* --int8"), ("int4", "MLX alone")]
+)
+def test_fewer_bits_are_refused_with_what_has_them(stanford, precision, remedy):
+    with pytest.raises(SettingsError, match=remedy):
+        Encoder.load(stanford, backend="torch", precision=precision)
+
+
+def test_what_a_file_lacks_is_not_made_up(stanford):
+    config = stanford / "config.json"
+    said = json.loads(config.read_text())
+    config.write_text(json.dumps(said | {"num_hidden_layers": said["num_hidden_layers"] + 1}))
+    with pytest.raises(CheckpointError, match=r"layer\.\d.*is missing.*model.safetensors"):
+        Encoder.load(stanford)
+    config.write_text(json.dumps(said | {"architectures": ["BertModel"]}))
+    with pytest.raises(CheckpointError, match=r"architectures.*HF_ColBERT.*config.json"):
+        Encoder.load(stanford)
 
 
 def test_half_precision_is_near_and_another_model(stanford):

@@ -14,8 +14,8 @@ from interlace import extras
 from interlace.errors import CheckpointError
 from interlace.models.backends import Running, Unfit
 from interlace.models.checkpoint import Checkpoint, fault
-from interlace.models.formats.fields import Fields, inside
-from interlace.models.head import Head, array, array_names
+from interlace.models.formats.fields import Fields
+from interlace.models.head import Head, array, array_files
 from interlace.threads import resident
 from interlace.types import FloatMatrix
 
@@ -124,14 +124,7 @@ class _Arrays:
         self.path = checkpoint.weights
         self._bits = _BITS.get(precision)
         self._dtype = getattr(self.mx, "float32" if self._bits else precision)
-        if self.path.suffix == ".json":
-            said = Fields.read(self.path).group("weight_map")
-            self._files = {
-                name: inside(checkpoint.folder, said.text(name), self.path, "weight_map")
-                for name in said.values
-            }
-        else:
-            self._files = dict.fromkeys(array_names(self.path), self.path)
+        self._files = array_files(self.path)
         self._prefix = ""
 
     def begin_with(self, words: str) -> None:

@@ -17,8 +17,10 @@ import numpy.typing as npt
 from interlace import extras
 from interlace.errors import CheckpointError, MissingExtra
 from interlace.models.backends import Running, Sequenced, Unfit
-from interlace.models.checkpoint import Checkpoint
-from interlace.models.head import normalised
+from interlace.models.backends.mlx import FAMILIES
+from interlace.models.checkpoint import Checkpoint, fault
+from interlace.models.formats.fields import Fields
+from interlace.models.head import array_files, normalised
 from interlace.types import FloatMatrix
 
 #: How many positions, padding included, are run at once, by kind of device.
@@ -51,7 +53,7 @@ class TorchBackend:
     Unfit
         When the model has no weights for torch, or the device is not here.
     CheckpointError
-        When the weights cannot be loaded, or are code that is not trusted.
+        When the weights cannot be loaded, lack an array, or are code that is not trusted.
     """
 
     def __init__(self, checkpoint: Checkpoint, running: Running) -> None:
@@ -69,6 +71,11 @@ class TorchBackend:
                 f'torch runs {", ".join(_DTYPES)}, not "{precision}": {checkpoint.folder}. '
                 + _REMEDIES[precision]
             )
+        config = Fields.read(checkpoint.folder / "config.json")
+        if checkpoint.format == "stanford" and "HF_ColBERT" not in config.texts(
+            "architectures", ()
+        ):
+            raise config.fault("architectures", 'must name "HF_ColBERT" for sentence-transformers')
         self._torch = _needed("torch", checkpoint)
         library = _needed("sentence_transformers", checkpoint)
         self.device = self._chosen(running.device)
@@ -88,6 +95,7 @@ class TorchBackend:
                 f"sentence-transformers cannot load it: {checkpoint.folder} ({cause}). "
                 "Fetch the model again."
             ) from cause
+        _check_arrays(checkpoint, model[0].auto_model)
         # What is masked is known already: it is our tokens that are run.
         self._layers = [one for one in model.children() if type(one).__name__ != "MultiVectorMask"]
         self._pad = int(getattr(self._layers[0].config, "pad_token_id", None) or 0)
@@ -209,6 +217,20 @@ def _quiet(logging: Any) -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def _check_arrays(checkpoint: Checkpoint, transformer: Any) -> None:
+    """Refuse a file that lacks arrays: transformers would make them up, and only log it."""
+    file, kind = checkpoint.weights, getattr(transformer.config, "model_type", "")
+    if file is None or kind not in FAMILIES or checkpoint.remote_code:
+        return  # where arrays may have other names in the file
+    if not file.name.endswith((".safetensors", ".safetensors.index.json")):
+        return
+    known = {f".{name}" for name in array_files(file)}
+    for name, values in transformer.named_parameters():
+        is_made_up = values.ndim > 1 and not any(one.endswith(f".{name}") for one in known)
+        if is_made_up and not name.startswith("pooler."):
+            raise fault(file, name, "is missing")
 
 
 def _needed(module: str, checkpoint: Checkpoint) -> Any:
