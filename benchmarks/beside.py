@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from originals import ORIGINALS
 from tables import lines, table
 
 Line = Mapping[str, Any]
@@ -26,6 +27,8 @@ ENGINES = {
 }
 ENOUGH = 0.001
 """A recall that is no worse than another by more."""
+
+PAIRS = ("agree", "theirs_exact", "ours_exact")
 
 NOT_YET = "Ours and the peers are not measured on this machine yet."
 PICTURE = "![Recall against latency of each engine](images/pareto.png)"
@@ -245,4 +248,23 @@ def _reranking(line: Line) -> str:
         "the others from float32 in memory; how many of the ten best stay so; and scores that are "
         "off by more than 1 (maxsim-cpu is wrong for more than 32 query tokens):\n\n"
         + table(["", "p50 ms", "p95 ms", "of the ten best", "wrong"], rows)
+    )
+
+
+# --- originals -----------------------------------------------------------------------------------
+def originals() -> str:
+    """The same code on the originals and, with other import lines, here."""
+    line = lines("originals")[-1]
+    rows = [
+        [
+            f"{ORIGINALS[name].package} {got['version']}",
+            *(f"{100 * got[pair]['first']:.0f}%, {got[pair]['of_ten']:.2f}" for pair in PAIRS),
+        ]
+        for name in ORIGINALS
+        if (got := line.get(name))
+    ]
+    return (
+        f"{line['passages']:,} passages and {line['queries']} queries of {line['collection']}: how "
+        "often the first hit is the same, and how many of the ten best are.\n\n"
+        + table(["", "there and here", "there and exact", "here and exact"], rows)
     )

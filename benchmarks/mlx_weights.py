@@ -14,21 +14,19 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import shutil
 import tempfile
 import time
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from measure import record
+from originals import checkpoint
 from safetensors.numpy import load_file, save_file
 
 from interlace import Encoder
-from interlace.models.backends import graph
 from interlace.models.judging import ndcg, probed
 from interlace.threads import resident
 
@@ -37,21 +35,6 @@ GROUP = 64
 
 #: What MLX does not round of all that has two dimensions: tables that are added, what is not run.
 WHOLE = ("position_embeddings", "token_type_embeddings", "pooler", "linear.weight")
-
-
-def checkpoint(minilm: Path, to: Path) -> Path:
-    """A folder as Stanford's ColBERT writes it."""
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(minilm / name, to)
-    config = json.loads((minilm / "config.json").read_text()) | {"architectures": ["HF_ColBERT"]}
-    (to / "config.json").write_text(json.dumps(config))
-    arrays = {f"bert.{name}": one for name, one in load_file(minilm / "model.safetensors").items()}
-    content = resources.files("interlace.models").joinpath("mini", "model.onnx").read_bytes()
-    projection = graph.read(content).arrays["projection"].T.copy()
-    save_file(arrays | {"linear.weight": projection}, to / "model.safetensors")
-    said = {"query_maxlen": 64, "doc_maxlen": 256, "dim": len(projection)}
-    (to / "artifact.metadata").write_text(json.dumps(said))
-    return to
 
 
 def rounded(source: Path, bits: int, to: Path) -> Path:
@@ -83,7 +66,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "float32").mkdir()
-        model = checkpoint(args.minilm, Path(folder) / "float32")
+        model = checkpoint(args.minilm, Path(folder) / "float32", query_length=64)
         whole = Encoder.load(model, backend="torch", device="cpu")
         figures: dict[str, Any] = {}
         for precision in ("float32", *BITS):

@@ -45,6 +45,12 @@ ENVIRONMENTS: Mapping[str, Sequence[Sequence[str]]] = {
         ["torch==2.13.0", "numpy"],
         ["transformers==4.49.0", "colbert-ai==0.2.22", "faiss-cpu"],
     ],
+    "ragatouille": [
+        ["torch==2.13.0", "numpy"],
+        # LangChain 1 has moved what it imports; psutil is what fast-pytorch-kmeans forgets.
+        ["ragatouille==0.0.9.post2", "transformers==4.49.0", "langchain<1", "psutil", "faiss-cpu"],
+    ],
+    "pylate": [["pylate==1.6.0"]],
     "xtr-warp": [["xtr-warp-rs==2.1.0.2110"]],
     "maxsim": [["numpy", "maxsim-cpu==0.1.0", "fast-maxsim==0.2.0"]],
     "tachiom": [["numpy"], ["tachiom==0.4.0", "--no-deps", *_ANY_GLIBC]],

@@ -36,6 +36,7 @@ def main() -> None:
         "docs/explanation/peers.md": beside.page,
         "docs/explanation/search.md": searching,
         "docs/how-to/filter.md": filters,
+        "docs/how-to/integrations.md": beside.originals,
         "docs/how-to/pooling.md": pooling,
     }
     for page, write in pages.items():
