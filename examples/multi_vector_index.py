@@ -46,6 +46,8 @@ def show(hits):
         print(f"  {hit.score:6.2f}  {hit.id}  {hit.metadata['name']}: {hit.text.splitlines()[0]}")
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 model = MultiVectorEncoder(sys.argv[1])
 n_most = int(sys.argv[2]) if len(sys.argv) > 2 else 5000
 
