@@ -17,7 +17,7 @@ from interlace.types import Document, Hit, Id
 #: The key of a result's metadata under which everything stands that is not the user's own.
 PLACE: Final = "interlace"
 
-_NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,18})")
+_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _INT64: Final = range(-(2**63), 2**63)
 
 #: Documents that are read at once.

@@ -66,6 +66,14 @@ def _from_json(text: str) -> dict[str, Any]:
             f"a filter that begins like JSON is none: {error.msg}: character {error.pos}. "
             'Write, for example, {"year": {"$gte": 2020}}, or year >= 2020.'
         ) from None
+    except ValueError:  # Python reads no longer ones
+        raise FilterError(
+            "a filter has a number of too many digits: where. Write it as a text, in quotes."
+        ) from None
+    except RecursionError:
+        raise FilterError(
+            f"a filter is nested too deep: where. Allowed are {_DEPTH_MAX} levels."
+        ) from None
     assert isinstance(value, dict)  # it begins with a brace
     return value
 

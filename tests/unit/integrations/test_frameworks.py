@@ -68,7 +68,8 @@ def test_the_place_of_a_hit_leaves_out_what_is_not_known(notes):
 
 def test_numbers_are_numbers_only_where_the_collection_has_them(notes):
     notes.add([{"id": 7, "text": "seven"}, {"id": "8", "text": "eight"}, {"id": 8, "text": "8"}])
-    ids = ["7", "8", "9", "07", "-1", "x", "", "9" * 18, "9" * 19, "9" * 30]
+    notes.add([{"id": 0, "text": "zero"}, {"id": 13, "text": "thirteen"}])
+    ids = ["7", "8", "9", "07", "-1", "-0", "1\u0663", "x", "", "9" * 18, "9" * 19, "9" * 30]
     assert frameworks.own_ids(notes, ids) == [7, *ids[1:]]
     notes.add([{"id": 2**63 - 1, "text": "much"}])
     assert frameworks.own_ids(notes, [str(2**63 - 1)]) == [2**63 - 1]

@@ -220,6 +220,24 @@ def test_what_a_file_lacks_is_not_made_up(stanford):
         Encoder.load(stanford)
 
 
+def test_a_bias_that_a_file_lacks_is_not_made_zero(stanford):
+    from safetensors.torch import load_file, save_file
+
+    file = stanford / "model.safetensors"
+    arrays = load_file(file)
+    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): one for name, one in arrays.items()}
+    old = {name.replace("LayerNorm.bias", "LayerNorm.beta"): one for name, one in old.items()}
+    assert old.keys() != arrays.keys()
+    whole = Encoder.load(stanford).encode_document(TEXTS)
+    save_file(old, file, metadata={"format": "pt"})
+    for one, other in zip(whole, Encoder.load(stanford).encode_document(TEXTS), strict=True):
+        np.testing.assert_array_equal(one, other)
+    del old["bert.encoder.layer.0.output.dense.bias"]
+    save_file(old, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"layer\.0\.output\.dense\.bias.*is missing"):
+        Encoder.load(stanford)
+
+
 def test_half_precision_is_near_and_another_model(stanford):
     whole, half = Encoder.load(stanford), Encoder.load(stanford, precision="bfloat16")
     assert whole.fingerprint != half.fingerprint

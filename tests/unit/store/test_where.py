@@ -512,6 +512,10 @@ def test_the_nearest_of_many_fields_is_named_whatever_its_capitals():
 def test_json_that_cannot_be_read_is_refused(library):
     with pytest.raises(FilterError, match=r"like JSON is none: .* character 9\. Write"):
         library.snapshot().where('{"year": oops}')
+    with pytest.raises(FilterError, match=r"too many digits: where\. Write it as a text"):
+        library.snapshot().where(f'{{"year": {"9" * 5_000}}}')
+    with pytest.raises(FilterError, match=r"too deep: where\. Allowed are 64 levels\."):
+        library.snapshot().where('{"year":' * 100_000)
 
 
 @settings(max_examples=300, deadline=None)

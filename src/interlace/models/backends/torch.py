@@ -17,7 +17,6 @@ import numpy.typing as npt
 from interlace import extras
 from interlace.errors import CheckpointError, MissingExtra
 from interlace.models.backends import Running, Sequenced, Unfit
-from interlace.models.backends.mlx import FAMILIES
 from interlace.models.checkpoint import Checkpoint, fault
 from interlace.models.formats.fields import Fields
 from interlace.models.head import array_files, normalised
@@ -27,6 +26,9 @@ from interlace.types import FloatMatrix
 BUDGET: Final = {"cpu": 4096, "mps": 16384, "cuda": 65536}
 
 _DTYPES: Final = ("float32", "float16", "bfloat16")
+
+#: ``model_type`` in ``config.json`` of those whose arrays transformers names as their files do.
+_NAMED_ALIKE: Final = ("bert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
 
 #: What to do about a precision that torch does not run.
 _REMEDIES: Final = {
@@ -222,15 +224,21 @@ def _quiet(logging: Any) -> Iterator[None]:
 def _check_arrays(checkpoint: Checkpoint, transformer: Any) -> None:
     """Refuse a file that lacks arrays: transformers would make them up, and only log it."""
     file, kind = checkpoint.weights, getattr(transformer.config, "model_type", "")
-    if file is None or kind not in FAMILIES or checkpoint.remote_code:
+    if file is None or kind not in _NAMED_ALIKE or checkpoint.remote_code:
         return  # where arrays may have other names in the file
     if not file.name.endswith((".safetensors", ".safetensors.index.json")):
         return
-    known = {f".{name}" for name in array_files(file)}
-    for name, values in transformer.named_parameters():
-        is_made_up = values.ndim > 1 and not any(one.endswith(f".{name}") for one in known)
+    known = {f".{_as_now(name)}" for name in array_files(file)}
+    for name, _ in transformer.named_parameters():
+        is_made_up = not any(one.endswith(f".{name}") for one in known)
         if is_made_up and not name.startswith("pooler."):
             raise fault(file, name, "is missing")
+
+
+def _as_now(name: str) -> str:
+    """The name of an array, which old files of BERT write as TensorFlow did."""
+    layer, dot, last = name.rpartition(".")
+    return layer + dot + {"gamma": "weight", "beta": "bias"}.get(last, last)
 
 
 def _needed(module: str, checkpoint: Checkpoint) -> Any:
