@@ -134,7 +134,7 @@ def _download(
     except Exception as cause:  # of whichever HTTP client the hub's library uses
         if local_files_only:
             raise RemoteError(
-                f"was not fetched before: {name}. Load it once without local_files_only, or pass "
+                f"was not fetched before: {name}. Fetch it once: Encoder.load({name!r}), or pass "
                 "the folder of a copy."
             ) from cause
         raise RemoteError(
