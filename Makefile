@@ -74,7 +74,7 @@ sanitize: $(VENV)/.installed-test
 	build/check/check_encoder
 
 fault-asan: $(VENV)/.installed-test
-	$(BIN)/python -m pip install --quiet nanobind
+	$(BIN)/python -m pip install --quiet "nanobind>=2.4"
 	$(BIN)/cmake -S . -B build/asan -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
 		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DINTERLACE_SANITIZE=ON
 	$(BIN)/cmake --build build/asan

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, TypedDict
 
+import numpy as np
+
 from interlace.collection import Collection, maxsim
 from interlace.errors import InputError, SettingsError
 from interlace.integrations.named import filling, is_there, opened
@@ -184,7 +186,7 @@ class PLAID:
             When nothing was ever added, and for embeddings of another width.
         """
         found, queries = self._collection(), _matrices(queries_embeddings)
-        subsets: Any = subset
+        subsets: Any = subset.tolist() if isinstance(subset, np.ndarray) else subset
         if not subsets or isinstance(subsets[0], str | int):
             runs = found.search_many(embeddings=queries, k=k, ids=subsets, missing="ignore")
         else:

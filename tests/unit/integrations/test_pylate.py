@@ -95,6 +95,8 @@ def test_a_subset_is_for_all_queries_or_for_each(index, model):
     each = retrieve.ColBERT(index).retrieve(queries, k=5, subset=[["sky"], ["sea", "unknown"]])
     assert [[one["id"] for one in run] for run in each] == [["sky"], ["sea"]]
     assert index(queries, subset=[]) == [[], []]
+    as_array = index(queries, subset=np.array(["sky", "sea"]))
+    assert [[one["id"] for one in run] for run in as_array] == ids
     with pytest.raises(InputError, match="1 subsets for 2 queries"):
         index(queries, subset=[["sky"]])
 
