@@ -315,7 +315,7 @@ def test_watch_takes_over_changes_and_sees_none_of_its_own(notes, docs):
     watched = threading.Event()
 
     def run():
-        with interlace.open(notes.path, model=notes._model._given[0]._encoder) as other:
+        with interlace.open(notes.path, model=notes._model._given[0].encoder) as other:
             for report in other.watch(stop=stop):
                 reports.append(report)
                 watched.set()

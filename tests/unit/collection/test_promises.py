@@ -92,10 +92,10 @@ def test_the_same_records_give_the_same_files_on_any_number_of_threads(tmp_path)
 def test_threads_reach_the_encoder(tmp_path):
     with interlace.create(tmp_path / "x.lace", n_threads=1) as made:
         made.add(["A text."])
-        assert made._model._speaker()._encoder.n_threads == 1
+        assert made._model._speaker().encoder.n_threads == 1
     with interlace.open(tmp_path / "x.lace", n_threads=1) as opened:
         opened.search("text")
-        assert opened._model._speaker()._encoder.n_threads == 1
+        assert opened._model._speaker().encoder.n_threads == 1
 
 
 def test_a_document_is_never_in_memory_as_floats(notes, monkeypatch):

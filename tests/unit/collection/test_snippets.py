@@ -210,7 +210,7 @@ def test_explaining_runs_the_model_once_and_never_on_the_passage(notes, monkeypa
 
     monkeypatch.setattr(notes._model._speaker(), "queries", lambda texts: queries(encoder_, texts))
     monkeypatch.setattr(notes._model._speaker(), "documents", None)
-    encoder_ = notes._model._speaker()._encoder
+    encoder_ = notes._model._speaker().encoder
     hits = notes.search("why is the sky blue")
     for hit in hits:
         notes.explain("what makes the sky blue", hit)
