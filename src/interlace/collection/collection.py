@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from interlace import kernels, store, text
+from interlace import store, text
 from interlace.collection.arguments import (
     check_bits,
     check_iterable,
@@ -88,10 +88,8 @@ class Collection:
         *,
         query_cache_bytes: int = 0,
         insists: bool = True,
-        device: str = "cpu",
     ) -> None:
         self._store, self._refreshes = opened, refresh == "auto"
-        self._kernels = kernels.on(device).name
         self._n_threads = n_threads or n_cores()
         self._models = Models(
             given,
@@ -895,7 +893,6 @@ class Collection:
             "model": dict(settings.model) if settings.model else None,
             "encoder": encoder,
             "encoder_error": error,
-            "kernels": self._kernels,
             "dim": settings.dim,
             "codec": settings.codec,
             "seed": settings.seed,

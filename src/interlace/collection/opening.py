@@ -144,7 +144,6 @@ def create(
         refresh,
         query_cache_bytes=query_cache_bytes,
         insists=not is_name(model),
-        device=device,
     )
 
 
@@ -199,9 +198,7 @@ def open(  # noqa: A001
     )
     try:
         given = None if model is None else speaker(model, n_threads)
-        return Collection(
-            opened, given, n_threads, refresh, query_cache_bytes=query_cache_bytes, device=device
-        )
+        return Collection(opened, given, n_threads, refresh, query_cache_bytes=query_cache_bytes)
     except BaseException:
         opened.close()
         raise

@@ -347,7 +347,7 @@ class Store:
         return backup.backup(self._folder, Path(path), progress)
 
     def info(self) -> dict[str, Any]:
-        """Counts, and bytes by part."""
+        """Counts, bytes by part, and the kernel table that searches."""
         commit = self._catalog.newest()
         rows = self._catalog.segments(commit.number)
         generation = self._catalog.generation(commit.number)
@@ -359,6 +359,7 @@ class Store:
         return {
             "path": str(self.path),
             "format": FORMAT,
+            "kernels": self._folder.searching.name,
             "commit": commit.number,
             "n_documents": commit.n_documents,
             "n_passages": commit.n_passages,

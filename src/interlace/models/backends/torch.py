@@ -73,11 +73,8 @@ class TorchBackend:
                 f'torch runs {", ".join(_DTYPES)}, not "{precision}": {checkpoint.folder}. '
                 + _REMEDIES[precision]
             )
-        config = Fields.read(checkpoint.folder / "config.json")
-        if checkpoint.format == "stanford" and "HF_ColBERT" not in config.texts(
-            "architectures", ()
-        ):
-            raise config.fault("architectures", 'must name "HF_ColBERT" for sentence-transformers')
+        if checkpoint.format == "stanford":
+            _check_architecture(checkpoint)
         self._torch = _needed("torch", checkpoint)
         library = _needed("sentence_transformers", checkpoint)
         self.device = self._chosen(running.device)
@@ -219,6 +216,13 @@ def _quiet(logging: Any) -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def _check_architecture(checkpoint: Checkpoint) -> None:
+    """Refuse what sentence-transformers would not know for Stanford's: it makes up a projection."""
+    config = Fields.read(checkpoint.folder / "config.json")
+    if "HF_ColBERT" not in config.texts("architectures", ()):
+        raise config.fault("architectures", 'must name "HF_ColBERT" for sentence-transformers')
 
 
 def _check_arrays(checkpoint: Checkpoint, transformer: Any) -> None:
