@@ -158,9 +158,8 @@ CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales
 }
 
 SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint32_t, 1> heads, In<uint8_t, 2> codes,
-                           In<int64_t, 1> block_lists, In<int64_t, 1> block_postings,
-                           In<uint32_t, 2> list_cells, In<uint8_t, 1> list_places,
-                           In<uint32_t, 1> list_offsets, In<uint16_t, 1> list_ordinals,
+                           In<uint32_t, 1> list_cells, In<uint8_t, 1> list_places,
+                           In<int64_t, 1> list_offsets, In<uint16_t, 1> list_gaps,
                            nb::handle codec, std::string name) {
     SegmentHandle handle;
     Segment& segment = handle.view;
@@ -168,29 +167,19 @@ SegmentHandle load_settled(In<int64_t, 1> offsets, In<uint32_t, 1> heads, In<uin
     require(codes.shape(0) == heads.shape(0), "heads and codes must have one length");
     require(static_cast<int64_t>(codes.shape(1)) == segment.codec->width(),
             "codes must be (n_tokens, ceil(dim * bits / 8))");
-    require(block_lists.shape(0) == block_postings.shape(0) &&
-                list_cells.shape(0) + 1 == block_lists.shape(0) && list_cells.shape(1) > 0,
-            "block_lists, block_postings and list_cells must be of the same blocks");
-    require(length(list_offsets) == length(list_places) + length(list_cells),
-            "list_offsets must be (n_lists + n_blocks,)");
+    require(length(list_cells) > 0, "list_cells must be (n + 1,)");
+    require(length(list_offsets) == length(list_places) + 1, "list_offsets must be (n_lists + 1,)");
     check_offsets(offsets, length(heads), name);
-    check_offsets(block_lists, length(list_places), name);
-    check_offsets(block_postings, length(list_ordinals), name);
 
     segment.name = std::move(name);
     segment.offsets = span(offsets);
     segment.dim = segment.codec->leaves.dim;
     segment.heads = heads.data();
     segment.codes = codes.data();
-    segment.lists.blocks = span(block_lists);
-    segment.lists.postings = span(block_postings);
-    segment.lists.cells = list_cells.data();
-    segment.lists.n_cells = static_cast<int64_t>(list_cells.shape(1)) - 1;
-    segment.lists.places = list_places.data();
-    segment.lists.offsets = list_offsets.data();
-    segment.lists.ordinals = list_ordinals.data();
-    handle.keep(offsets, heads, codes, block_lists, block_postings,
-                list_cells, list_places, list_offsets, list_ordinals);
+    segment.lists = {list_cells.data(),   length(list_cells) - 1, list_places.data(),
+                     length(list_places), list_offsets.data(),    list_gaps.data(),
+                     length(list_gaps)};
+    handle.keep(offsets, heads, codes, list_cells, list_places, list_offsets, list_gaps);
     handle.owners.push_back(nb::borrow(codec));
     return handle;
 }

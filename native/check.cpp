@@ -97,10 +97,10 @@ struct World {
     std::vector<uint32_t> token_leaves;
     std::vector<uint32_t> heads;
     std::vector<uint8_t> codes;
-    std::vector<int64_t> block_lists{0}, block_postings{0};
-    std::vector<uint32_t> list_cells, list_offsets;
+    std::vector<uint32_t> list_cells;
     std::vector<uint8_t> list_places;
-    std::vector<uint16_t> list_ordinals;
+    std::vector<int64_t> list_offsets;
+    std::vector<uint16_t> list_gaps;
     Segment fresh, settled;
     std::vector<const Segment*> segments;
     std::vector<uint8_t> allowed;
@@ -141,8 +141,10 @@ struct World {
         settled.codec = &codec;
         settled.heads = heads.data();
         settled.codes = codes.data();
-        settled.lists = {block_lists, block_postings, list_cells.data(), n_cells,
-                         list_places.data(), list_offsets.data(), list_ordinals.data()};
+        settled.lists = {list_cells.data(),           n_cells,
+                         list_places.data(),          int64_t(list_places.size()),
+                         list_offsets.data(),         list_gaps.data(),
+                         int64_t(list_gaps.size())};
         segments = {&settled, &fresh, &settled};
         allowed = numbers<uint8_t>((3 * n_passages + 7) / 8, 0, 255);
     }
@@ -151,29 +153,28 @@ struct World {
 
 private:
     void make_lists(int64_t n_passages) {
-        for (int64_t first = 0; first < n_passages; first += kBlock) {
-            std::vector<std::pair<uint32_t, uint16_t>> postings;
-            for (int64_t p = first; p < std::min(n_passages, first + kBlock); ++p)
-                for (int64_t t = offsets[size_t(p)]; t < offsets[size_t(p) + 1]; ++t)
-                    postings.emplace_back(heads[size_t(t)] >> 8, uint16_t(p - first));
-            std::sort(postings.begin(), postings.end());
-            postings.erase(std::unique(postings.begin(), postings.end()), postings.end());
-            uint32_t n_lists = 0;
-            int64_t cell = 0;
-            for (size_t i = 0; i < postings.size(); ++i) {
-                for (; cell <= postings[i].first >> 8; ++cell) list_cells.push_back(n_lists);
-                if (i == 0 || postings[i].first != postings[i - 1].first) {
-                    list_places.push_back(uint8_t(postings[i].first));
-                    list_offsets.push_back(uint32_t(i));
-                    ++n_lists;
-                }
-                list_ordinals.push_back(postings[i].second);
+        std::vector<std::pair<uint32_t, int64_t>> postings;    // leaf, passage
+        for (int64_t p = 0; p < n_passages; ++p)
+            for (int64_t t = offsets[size_t(p)]; t < offsets[size_t(p) + 1]; ++t)
+                postings.emplace_back(heads[size_t(t)] >> 8, p);
+        std::sort(postings.begin(), postings.end());
+        postings.erase(std::unique(postings.begin(), postings.end()), postings.end());
+        int64_t cell = 0, last = 0;
+        for (size_t i = 0; i < postings.size(); ++i) {
+            const auto [leaf, passage] = postings[i];
+            for (; cell <= leaf >> 8; ++cell) list_cells.push_back(uint32_t(list_places.size()));
+            if (i == 0 || leaf != postings[i - 1].first) {
+                list_places.push_back(uint8_t(leaf));
+                list_offsets.push_back(int64_t(list_gaps.size()));
+                last = 0;
             }
-            for (; cell <= cells.view.n; ++cell) list_cells.push_back(n_lists);
-            list_offsets.push_back(uint32_t(postings.size()));
-            block_lists.push_back(int64_t(list_places.size()));
-            block_postings.push_back(int64_t(list_ordinals.size()));
+            if (const int64_t far = (passage - last) / kGaps; far)
+                list_gaps.push_back(uint16_t(kGaps + far - 1));
+            list_gaps.push_back(uint16_t((passage - last) % kGaps));
+            last = passage;
         }
+        for (; cell <= cells.view.n; ++cell) list_cells.push_back(uint32_t(list_places.size()));
+        list_offsets.push_back(int64_t(list_gaps.size()));
     }
 };
 

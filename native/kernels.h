@@ -9,7 +9,7 @@
 
 namespace interlace {
 
-constexpr int64_t kBlock = 65'536;            // passages of a block of posting lists
+constexpr uint32_t kGaps = 65'280;            // words of a posting list below it are gaps
 constexpr uint32_t kNoLeaf = 0xFFFF'FFFFu;    // an unused place among the probed leaves
 
 constexpr int64_t kWalked = 511;              // query tokens that walk posting lists
@@ -69,17 +69,15 @@ struct Codec {
 // (16, 16) of 2**bits levels and 16 norms: codec.cpp.
 std::vector<int8_t> residuals_of(const int8_t* levels, int bits, const float* norms);
 
-// Posting lists, by blocks of passages: a cell leads to its lists, a list to its ordinals.
+// Posting lists: a cell leads to its lists, a list to the words that tell its passages.
 struct Lists {
-    std::span<const int64_t> blocks;       // n_blocks + 1: where each block's lists begin
-    std::span<const int64_t> postings;     // n_blocks + 1: where each block's ordinals begin
-    const uint32_t* cells = nullptr;       // (n_blocks, n_cells + 1), from the block's first list on
+    const uint32_t* cells = nullptr;     // n_cells + 1: where each cell's lists begin
     int64_t n_cells = 0;
-    const uint8_t* places = nullptr;       // of each list's leaf in its cell, ascending
-    const uint32_t* offsets = nullptr;     // (n_lists + n_blocks), from the block's first ordinal on
-    const uint16_t* ordinals = nullptr;    // ascending, from the block's first passage on
-
-    int64_t n_blocks() const { return static_cast<int64_t>(blocks.size()) - 1; }
+    const uint8_t* places = nullptr;     // of each list's leaf in its cell, ascending
+    int64_t n = 0;
+    const int64_t* offsets = nullptr;    // n + 1: where each list's words begin
+    const uint16_t* gaps = nullptr;
+    int64_t n_gaps = 0;
 };
 
 // A fresh segment has `tokens`; a settled one has a codec and what follows it.

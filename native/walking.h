@@ -8,27 +8,66 @@ namespace {
 
 // --- walk ----------------------------------------------------------------------------------------
 
-// The passages of one block, as the probed lists name them: each a word, of what it has gained and
-// of the query token that named it last, so that a block fits a second-level cache.
+constexpr int kTokenBits = 9;
+constexpr uint32_t kTokenMask = (1u << kTokenBits) - 1;
+static_assert(kWalked == int64_t{kTokenMask});
+
+// What a leaf is worth to a passage, in whole steps. All query tokens together stay below 2**23.
+inline uint32_t steps(float score, float floor) {
+    const float lead = (score - floor) * kSteps;
+    return lead > 0 ? static_cast<uint32_t>(round_even(lead < 2 * kSteps ? lead : 2 * kSteps)) : 0;
+}
+
+// A probed leaf, and what is left to read of its list in a segment.
+struct Probed {
+    uint32_t leaf;
+    uint32_t raised;    // what it is worth, and which query token says so
+    int64_t list;
+    const uint16_t* word;
+    const uint16_t* end;
+    int64_t ordinal;    // that the words so far have come to, from the block's first passage on
+};
+
+// How far a word leads, and whether it names the passage that is there.
+struct Gap {
+    int64_t far;
+    bool names;
+
+    explicit Gap(uint32_t word)
+        : far(word < kGaps ? word : int64_t{word - kGaps + 1} * kGaps), names(word < kGaps) {}
+};
+
+// Some passages that follow each other, as the probed lists name them: each a word, of what it has
+// gained and of the query token that named it last, so that all fit a second-level cache.
 class Block {
 public:
-    void begin() { std::fill_n(passages_.begin(), kBlock, 0u); }
+    static constexpr int64_t kPassages = 65'536;
 
-    // Without branches, because nothing predicts which passage comes next.
-    void add(const uint16_t* ordinal, const uint16_t* end, uint32_t token, uint32_t gain) {
-        const uint32_t raised = gain << kTokenBits | token;
-        for (; ordinal < end; ++ordinal) {
-            const uint32_t passed = passages_[*ordinal], last = passed & kTokenMask;
-            const uint32_t is_new = -uint32_t{last != token};    // all bits, or none
-            passages_[*ordinal] = passed + ((raised - last) & is_new);
+    void begin() { std::fill_n(passages_.begin(), kPassages, 0u); }
+
+    // The words of a list that lead to the first `n` passages. Without branches but the one that
+    // ends them, because nothing predicts which passage comes next.
+    void add(Probed& probed, int64_t n) {
+        const uint32_t raised = probed.raised, token = raised & kTokenMask;
+        const uint16_t* word = probed.word;
+        int64_t ordinal = probed.ordinal;
+        for (; word < probed.end; ++word) {
+            const Gap gap(*word);
+            if (ordinal + gap.far >= n) break;
+            ordinal += gap.far;
+            const uint32_t passed = passages_[ordinal], last = passed & kTokenMask;
+            const uint32_t is_new = -uint32_t((last != token) & gap.names);    // all bits, or none
+            passages_[ordinal] = passed + ((raised - last) & is_new);
         }
+        probed.word = word;
+        probed.ordinal = ordinal - kPassages;    // from the next block's first on
     }
 
     // Runs visit(ordinal, gain) for those that were named, and gained as much as least() tells.
     template <class Least, class Visit>
-    void named(int64_t n_passages, Least least, Visit visit) const {
+    void named(int64_t n, Least least, Visit visit) const {
         uint32_t lowest = std::max(least() << kTokenBits, 1u);
-        for (int64_t at = 0; at < n_passages; at += kWidth) {
+        for (int64_t at = 0; at < n; at += kWidth) {
             const U32 words = load<U32>(passages_.begin() + at);
             uint32_t bits = bits_of(reinterpret_cast<I32>(words >= lowest));
             if (!bits) continue;
@@ -40,129 +79,99 @@ public:
         }
     }
 
-    // The last that was named beyond those that there are, or -1.
-    int64_t stray(int64_t n_passages) const {
-        uint32_t any = 0;
-        for (int64_t i = n_passages; i < kBlock; ++i) any |= passages_[i];
-        if (!any) return -1;
-        int64_t last = kBlock - 1;
-        while (!passages_[last]) --last;
-        return last;
-    }
-
 private:
     typedef uint32_t U32 __attribute__((vector_size(4 * kWidth)));
-    static constexpr int kTokenBits = 9;
-    static constexpr uint32_t kTokenMask = (1u << kTokenBits) - 1;
-    static_assert(kWalked == int64_t{kTokenMask});
-    Buffer<uint32_t> passages_{kBlock};
+    Buffer<uint32_t> passages_{kPassages};
 };
 
-// What a leaf is worth to a passage, in whole steps. All query tokens together stay below 2**23.
-inline uint32_t steps(float score, float floor) {
-    const float lead = (score - floor) * kSteps;
-    return lead > 0 ? static_cast<uint32_t>(round_even(lead < 2 * kSteps ? lead : 2 * kSteps)) : 0;
-}
-
-// The ordinals of the probed leaves in one block. Each look-up is four reads that depend on each
-// other and lie anywhere, so all look-ups take a step together, and the memory waits once a step.
-class Found {
-public:
-    explicit Found(const Probe& probe) : probe_(probe), spans_(probe.n_tokens * probe.n_leaves) {}
-
-    struct Span {
-        const uint16_t* begin;
-        const uint16_t* end;
-    };
-
-    void find(const Segment& segment, int64_t block) {
-        const Lists& lists = segment.lists;
-        const auto at = static_cast<size_t>(block);
-        const uint32_t* cells = lists.cells + block * (lists.n_cells + 1);
-        const uint8_t* places = lists.places + lists.blocks[at];
-        const uint32_t* offsets = lists.offsets + lists.blocks[at] + block;
-        const uint16_t* ordinals = lists.ordinals + lists.postings[at];
-        const int64_t n_lists = lists.blocks[at + 1] - lists.blocks[at];
-        const int64_t n_postings = lists.postings[at + 1] - lists.postings[at];
-
-        each(lists, [&](int64_t i, uint32_t cell, uint32_t) {
-            __builtin_prefetch(cells + cell);
-            spans_[i] = {nullptr, nullptr};
-        });
-        each(lists, [&](int64_t, uint32_t cell, uint32_t) {
-            __builtin_prefetch(places + cells[cell]);
-            __builtin_prefetch(offsets + cells[cell]);
-        });
-        each(lists, [&](int64_t i, uint32_t cell, uint32_t place) {
-            const int64_t first = cells[cell], last = cells[cell + 1];
-            if (first >= last) return;
-            if (last > n_lists) damaged(segment.name, "lists", n_lists + 1, last);
-            // Ascending and all different, so the list of a place is at most so far from the first.
-            int64_t list = std::min(first + int64_t{place}, last - 1);
-            while (list > first && places[list] > place) --list;
-            if (places[list] != place) return;
-            const int64_t begin = offsets[list], end = offsets[list + 1];
-            if (begin > end || end > n_postings)
-                damaged(segment.name, "list offsets", n_postings + 1, std::max(begin, end));
-            spans_[i] = {ordinals + begin, ordinals + end};
-            prefetch(ordinals + begin, std::min<int64_t>(256, 2 * (end - begin)));
-        });
-    }
-
-    const Span& of(int64_t token, int64_t i) const { return spans_[token * probe_.n_leaves + i]; }
-
-private:
-    const Probe& probe_;
-    Buffer<Span> spans_;
-
-    template <class Visit>
-    void each(const Lists& lists, Visit visit) {
-        for (int64_t i = 0; i < spans_.size(); ++i) {
-            const uint32_t leaf = probe_.leaves[i];
-            if (leaf >> 8 < lists.n_cells) visit(i, leaf >> 8, leaf & 0xff);
-            else spans_[i] = {nullptr, nullptr};
-        }
-    }
-};
-
-inline void walk_block(const Probe& probe, const Segment& segment, int64_t number, Found& found,
-                       Block& block) {
-    found.find(segment, number);
-    block.begin();
+// The leaves that are probed, a query token's best first, with what each is worth to it.
+inline std::vector<Probed> probed_leaves(const Probe& probe) {
+    std::vector<Probed> all;
+    all.reserve(size_t(probe.n_tokens * probe.n_leaves));
     for (int64_t token = 0; token < std::min(probe.n_tokens, kWalked); ++token) {
         const uint32_t* leaves = probe.leaves + token * probe.n_leaves;
         const float* scores = probe.scores + token * probe.n_leaves;
         int64_t n = probe.n_leaves;
         while (n && leaves[n - 1] == kNoLeaf) --n;
+        // What no probed list names is worth less than the last leaf probed, and may be worth as
+        // much as the best of the groups that were not seen.
+        const float last = n ? scores[n - 1] : 0, unseen = float(probe.table[token]) / kSeen;
+        const float floor = unseen > 0 && unseen < last ? (last + unseen) * 0.5f : last;
         for (int64_t i = 0; i < n; ++i) {
-            const Found::Span& span = found.of(token, i);
-            if (span.begin == span.end) continue;
-            const uint32_t gain = steps(scores[i], scores[n - 1]);
-            block.add(span.begin, span.end, static_cast<uint32_t>(token) + 1, gain);
+            const uint32_t gain = steps(scores[i], floor);
+            all.push_back({leaves[i], gain << kTokenBits | uint32_t(token + 1), -1, nullptr,
+                           nullptr, 0});
         }
     }
+    return all;
+}
+
+// Leads each leaf to its list. A look-up is four reads that depend on each other and lie anywhere,
+// so all look-ups take a step together, and the memory waits once a step.
+inline void find_lists(std::span<Probed> all, const Segment& segment) {
+    const Lists& lists = segment.lists;
+    for (Probed& one : all)
+        __builtin_prefetch(lists.cells + std::min<int64_t>(one.leaf >> 8, lists.n_cells));
+    for (Probed& one : all) {
+        const int64_t cell = one.leaf >> 8;
+        one.list = -1;
+        if (cell >= lists.n_cells || lists.cells[cell] >= lists.cells[cell + 1]) continue;
+        one.list = lists.cells[cell];
+        if (lists.cells[cell + 1] > lists.n)
+            damaged(segment.name, "lists", lists.n + 1, lists.cells[cell + 1]);
+        __builtin_prefetch(lists.places + one.list);
+        __builtin_prefetch(lists.offsets + one.list);
+    }
+    for (Probed& one : all) {
+        one.word = one.end = nullptr;
+        one.ordinal = 0;
+        if (one.list < 0) continue;
+        // Ascending and all different, so the list of a place is at most so far from the first.
+        const uint32_t place = one.leaf & 0xff;
+        const int64_t first = one.list, last = lists.cells[(one.leaf >> 8) + 1];
+        int64_t list = std::min(first + int64_t{place}, last - 1);
+        while (list > first && lists.places[list] > place) --list;
+        if (lists.places[list] != place) continue;
+        const int64_t begin = lists.offsets[list], end = lists.offsets[list + 1];
+        if (begin < 0 || begin > end || end > lists.n_gaps)
+            damaged(segment.name, "list offsets", lists.n_gaps + 1, std::max(begin, end));
+        one.word = lists.gaps + begin;
+        one.end = lists.gaps + end;
+        prefetch(one.word, std::min<int64_t>(256, 2 * (end - begin)));
+    }
+}
+
+// All lists were read to their ends, or lead beyond the passages that there are.
+inline void check_ends(std::span<const Probed> all, const Segment& segment) {
+    const int64_t n = segment.n_passages(), n_blocks = ceil_div(n, Block::kPassages);
+    for (const Probed& one : all)
+        if (one.word < one.end)
+            damaged(segment.name, "ordinals", n,
+                    n_blocks * Block::kPassages + one.ordinal + Gap(*one.word).far);
 }
 
 inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowed, int64_t n,
                     uint32_t* rows) {
+    std::vector<Probed> all = probed_leaves(probe);
     Block block;
-    Found lists(probe);
     const int64_t n_rows = count_rows(segments);
     Best best(n, n_rows);
     int64_t first = 0;
     for (const Segment* segment : segments) {
-        for (int64_t b = 0; b < segment->lists.n_blocks(); ++b) {
-            walk_block(probe, *segment, b, lists, block);
-            const int64_t n_passages = std::min(segment->n_passages() - b * kBlock, kBlock);
-            if (const int64_t stray = block.stray(n_passages); stray >= 0)
-                damaged(segment->name, "ordinals", segment->n_passages(), stray + b * kBlock);
+        if (segment->codec) find_lists(all, *segment);
+        const int64_t n_passages = segment->codec ? segment->n_passages() : 0;
+        for (int64_t from = 0; from < n_passages; from += Block::kPassages) {
+            const int64_t some = std::min(n_passages - from, Block::kPassages);
+            block.begin();
+            for (Probed& one : all) block.add(one, some);
             const auto least = [&] { return static_cast<uint32_t>(std::max(best.least(), 0.0f)); };
-            block.named(n_passages, least, [&](int64_t ordinal, uint32_t gain) {
-                const int64_t row = first + b * kBlock + ordinal;
+            block.named(some, least, [&](int64_t ordinal, uint32_t gain) {
+                const int64_t row = first + from + ordinal;
                 if (is_allowed(allowed, row))
                     best.push(static_cast<float>(gain), static_cast<uint32_t>(row));
             });
         }
+        if (segment->codec) check_ends(all, *segment);
         first += segment->n_passages();
     }
     // Ascending: a bit for each row is quicker than sorting, and so is reading them in order.

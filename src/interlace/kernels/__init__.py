@@ -14,8 +14,8 @@ from functools import cache
 from interlace.errors import SettingsError
 from interlace.kernels import reference
 from interlace.kernels.api import (
-    BLOCK,
     CENTROID_DEVIATION,
+    GAPS,
     NO_LEAF,
     SEEN,
     CodecArrays,
@@ -126,8 +126,8 @@ def _load(name: str) -> Kernels:
 
 
 __all__ = [
-    "BLOCK",
     "CENTROID_DEVIATION",
+    "GAPS",
     "NO_LEAF",
     "SEEN",
     "CodecArrays",

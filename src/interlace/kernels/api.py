@@ -27,9 +27,8 @@ U32: TypeAlias = npt.NDArray[np.uint32]
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 
-#: Posting lists are kept by blocks of this many passages, so that an ordinal fits 16 bits and the
-#: accumulators of a block fit a core's second-level cache.
-BLOCK = 65_536
+#: Words of a posting list below it are gaps; the other 256 lead farther ahead.
+GAPS = 65_280
 
 #: So many query tokens walk posting lists, and count cosines in steps of so many to one.
 WALKED_MAX, WALK_STEPS = 511, 8_192
@@ -120,25 +119,21 @@ class SettledArrays(NamedTuple):
     heads : (n_tokens,) uint32, ``cell << 16 | place << 8 | scale code``: an index into the codec's
         factors, whose low half is one into its norms
     codes : (n_tokens, ceil(dim * bits / 8)) uint8, packed by ``encode``
-    block_lists : (n_blocks + 1,) int64, where each block's lists begin
-    block_postings : (n_blocks + 1,) int64, where each block's ordinals begin
-    list_cells : (n_blocks, n + 1) uint32, where each cell's lists begin, from the block's first on;
-        cells from ``n`` on have none
+    list_cells : (n + 1,) uint32, where each cell's lists begin; cells from ``n`` on have none
     list_places : (n_lists,) uint8, ascending within a cell
-    list_offsets : (n_lists + n_blocks,) uint32, where each list's ordinals begin, from the block's
-        first on; a block's last entry is where they end
-    list_ordinals : (n_postings,) uint16, ascending, counted from the block's first passage
+    list_offsets : (n_lists + 1,) int64, where each list's words begin
+    list_gaps : (n_words,) uint16, of the passages that a list names, ascending, how far each is
+        from the one before it, the first from ordinal 0. A word from ``GAPS`` on names none, and
+        leads ``(word - GAPS + 1) * GAPS`` passages ahead
     """
 
     offsets: I64
     heads: U32
     codes: U8
-    block_lists: I64
-    block_postings: I64
     list_cells: U32
     list_places: U8
-    list_offsets: U32
-    list_ordinals: U16
+    list_offsets: I64
+    list_gaps: U16
 
 
 class Probe(NamedTuple):

@@ -22,8 +22,8 @@ import numpy as np
 
 from interlace.kernels import reference
 from interlace.kernels.api import (
-    BLOCK,
     F32,
+    GAPS,
     I8,
     I64,
     NO_LEAF,
@@ -244,8 +244,7 @@ class Device(ABC):
     def walk(self, probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) -> U32:
         leaves, scores = probe.leaves[:WALKED_MAX], probe.scores[:WALKED_MAX]
         tokens, places = np.nonzero(leaves != NO_LEAF)
-        floors = np.zeros(len(leaves), np.float32)
-        floors[tokens] = scores[tokens, places]  # of a token's leaves the last one's stays
+        floors = reference.walk_floors(probe)
         leads = (scores[tokens, places] - floors[tokens]) * np.float32(WALK_STEPS)
         leads = np.rint(np.clip(leads, 0, 2 * WALK_STEPS))
         probed = leaves[tokens, places].astype(np.int64)
@@ -265,19 +264,23 @@ class Device(ABC):
         n, total = segment.n_passages, self._full((segment.n_passages,), 0.0)
         if segment.codec is None or not n:
             return total - 1
-        of, starts, lengths, firsts = _posting_lists(segment.arrays, leaves)
+        of, starts, lengths = _posting_lists(segment.arrays, leaves)
         is_named, n_query = total > 0, int(tokens.max(initial=-1)) + 1
         step = max(1, min(_BYTES // (16 * n), n_query))
         for token in range(0, n_query, step):
             mine = np.flatnonzero((tokens[of] >= token) & (tokens[of] < token + step))
-            owners, postings = self._spread(starts[mine], lengths[mine])
-            ordinals = self._cast(segment["list_ordinals"][postings], "int32") & 0xFFFF
-            ordinals = ordinals + self._put(firsts[mine])[owners]
-            if len(ordinals) and int(ordinals.max()) >= n:
+            owners, words = self._spread(starts[mine], lengths[mine])
+            words = self._cast(segment["list_gaps"][words], "int32") & 0xFFFF
+            far = self._library.where(words < GAPS, words, (words - (GAPS - 1)) * GAPS)
+            ends = far.cumsum(0)  # past int32 it wraps around, and comes back with the difference
+            firsts = self._put(np.cumsum(lengths[mine]) - lengths[mine])
+            ordinals = self._cast(ends - (ends - far)[firsts][owners], "int32")
+            if len(ordinals) and not 0 <= int(ordinals.min()) <= int(ordinals.max()) < n:
                 raise _Damaged
             at = self._put((tokens[of[mine]] - token) * n)[owners] + ordinals
+            named = self._library.where(words < GAPS, self._put(leads[of[mine]])[owners], -1.0)
             best = self._full((step * n,), -1.0)
-            best = self._raised(best, at, self._put(leads[of[mine]])[owners]).reshape(step, n)
+            best = self._raised(best, at, named).reshape(step, n)
             total = total + self._library.clip(best, 0, None).sum(0)
             is_named = is_named | (best >= 0).any(0)
         return self._library.where(is_named, total, -1.0)
@@ -513,28 +516,26 @@ def _located(segments: Sequence[Segment], rows: U32) -> Iterator[tuple[I64, Segm
         yield at, segments[owner], rows[at].astype(np.int64) - firsts[owner]
 
 
-def _posting_lists(arrays: Mapping[str, np.ndarray], leaves: I64) -> tuple[I64, I64, I64, I64]:
-    """The lists of some leaves in every block of a segment.
+def _posting_lists(arrays: Mapping[str, np.ndarray], leaves: I64) -> tuple[I64, I64, I64]:
+    """The lists of some leaves in a segment, of those that have one.
 
-    Returns which of the leaves, where the list begins in ``list_ordinals``, how long it is, and
-    the passage it counts from.
+    Returns which of the leaves, where the list begins in ``list_gaps``, and its words.
     """
-    known = np.flatnonzero(leaves >> 8 < arrays["list_cells"].shape[1] - 1)
-    cells, places = leaves[known] >> 8, leaves[known] & 255
-    first = arrays["list_cells"][:, cells].astype(np.int64)
-    last = arrays["list_cells"][:, cells + 1].astype(np.int64)
-    block, at = np.nonzero(first < last)
-    first, last, places = first[block, at], last[block, at], places[at]
-    if (last > np.diff(arrays["block_lists"])[block]).any():
+    of = np.flatnonzero(leaves >> 8 < len(arrays["list_cells"]) - 1)
+    cells, places = leaves[of] >> 8, leaves[of] & 255
+    first = arrays["list_cells"][cells].astype(np.int64)
+    last = arrays["list_cells"][cells + 1].astype(np.int64)
+    has = first < last
+    of, places, first, last = of[has], places[has], first[has], last[has]
+    if (last > len(arrays["list_places"])).any():
         raise _Damaged
-    start = arrays["block_lists"][block]
     place_of, found = arrays["list_places"], np.minimum(first + places, last - 1)
-    while (is_past := (found > first) & (place_of[start + found] > places)).any():
+    while (is_past := (found > first) & (place_of[found] > places)).any():
         found -= is_past
-    there = place_of[start + found] == places
-    block, offset, of = block[there], (start + block + found)[there], known[at[there]]
-    begin = arrays["list_offsets"][offset].astype(np.int64)
-    end = arrays["list_offsets"][offset + 1].astype(np.int64)
-    if ((begin > end) | (end > np.diff(arrays["block_postings"])[block])).any():
+    there = place_of[found] == places
+    of, found = of[there], found[there]
+    begin, end = arrays["list_offsets"][found], arrays["list_offsets"][found + 1]
+    if ((begin < 0) | (begin > end) | (end > len(arrays["list_gaps"]))).any():
         raise _Damaged
-    return of, arrays["block_postings"][block] + begin, end - begin, block * BLOCK
+    full = begin < end
+    return of[full], begin[full], (end - begin)[full]

@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from interlace.kernels.api import (
-    BLOCK,
     CELLS_MAX,
     CENTROID_DEVIATION,
     F32,
+    GAPS,
     I8,
     I32,
     I64,
@@ -453,8 +453,6 @@ def load_codec(arrays: CodecArrays, name: str) -> Codec:
 def load_settled(arrays: SettledArrays, codec: Codec, name: str) -> Settled:
     """Take a settled segment and the codec its codes refer to."""
     _check_offsets(arrays.offsets, len(arrays.heads), name)
-    _check_offsets(arrays.block_lists, len(arrays.list_places), name)
-    _check_offsets(arrays.block_postings, len(arrays.list_ordinals), name)
     return Settled(arrays, codec, name)
 
 
@@ -543,8 +541,9 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
     """Walk the probed leaves' posting lists; the n best rows, ascending.
 
     A passage gets, for each query token, the score of its best probed leaf, and where it is in
-    none of the probed lists, that of the last one probed. What is summed here is the gain over that
-    floor, in whole steps: equal order, and most passages need no work. Only passages that some
+    none of the probed lists, what is half way from the last one probed to the best group that was
+    not seen. What is summed here is the gain over that floor, in whole steps: equal order, and
+    most passages need no work. Only passages that some
     probed list names are returned; ties go to the lower row. Of a longer query the first
     ``WALKED_MAX`` tokens count.
     """
@@ -564,47 +563,59 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
 
 
 def _walk_segment(probe: Probe, segment: Settled, gain: F32, named: np.ndarray) -> None:
-    for block in range(len(segment.arrays.block_lists) - 1):
-        for leaves, scores in list(zip(probe.leaves, probe.scores, strict=True))[:WALKED_MAX]:
-            probed = leaves != NO_LEAF
-            if not probed.any():
-                continue
-            floor = scores[probed][-1]
-            done = np.zeros(len(gain), bool)
-            for leaf, score in zip(leaves[probed].tolist(), scores[probed], strict=True):
-                ordinals = _posting_list(segment, block, leaf >> 8, leaf & 255) + block * BLOCK
-                if len(ordinals) and ordinals.max() >= len(gain):
-                    raise damaged(segment.name, f"ordinals below {len(gain)}", str(ordinals.max()))
-                new = ordinals[~done[ordinals]]
-                lead = (score - floor) * np.float32(WALK_STEPS)
-                gain[new] += np.rint(np.clip(lead, 0, 2 * WALK_STEPS))
-                done[new] = True
-            named |= done
+    n_walked = min(len(probe.leaves), WALKED_MAX)
+    for leaves, scores, floor in zip(
+        probe.leaves[:n_walked], probe.scores[:n_walked], walk_floors(probe)[:n_walked], strict=True
+    ):
+        probed = leaves != NO_LEAF
+        done = np.zeros(len(gain), bool)
+        for leaf, score in zip(leaves[probed].tolist(), scores[probed], strict=True):
+            ordinals = _posting_list(segment, leaf >> 8, leaf & 255)
+            new = ordinals[~done[ordinals]]
+            lead = (score - floor) * np.float32(WALK_STEPS)
+            gain[new] += np.rint(np.clip(lead, 0, 2 * WALK_STEPS))
+            done[new] = True
+        named |= done
 
 
-def _posting_list(segment: Settled, block: int, cell: int, place: int) -> I64:
-    """The ordinals of a leaf in a block, from the block's first passage on."""
-    arrays = segment.arrays
+def walk_floors(probe: Probe) -> F32:
+    """What a passage is worth to each query token where no probed list names it."""
+    n_probed = (probe.leaves != NO_LEAF).sum(1)
+    none = np.zeros((len(probe.leaves), 1), np.float32)  # which a token without leaves gets
+    last = np.take_along_axis(np.hstack([none, probe.scores]), n_probed[:, None], axis=1)[:, 0]
+    unseen = probe.table[0, : len(last)] / np.float32(SEEN)
+    between = (last + unseen) * np.float32(0.5)
+    floors: F32 = np.where((unseen > 0) & (unseen < last), between, last)
+    return floors
+
+
+def _posting_list(segment: Settled, cell: int, place: int) -> I64:
+    """The ordinals of the passages that have a token of a leaf."""
+    arrays, n_passages = segment.arrays, len(segment.arrays.offsets) - 1
     none = np.empty(0, np.int64)
-    if cell >= arrays.list_cells.shape[1] - 1:
+    if cell >= len(arrays.list_cells) - 1:
         return none
-    start, n_lists = int(arrays.block_lists[block]), int(np.diff(arrays.block_lists)[block])
-    first, last = arrays.list_cells[block, cell : cell + 2].tolist()
+    n_lists, n_words = len(arrays.list_places), len(arrays.list_gaps)
+    first, last = arrays.list_cells[cell : cell + 2].tolist()
     if first >= last:
         return none
     if last > n_lists:
         raise damaged(segment.name, f"lists below {n_lists + 1}", str(last))
     at = min(first + place, last - 1)
-    while at > first and arrays.list_places[start + at] > place:
+    while at > first and arrays.list_places[at] > place:
         at -= 1
-    if arrays.list_places[start + at] != place:
+    if arrays.list_places[at] != place:
         return none
-    begin, end = arrays.list_offsets[start + block + at : start + block + at + 2].tolist()
-    n_postings = int(np.diff(arrays.block_postings)[block])
-    if begin > end or end > n_postings:
-        raise damaged(segment.name, f"list offsets below {n_postings + 1}", str(max(begin, end)))
-    whole = int(arrays.block_postings[block])
-    return arrays.list_ordinals[whole + begin : whole + end].astype(np.int64)
+    begin, end = arrays.list_offsets[at : at + 2].tolist()
+    if not 0 <= begin <= end <= n_words:
+        raise damaged(segment.name, f"list offsets below {n_words + 1}", str(max(begin, end)))
+    words = arrays.list_gaps[begin:end].astype(np.int64)
+    names = words < GAPS
+    ordinals = np.cumsum(np.where(names, words, (words - (GAPS - 1)) * GAPS))
+    beyond = ordinals[ordinals >= n_passages]
+    if len(beyond):
+        raise damaged(segment.name, f"ordinals below {n_passages}", str(beyond[0]))
+    return ordinals[names]
 
 
 def allowed_rows(allowed: U8 | None, n_rows: int) -> np.ndarray:

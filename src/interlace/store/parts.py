@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlace.kernels import BLOCK
+from interlace.store.postings import BLOCK, Heads
 from interlace.store.segment import Numbers, Part, Segment
 
 
@@ -85,10 +85,11 @@ class Parts:
             yield first, end
             first = end
 
-    def by_block(self) -> Iterator[Part]:
-        """Heads of one block of posting lists after another."""
+    def heads(self) -> Iterator[Heads]:
+        """What posting lists are made of."""
         for first in range(0, len(self), BLOCK):
-            yield self.part(first, min(first + BLOCK, len(self)), ("heads",))
+            part = self.part(first, min(first + BLOCK, len(self)), ("heads",))
+            yield part.offsets, part.tokens["heads"]
 
 
 def joined(parts: Sequence[Part], segments: Sequence[Segment] = ()) -> Part:

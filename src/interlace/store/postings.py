@@ -1,80 +1,148 @@
-"""Posting lists: for each leaf, the passages that have a token there, in blocks of 65,536 passages.
+"""Posting lists: for each leaf, the passages that have a token there, as gaps between ordinals.
 
-A block's ordinals fit 16 bits, and a walk over it needs one small array of accumulators. Building
-takes about 20 bytes a token of one block beyond what it returns.
+They are made in two passes over the passages, block by block: the first counts each list's words,
+the second writes them, so that what is in memory is a block and what is known of each list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from interlace.files import Array
-from interlace.kernels import BLOCK
+from interlace.kernels import GAPS
+
+BLOCK = 65_536
+"""Passages that are sorted at once, with some 40 bytes for each of their tokens."""
+
+_WORDS_AT_ONCE = 1 << 26
+_FARTHEST = 65_536 - GAPS
+"""Times ``GAPS`` that a word can lead ahead."""
+
+Numbers = npt.NDArray[np.int64]
+Heads = tuple[Numbers, npt.NDArray[np.uint32]]
+"""Of a block of passages where their tokens begin, and all their heads."""
 
 
-class Block(NamedTuple):
-    """The lists of one block: ``kernels.SettledArrays`` tells what each array holds."""
+class _Block(NamedTuple):
+    """The distinct postings of some passages, by leaf and ordinal."""
 
-    list_cells: npt.NDArray[np.uint32]
-    list_places: npt.NDArray[np.uint8]
-    list_offsets: npt.NDArray[np.uint32]
-    list_ordinals: npt.NDArray[np.uint16]
+    leaves: npt.NDArray[np.uint32]
+    starts: Numbers
+    ordinals: Numbers
+
+    @property
+    def lengths(self) -> Numbers:
+        return np.diff(self.starts, append=len(self.ordinals))
 
 
-def build(
-    offsets: npt.NDArray[np.int64], tokens: Mapping[str, Array], n_cells: int
-) -> dict[str, Array]:
-    """The list arrays of ``kernels.SettledArrays`` for passages at ``offsets`` of ``tokens``.
+class Lists:
+    """The posting lists of some passages; ``kernels.SettledArrays`` tells what each array holds.
 
-    Cells from ``n_cells`` on have no lists.
+    Parameters
+    ----------
+    blocks : callable
+        Gives the passages anew at each call, at most ``BLOCK`` at a time.
+
+    Attributes
+    ----------
+    list_cells, list_places, list_offsets : arrays
     """
-    n_passages = len(offsets) - 1
-    blocks = [
-        block(offsets[first : min(first + BLOCK, n_passages) + 1], tokens, n_cells)
-        for first in range(0, n_passages, BLOCK)
-    ]
-    nothing = Block(
-        np.empty((0, n_cells + 1), np.uint32),
-        np.empty(0, np.uint8),
-        np.empty(0, np.uint32),
-        np.empty(0, np.uint16),
-    )
-    joined = Block(*(np.concatenate(parts) for parts in zip(nothing, *blocks, strict=True)))
-    return {
-        "block_lists": _ends([len(one.list_places) for one in blocks]),
-        "block_postings": _ends([len(one.list_ordinals) for one in blocks]),
-        **joined._asdict(),
-    }
+
+    def __init__(self, blocks: Callable[[], Iterable[Heads]]) -> None:
+        self._blocks = blocks
+        self._leaves, n_words = self._counted()
+        cells = np.arange(int(self._leaves[-1] >> 8) + 2 if len(self._leaves) else 1) << 8
+        self.list_cells = np.searchsorted(self._leaves, cells).astype(np.uint32)
+        self.list_places = self._leaves.astype(np.uint8)
+        self.list_offsets = np.append(0, np.cumsum(n_words)).astype(np.int64)
+
+    def gaps(self) -> Iterator[npt.NDArray[np.uint16]]:
+        """``list_gaps``, some lists at a time."""
+        first = 0
+        while first < len(self._leaves):
+            begin = self.list_offsets[first]
+            last = int(np.searchsorted(self.list_offsets, begin + _WORDS_AT_ONCE, side="right")) - 1
+            last = max(last, first + 1)
+            yield self._written(first, last)
+            first = last
+
+    def _counted(self) -> tuple[npt.NDArray[np.uint32], Numbers]:
+        """The leaves that have lists, ascending, and the words of each."""
+        leaves, n_words, last = np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0, np.int64)
+        for block in self._postings(None):
+            known = np.union1d(leaves, block.leaves)
+            at = np.searchsorted(known, leaves)
+            n_words, last = _spread(n_words, at, len(known)), _spread(last, at, len(known))
+            leaves, at = known, np.searchsorted(known, block.leaves)
+            n = 1 + _n_far(_gaps(block, last[at]))
+            n_words[at] += np.add.reduceat(n, block.starts)
+            last[at] = block.ordinals[block.starts + block.lengths - 1]
+        return leaves, n_words
+
+    def _written(self, first: int, last: int) -> npt.NDArray[np.uint16]:
+        """The words of lists ``[first, last)``."""
+        words = np.empty(self.list_offsets[last] - self.list_offsets[first], np.uint16)
+        leaves = self._leaves[first:last]
+        ends = self.list_offsets[first:last] - self.list_offsets[first]  # of what is written
+        ordinals = np.zeros(len(leaves), np.int64)
+        for block in self._postings(leaves):
+            at = np.searchsorted(leaves, block.leaves)
+            gaps = _gaps(block, ordinals[at])
+            n = 1 + _n_far(gaps)
+            after = np.cumsum(n)
+            before_list = after[block.starts] - n[block.starts]
+            places = after - 1 + np.repeat(ends[at] - before_list, block.lengths)
+            words[places] = gaps % GAPS
+            for ahead in range(1, int(n.max())):
+                far = np.flatnonzero(n > ahead)
+                times = np.minimum(gaps[far] // GAPS - (ahead - 1) * _FARTHEST, _FARTHEST)
+                words[places[far] - n[far] + ahead] = GAPS - 1 + times
+            ends[at] += np.add.reduceat(n, block.starts)
+            ordinals[at] = block.ordinals[block.starts + block.lengths - 1]
+        return words
+
+    def _postings(self, leaves: npt.NDArray[np.uint32] | None) -> Iterator[_Block]:
+        """What blocks hold of leaves that follow each other, or of all."""
+        first, some = 0, leaves is not None and len(leaves) < len(self._leaves)
+        for offsets, heads in self._blocks():
+            owners = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint16), np.diff(offsets))
+            if leaves is not None and some:
+                inside = (heads >> 8 >= leaves[0]) & (heads >> 8 <= leaves[-1])
+                heads, owners = heads[inside], owners[inside]
+            pairs = heads.astype(np.uint64)
+            pairs >>= np.uint64(8)
+            pairs <<= np.uint64(16)
+            pairs |= owners
+            pairs.sort()  # np.unique would hash first, which takes far longer on such pairs
+            pairs = pairs[_is_first(pairs)]
+            ordinals = (pairs & np.uint64(0xFFFF)).astype(np.int64) + first
+            pairs >>= np.uint64(16)
+            starts = np.flatnonzero(_is_first(pairs))
+            if len(starts):
+                yield _Block(pairs[starts].astype(np.uint32), starts, ordinals)
+            first += len(offsets) - 1
 
 
-def block(offsets: npt.NDArray[np.int64], tokens: Mapping[str, Array], n_cells: int) -> Block:
-    """The lists of the passages of one block: distinct (cell, place, ordinal), in order."""
-    span = slice(int(offsets[0]), int(offsets[-1]))
-    pairs = tokens["heads"][span].astype(np.uint64)
-    pairs >>= np.uint64(8)
-    pairs <<= np.uint64(16)
-    pairs |= np.repeat(np.arange(len(offsets) - 1, dtype=np.uint16), np.diff(offsets))
-    pairs.sort()  # np.unique would hash first, which takes far longer on such pairs
-    pairs = pairs[_is_first(pairs)]
-    ordinals = pairs.astype(np.uint16)  # keeps the low bits
-    pairs >>= np.uint64(16)
-    starts = np.flatnonzero(_is_first(pairs))
-    leaves = pairs[starts]
-    cells = np.arange(n_cells + 1, dtype=np.uint64) << np.uint64(8)
-    return Block(
-        np.searchsorted(leaves, cells).astype(np.uint32)[None],
-        leaves.astype(np.uint8),
-        np.append(starts, len(pairs)).astype(np.uint32),
-        ordinals,
-    )
+def _gaps(block: _Block, last: Numbers) -> Numbers:
+    """How far each posting is from the one before it, and a list's first here from ``last``."""
+    gaps = np.diff(block.ordinals, prepend=0)
+    gaps[block.starts] = block.ordinals[block.starts] - last
+    return gaps
 
 
-def _ends(lengths: list[int]) -> npt.NDArray[np.int64]:
-    return np.append(0, np.cumsum(np.array(lengths, np.int64))).astype(np.int64)
+def _n_far(gaps: Numbers) -> Numbers:
+    """Words that lead ahead without naming a passage."""
+    return -(-(gaps // GAPS) // _FARTHEST)
+
+
+def _spread(values: Numbers, at: Numbers, n: int) -> Numbers:
+    """Zeros, but these values at their places."""
+    spread = np.zeros(n, np.int64)
+    spread[at] = values
+    return spread
 
 
 def _is_first(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from interlace import codec, files
 from interlace.errors import Corrupt, FormatTooNew
 from interlace.files import Array, Arrays
-from interlace.kernels import BLOCK, FreshArrays, Handle, Kernels, SettledArrays
+from interlace.kernels import FreshArrays, Handle, Kernels, SettledArrays
 from interlace.store.rows import FORMAT, GenerationRow, SegmentRow
 
 FRESH: Final = "fresh"
@@ -37,12 +37,10 @@ SETTLED_ARRAYS = {
     **_ROWS,
     "heads": "<u4",
     "codes": "u1",
-    "block_lists": "<i8",
-    "block_postings": "<i8",
     "list_cells": "<u4",
     "list_places": "u1",
-    "list_offsets": "<u4",
-    "list_ordinals": "<u2",
+    "list_offsets": "<i8",
+    "list_gaps": "<u2",
 }
 
 
@@ -159,17 +157,13 @@ def open_segment(folder: Path, row: SegmentRow, width: int, dim: int) -> Segment
     _check_format(path, manifest)
     expected = FRESH_ARRAYS if row.kind == FRESH else SETTLED_ARRAYS
     n_passages, n_tokens = row.n_passages, row.n_tokens
-    n_blocks = -(-n_passages // BLOCK)
-    n_cells = max(1, arrays["list_cells"].shape[-1]) if "list_cells" in arrays else 1
     n_lists = len(arrays.get("list_places", ()))
     shapes: dict[str, tuple[int, ...]] = {
         "passages": (n_passages,),
         "documents": (n_passages,),
         "offsets": (n_passages + 1,),
-        "block_lists": (n_blocks + 1,),
-        "block_postings": (n_blocks + 1,),
-        "list_cells": (n_blocks, n_cells),
-        "list_offsets": (n_lists + n_blocks,),
+        "list_cells": (max(1, arrays.get("list_cells", np.empty(0)).size),),
+        "list_offsets": (n_lists + 1,),
         "codes": (n_tokens, dim if row.kind == FRESH else width),
         **dict.fromkeys(("scales", "heads", "token_ids"), (n_tokens,)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,11 @@ import numpy as np
 
 from interlace import files
 from interlace.errors import REPAIR, VERIFY, Corrupt, InterlaceError
-from interlace.files import Array
-from interlace.kernels import BLOCK
 from interlace.progress import Progress, silent
 from interlace.store import postings
 from interlace.store.catalog import Catalog
 from interlace.store.folder import Folder, missing
+from interlace.store.parts import Parts
 from interlace.store.rows import GenerationRow, SegmentRow
 from interlace.store.segment import (
     CODEC,
@@ -196,10 +195,7 @@ def _inside(segment: Segment, n_places: Numbers | None) -> Iterator[str]:
     arrays = segment.arrays
     ends = {"offsets": segment.row.n_tokens}
     if segment.row.kind == SETTLED:
-        ends |= {
-            "block_lists": len(arrays["list_places"]),
-            "block_postings": len(arrays["list_ordinals"]),
-        }
+        ends |= {"list_offsets": len(arrays["list_gaps"])}
     for name, end in ends.items():
         offsets = arrays[name]
         falls = np.flatnonzero(offsets[:-1] > offsets[1:])
@@ -222,26 +218,23 @@ def _inside(segment: Segment, n_places: Numbers | None) -> Iterator[str]:
             yield f"cells go to {cells.max()}, of {len(n_places)}"
         elif (places >= n_places[cells]).any():
             yield "leaves go beyond those of their cells"
-    for block in range(len(arrays["block_lists"]) - 1):
-        if not _same_lists(segment, block):
-            yield f"the posting lists of block {block} are not those of its leaves"
+    if not _same_lists(segment):
+        yield "the posting lists are not those of the leaves"
 
 
-def _same_lists(segment: Segment, block: int) -> bool:
-    """Whether a block's lists name each passage for each leaf that it has a token in, once."""
-    arrays = segment.arrays
-    offsets = segment.offsets[block * BLOCK : (block + 1) * BLOCK + 1]
-    first, last = (int(end) for end in arrays["block_lists"][block : block + 2])
-    begin, end = (int(end) for end in arrays["block_postings"][block : block + 2])
-    stored = postings.Block(
-        arrays["list_cells"][block : block + 1],
-        arrays["list_places"][first:last],
-        arrays["list_offsets"][first + block : last + block + 1],
-        arrays["list_ordinals"][begin:end],
-    )
-    made = postings.block(offsets, arrays, stored.list_cells.shape[1] - 1)
-    pairs: Iterable[tuple[Array, Array]] = zip(stored, made, strict=True)
-    return all(np.array_equal(a, b) for a, b in pairs)
+def _same_lists(segment: Segment) -> bool:
+    """Whether the lists name each passage for each leaf that it has a token in, once."""
+    stored = segment.arrays
+    made = postings.Lists(Parts([segment], np.empty(0, np.int64)).heads)
+    for name in ("list_cells", "list_places", "list_offsets"):
+        if not np.array_equal(stored[name], getattr(made, name)):
+            return False
+    at = 0
+    for gaps in made.gaps():
+        if not np.array_equal(stored["list_gaps"][at : at + len(gaps)], gaps):
+            return False
+        at += len(gaps)
+    return True
 
 
 def _owners(segment: Segment, alive: Numbers, owners: Numbers) -> Iterator[str]:

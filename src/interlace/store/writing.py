@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from interlace import codec, files
-from interlace.files import Piece, Shape
+from interlace.files import Array, Piece, Shape
 from interlace.store import postings
 from interlace.store.parts import Parts
 from interlace.store.rows import FORMAT, GenerationRow, SegmentRow
@@ -43,12 +43,7 @@ def write_fresh(folder: Path, part: Part) -> SegmentRow:
 
 
 def write_settled(folder: Path, parts: Parts, generation: str, width: int) -> SegmentRow:
-    """Write a settled segment, and sync its file; in memory is one block of passages at a time.
-
-    That is about 24 bytes for each token of 65,536 passages, for its lists.
-
-    The tokens are passed over twice: first to learn how long the posting lists are, which the
-    header tells, then to write.
+    """Write a settled segment, and sync its file; in memory is what ``postings`` takes.
 
     Parameters
     ----------
@@ -59,47 +54,32 @@ def write_settled(folder: Path, parts: Parts, generation: str, width: int) -> Se
         Bytes of a token's residual codes.
     """
     n_passages, n_tokens = len(parts), parts.n_tokens
-    n_blocks = n_cells = n_lists = n_postings = 0
-    for part in parts.by_block():
-        lists = postings.block(part.offsets, part.tokens, 0)
-        n_blocks += 1
-        n_cells = max(n_cells, int(part.tokens["heads"].max(initial=0) >> 16) + 1)
-        n_lists += len(lists.list_places)
-        n_postings += len(lists.list_ordinals)
-    lengths = {
-        **dict.fromkeys(("passages", "documents"), n_passages),
-        "offsets": n_passages + 1,
-        **dict.fromkeys(TOKEN_ARRAYS[SETTLED], n_tokens),
-        **dict.fromkeys(("block_lists", "block_postings"), n_blocks + 1),
-        "list_cells": n_blocks,
-        "list_places": n_lists,
-        "list_offsets": n_lists + n_blocks,
-        "list_ordinals": n_postings,
+    lists = postings.Lists(parts.heads)
+    whole: dict[str, Array] = {
+        "passages": parts.passages,
+        "documents": parts.documents,
+        "offsets": np.append(0, np.cumsum(parts.lengths)),
+        "list_cells": lists.list_cells,
+        "list_places": lists.list_places,
+        "list_offsets": lists.list_offsets,
     }
-    widths = {"codes": (width,), "list_cells": (n_cells + 1,)}
+    lengths = {
+        **{name: len(array) for name, array in whole.items()},
+        **dict.fromkeys(TOKEN_ARRAYS[SETTLED], n_tokens),
+        "list_gaps": int(lists.list_offsets[-1]),
+    }
     shapes = {
-        name: Shape(dtype, (lengths[name], *widths.get(name, ())))
+        name: Shape(dtype, (lengths[name], width) if name == "codes" else (lengths[name],))
         for name, dtype in SETTLED_ARRAYS.items()
     }
     name = uuid.uuid4().hex
     row = SegmentRow(name, SETTLED, generation, n_passages, n_tokens, files.Written(0, 0))
     path = folder / SEGMENTS / row.file_name
     with files.ArrayWriter(path, shapes, _manifest(row)) as writer:
-        for offsets in ("offsets", "block_lists", "block_postings"):
-            writer.append(offsets, np.zeros(1, np.int64))
-        n_tokens = n_lists = n_postings = 0
-        for part in parts.by_block():
-            lists = postings.block(part.offsets, part.tokens, n_cells)
-            writer.append("passages", part.passages)
-            writer.append("documents", part.documents)
-            writer.append("offsets", part.offsets[1:] + n_tokens)
-            for list_array, rows in lists._asdict().items():
-                writer.append(list_array, rows)
-            n_tokens += part.n_tokens
-            n_lists += len(lists.list_places)
-            n_postings += len(lists.list_ordinals)
-            writer.append("block_lists", np.array([n_lists], np.int64))
-            writer.append("block_postings", np.array([n_postings], np.int64))
+        for array_name, array in whole.items():
+            writer.append(array_name, array)
+        for gaps in lists.gaps():
+            writer.append("list_gaps", gaps)
         for first, last in parts.spans(_TOKENS_AT_ONCE):
             for token_array, rows in parts.part(first, last).tokens.items():
                 writer.append(token_array, rows)

@@ -143,12 +143,10 @@ def small_world(table: Kernels) -> tuple[Any, Any]:
         offsets=np.array([0, 2, 3, 4]),
         heads=np.array([0, 1 << 16 | 1 << 8, 1 << 8, 1 << 16], np.uint32),
         codes=np.zeros((4, 1), np.uint8),
-        block_lists=np.array([0, 4]),
-        block_postings=np.array([0, 4]),
-        list_cells=np.array([[0, 2, 4]], np.uint32),
+        list_cells=np.array([0, 2, 4], np.uint32),
         list_places=np.array([0, 1, 0, 1], np.uint8),
-        list_offsets=np.arange(5, dtype=np.uint32),
-        list_ordinals=np.array([0, 1, 2, 0], np.uint16),
+        list_offsets=np.arange(5),
+        list_gaps=np.array([0, 1, 2, 0], np.uint16),
     )
     return codec, table.load_settled(settled, codec, "settled")
 
@@ -213,12 +211,10 @@ def test_what_is_stored_of_a_token_is_added_up(table: Kernels) -> None:
         offsets=np.array([0, 1, 2]),
         heads=np.array([15 * 16 + 3, 3 * 16 + 15], np.uint32),
         codes=np.array([[0 | 2 << 2], [3 | 1 << 2]], np.uint8)[:, :1],
-        block_lists=np.array([0, 0]),
-        block_postings=np.array([0, 0]),
-        list_cells=np.zeros((1, 1), np.uint32),
+        list_cells=np.zeros(1, np.uint32),
         list_places=np.empty(0, np.uint8),
-        list_offsets=np.zeros(1, np.uint32),
-        list_ordinals=np.empty(0, np.uint16),
+        list_offsets=np.zeros(1, np.int64),
+        list_gaps=np.empty(0, np.uint16),
     )
     segment = table.load_settled(arrays, codec, "settled")
     query = quantised([[1, 0], [0, 1]])
