@@ -322,8 +322,8 @@ nb::tuple probe(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
         return cosines->data();
     };
     Out<uint32_t> entries{{codec.view.cells.n}};
-    Out<uint32_t> leaves{{query.n, n_leaves}};
-    Out<float> best{{query.n, n_leaves}};
+    Out<uint32_t> leaves{{query.n, kNearLeaves * n_leaves}};
+    Out<float> best{{query.n, kNearLeaves * n_leaves}};
     {
         nb::gil_scoped_release release;
         table.probe(

@@ -204,10 +204,11 @@ struct Hopes {
 std::vector<Call> calls(const World& w, int n_threads) {
     const int64_t n = w.tokens.view.n, dim = w.dim, n_query = w.n_query;
     auto probed = [&w, n_query](const Table& table, Output& out) {
-        const int64_t n_leaves = 9;
+        const int64_t n_leaves = 3;
         auto* entries = out.room<uint32_t>(w.cells.view.n);
-        auto* leaves = out.room<uint32_t>(n_query * n_leaves);
-        auto* scores = out.room<float>(n_query * n_leaves);
+        const int64_t most = kNearLeaves * n_leaves;
+        auto* leaves = out.room<uint32_t>(n_query * most);
+        auto* scores = out.room<float>(n_query * most);
         const uint8_t* rows = nullptr;
         int64_t n_rows = 0;
         auto room = [&](int64_t n) {
@@ -220,7 +221,7 @@ std::vector<Call> calls(const World& w, int n_threads) {
             w.query.view, w.codec, {2, 5, n_leaves}, &room,
             [](void* context, int64_t n) { return (*static_cast<decltype(room)*>(context))(n); },
             entries, leaves, scores);
-        return Probe{rows, entries, leaves, scores, n_rows, w.cells.view.n, n_query, n_leaves};
+        return Probe{rows, entries, leaves, scores, n_rows, w.cells.view.n, n_query, most};
     };
     auto some_rows = [&w](int64_t count) {
         return numbers<uint32_t>(w.settled.n_passages() ? count : 0, 0,

@@ -12,6 +12,8 @@ namespace interlace {
 constexpr uint32_t kGaps = 65'280;            // words of a posting list below it are gaps
 constexpr uint32_t kNoLeaf = 0xFFFF'FFFFu;    // an unused place among the probed leaves
 
+constexpr int64_t kNearLeaves = 16;           // times as many leaves as asked for, where near
+constexpr int kNearShare = 5;                 // 32nds from the best leaf to what was not seen
 constexpr int64_t kWalked = 511;              // query tokens that walk posting lists
 constexpr float kSteps = 8192;                // in which a walk counts what a cosine gains
 constexpr int64_t kRefinedFirst = 32;         // before it is asked whether more would pay
@@ -113,7 +115,7 @@ struct Probe {
     static int64_t table_width(int64_t n_tokens) { return (n_tokens + 15) / 16 * 16; }
 };
 
-// How much a probe looks at, for each query token.
+// How much a probe looks at, for each query token; of leaves up to kNearLeaves times as many.
 struct Width {
     int64_t groups = 0;
     int64_t cells = 0;

@@ -85,6 +85,20 @@ public:
 
     uint8_t byte(int64_t q, uint32_t row) const { return columns_[q * stride_ + row]; }
 
+    uint8_t largest(int64_t q) const {
+        U8x16 top{};
+        for (int64_t at = 0; at < stride_; at += 16)
+            top = larger(load<U8x16>(columns_.begin() + q * stride_ + at), top);
+        uint8_t largest = 0;
+        for (int i = 0; i < 16; ++i) largest = std::max<uint8_t>(largest, top[i]);
+        return largest;
+    }
+
+    // How many rows a query token sees at least so well.
+    int64_t count(int64_t q, int least) const {
+        return count(columns_.begin() + q * stride_, least);
+    }
+
     // The best rows of a query token, ascending; of equal ones those that come first.
     std::span<const uint32_t> best(int64_t q, int64_t n) const {
         const uint8_t* column = columns_.begin() + q * stride_;
@@ -224,9 +238,12 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
     looker.look(codec.leaves, n_leaves, [&](int64_t i) { return int64_t{rows[i]}; }, of_leaves);
 
     const Seen seen(of_leaves, table_width, n_leaves);
-    for (int64_t q = 0; q < query.n; ++q, leaves += width.leaves, scores += width.leaves) {
+    const int64_t most = kNearLeaves * width.leaves;
+    for (int64_t q = 0; q < query.n; ++q, leaves += most, scores += most) {
+        const int largest = seen.largest(q), far = std::max(0, largest - unseen[q]);
+        const int64_t n_near = seen.count(q, std::max(1, largest - far * kNearShare / 32));
         int64_t places[257] = {};    // of the largest bytes first
-        const auto best = seen.best(q, width.leaves);
+        const auto best = seen.best(q, std::clamp(n_near, width.leaves, most));
         for (uint32_t row : best) ++places[256 - seen.byte(q, row)];
         for (int i = 0; i < 256; ++i) places[i + 1] += places[i];
         for (uint32_t row : best) {
@@ -236,8 +253,8 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
             scores[place] = float(byte) / kSeen;
         }
         const auto n = static_cast<int64_t>(best.size());
-        std::fill(leaves + n, leaves + width.leaves, kNoLeaf);
-        std::fill(scores + n, scores + width.leaves, -kInfinity);
+        std::fill(leaves + n, leaves + most, kNoLeaf);
+        std::fill(scores + n, scores + most, -kInfinity);
     }
 }
 

@@ -30,6 +30,9 @@ I64: TypeAlias = npt.NDArray[np.int64]
 #: Words of a posting list below it are gaps; the other 256 lead farther ahead.
 GAPS = 65_280
 
+#: Up to so many times the leaves that are asked for are taken where they are near: in the first so
+#: many 32nds of the way from a query token's best leaf to the best group that was not seen.
+NEAR_LEAVES, NEAR_SHARE = 16, 5
 #: So many query tokens walk posting lists, and count cosines in steps of so many to one.
 WALKED_MAX, WALK_STEPS = 511, 8_192
 #: Steps of a cosine in a probe's table; rows that are scored before it is asked whether more pay.

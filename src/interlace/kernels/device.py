@@ -24,6 +24,7 @@ from interlace.kernels import reference
 from interlace.kernels.api import (
     F32,
     GAPS,
+    NEAR_LEAVES,
     I8,
     I64,
     NO_LEAF,
@@ -215,14 +216,17 @@ class Device(ABC):
         ids = (np.repeat(cells, n) << 8) + np.arange(len(leaves)) - np.repeat(first, n)
         nearest = self._looked(query, codec, "leaf", leaves)
 
-        at = self._best(nearest, n_leaves)
-        best = np.full((n_query, n_leaves), NO_LEAF, np.uint32)
-        scores = np.full(best.shape, -np.inf, np.float32)
         whole = self._library.concatenate([unseen, near, nearest])
         seen = self._got(self._cast(whole, "uint8"))
-        best[:, : len(at)] = ids[at].T
         of_leaves = seen[1 + len(near) :]
-        scores[:, : len(at)] = np.take_along_axis(of_leaves, at, axis=0).T / np.float32(SEEN)
+        n_best = reference.wanted_leaves(of_leaves, seen[0], n_leaves)
+        at = self._best(nearest, int(n_best.max(initial=0)))
+        is_best = np.arange(len(at)) < n_best[:, None]
+        best = np.full((n_query, NEAR_LEAVES * n_leaves), NO_LEAF, np.uint32)
+        scores = np.full(best.shape, -np.inf, np.float32)
+        best[:, : len(at)] = np.where(is_best, ids[at].T, NO_LEAF)
+        found = np.take_along_axis(of_leaves, at, axis=0).T / np.float32(SEEN)
+        scores[:, : len(at)] = np.where(is_best, found, -np.float32(np.inf))
         table = np.zeros((len(seen), -(-n_query // 16) * 16), np.uint8)
         table[:, :n_query] = seen
         return Probe(table, entries, best, scores)

@@ -23,6 +23,8 @@ from interlace.kernels.api import (
     CENTROID_DEVIATION,
     F32,
     GAPS,
+    NEAR_LEAVES,
+    NEAR_SHARE,
     I8,
     I32,
     I64,
@@ -478,7 +480,8 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
 
     Each query token takes the ``n_groups`` groups best for it, and all their cells are seen;
     of these it takes the ``n_cells`` best, and all their leaves are seen; of these it takes the
-    ``n_leaves`` best. What one query token takes is seen by all. What is best is told by the bytes
+    ``n_leaves`` best, and up to ``NEAR_LEAVES`` times as many that are near, which there are in
+    large collections. What one query token takes is seen by all. What is best is told by the bytes
     of the table, of equal ones those that come first there: the groups in order, the cells by
     group, the leaves by cell in that order. Unused places hold ``NO_LEAF`` and -inf.
     """
@@ -502,15 +505,25 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
     ids = (np.repeat(cells, n) << 8) + np.arange(len(leaves)) - np.repeat(first, n)
     nearest = _looked(query, codec.leaves, leaves)
 
-    best = np.full((n_query, n_leaves), NO_LEAF, np.uint32)
+    n_best = wanted_leaves(nearest, unseen[0], n_leaves)
+    best = np.full((n_query, NEAR_LEAVES * n_leaves), NO_LEAF, np.uint32)
     scores = np.full(best.shape, -np.inf, np.float32)
     for token in range(n_query):
-        at = _best(nearest[:, token], n_leaves)
+        at = _best(nearest[:, token], n_best[token])
         best[token, : len(at)] = ids[at]
         scores[token, : len(at)] = nearest[at, token] / np.float32(SEEN)
     table = np.zeros((1 + len(near) + len(nearest), -(-n_query // 16) * 16), np.uint8)
     table[:, :n_query] = np.concatenate([unseen, near, nearest])
     return Probe(table, entries, best, scores)
+
+
+def wanted_leaves(nearest: U8, unseen: U8, n_leaves: int) -> I64:
+    """How many leaves each query token takes, of what it has seen of them, ``(n, q_tokens)``."""
+    largest = nearest.max(axis=0, initial=0).astype(np.int64)
+    near = largest - np.maximum(0, largest - unseen) * NEAR_SHARE // 32
+    n_near = (nearest >= np.maximum(1, near)).sum(axis=0)
+    wanted: I64 = np.clip(n_near, n_leaves, NEAR_LEAVES * n_leaves)
+    return wanted
 
 
 def _members(grouped: Grouped, groups: I64) -> I64:

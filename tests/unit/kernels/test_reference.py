@@ -160,7 +160,8 @@ def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
     assert probe.table[:, :2].tolist() == [unseen, *cells, *leaves]
     assert not probe.table[:, 2:].any()
     assert probe.entries.tolist() == [3 << 8 | 1, 5 << 8 | 1]  # from where each cell's leaves are
-    assert probe.leaves.tolist() == [[0, 1], [1 << 8 | 1, 1 << 8]]
+    assert probe.leaves[:, :2].tolist() == [[0, 1], [1 << 8 | 1, 1 << 8]]
+    assert (probe.leaves[:, 2:] == kernels.NO_LEAF).all()
 
     # The last leaf probed is the floor, so only first leaves gain: passage 0 has both.
     assert table.walk(probe, [segment], None, 10).tolist() == [0, 1, 2]
