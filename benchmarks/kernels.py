@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from interlace import kernels
-from interlace.kernels import BLOCK, CodecArrays, FreshArrays, Kernels, Quantised, SettledArrays
+from interlace.kernels import CodecArrays, FreshArrays, Kernels, Quantised, SettledArrays
+from interlace.store.postings import Lists
 
 N_QUERY, DIM, LENGTH = 32, 128, 160
 N_PASSAGES, N_LEAVES, LEAVES_PER_CELL = 4_000, 10_000, 8
@@ -53,22 +54,18 @@ def make_codec(bits: int) -> CodecArrays:
 def make_settled(bits: int) -> SettledArrays:
     n = N_PASSAGES * LENGTH
     leaves = RNG.integers(0, N_LEAVES, n).astype(np.uint32)
-    owners = np.repeat(np.arange(N_PASSAGES), LENGTH)
-    pairs = np.unique(leaves.astype(np.int64) * BLOCK + owners)
-    lists, starts = np.unique(pairs // BLOCK, return_index=True)
-    cells = np.arange(N_LEAVES // LEAVES_PER_CELL + 1)
+    heads = leaves // LEAVES_PER_CELL << 16 | leaves % LEAVES_PER_CELL << 8
+    heads |= RNG.integers(0, 256, n, dtype=np.uint32)
+    offsets = np.arange(0, n + 1, LENGTH)
+    lists = Lists(lambda: [(offsets, heads)])
     return SettledArrays(
-        np.arange(0, n + 1, LENGTH),
-        leaves // LEAVES_PER_CELL << 16
-        | leaves % LEAVES_PER_CELL << 8
-        | RNG.integers(0, 256, n, dtype=np.uint32),
+        offsets,
+        heads,
         RNG.integers(0, 256, (n, kernels.packed_width(DIM, bits)), dtype=np.uint8),
-        np.array([0, len(lists)]),
-        np.array([0, len(pairs)]),
-        np.searchsorted(lists, cells * LEAVES_PER_CELL).astype(np.uint32)[None],
-        (lists % LEAVES_PER_CELL).astype(np.uint8),
-        np.append(starts, len(pairs)).astype(np.uint32),
-        (pairs % BLOCK).astype(np.uint16),
+        lists.list_cells,
+        lists.list_places,
+        lists.list_offsets,
+        np.concatenate(list(lists.gaps())),
     )
 
 

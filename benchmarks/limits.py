@@ -25,10 +25,13 @@ from measure import pinned, record
 from searching import REPEATS, K, built
 
 from interlace import store
-from interlace.kernels import BLOCK, NO_LEAF, SEEN, Probe, Ranked
+from interlace.kernels import NO_LEAF, SEEN, Probe, Ranked
 
 HERE = Path(__file__).parent
 STAGES = ("probe", "walk", "interact", "refine", "score")
+ACCUMULATORS = 4 * 65_536
+"""Bytes that a walk adds to at a time."""
+
 A = np.ndarray
 
 
@@ -74,19 +77,15 @@ class Collection(NamedTuple):
         """How many lists a walk reads, and how many postings they have."""
         leaves = probe.leaves[probe.leaves != NO_LEAF]
         cells, places = leaves >> 8, leaves & 0xFF
+        of_cells, place_of = self.arrays["list_cells"].astype(np.int64), self.arrays["list_places"]
+        known = cells < len(of_cells) - 1
+        begin, end = of_cells[cells[known]], of_cells[cells[known] + 1]
         n_lists = n_postings = 0
-        for block, first in enumerate(self.arrays["block_lists"][:-1].tolist()):
-            of_cells = self.arrays["list_cells"][block].astype(np.int64)
-            known = cells < len(of_cells) - 1
-            begin, end = of_cells[cells[known]], of_cells[cells[known] + 1]
-            offsets = self.arrays["list_offsets"][first + block :]
-            for low, high, place in zip(begin, end, places[known], strict=True):
-                at = low + np.searchsorted(
-                    self.arrays["list_places"][first + low : first + high], place
-                )
-                if at < high and self.arrays["list_places"][first + at] == place:
-                    n_lists += 1
-                    n_postings += int(offsets[at + 1]) - int(offsets[at])
+        for low, high, place in zip(begin, end, places[known], strict=True):
+            at = low + np.searchsorted(place_of[low:high], place)
+            if at < high and place_of[at] == place:
+                n_lists += 1
+                n_postings += int(np.diff(self.arrays["list_offsets"][at : at + 2])[0])
         return n_lists, n_postings
 
     def seen(self, probe: Probe, rows: A) -> int:
@@ -130,10 +129,10 @@ def limits(it: Collection, matrix: A, effort: str, numbers: A, machine: Machine)
 
     found = kernels.walk(probe, segments, None, plan.candidates)
     n_lists, n_postings = it.postings(probe)
-    lists = it.n_bytes("list_cells", "list_places", "list_offsets", "list_ordinals")
+    lists = it.n_bytes("list_cells", "list_places", "list_offsets", "list_gaps")
     reading = machine.rows(3 * n_lists, 64, lists)
     reading += machine.rows(n_lists, 2 * max(1, n_postings // max(1, n_lists)), lists)
-    of_walk = 0.0, max(reading, machine.adds(n_postings, 4 * BLOCK))
+    of_walk = 0.0, max(reading, machine.adds(n_postings, ACCUMULATORS))
 
     best, sums = kernels.interact(probe, segments, found, plan.scored)
     reading = machine.rows(len(found), 4 * passage, it.n_bytes("heads"))

@@ -15,7 +15,7 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from embedded import Embedded, debian_texts, embedded, exact
 from measure import record
 
 from interlace import codec, kernels, store
-from interlace.kernels import BLOCK, CodecArrays, SettledArrays
+from interlace.kernels import GAPS, CodecArrays, SettledArrays
 from interlace.store import postings, settling
 
 K = 10
@@ -91,8 +91,15 @@ def packed(corpus: Corpus, generation: codec.Generation) -> Packed:
         some = codec.Tokens(*(part[at : at + AT_ONCE] for part in corpus.tokens))
         parts.append(generation.encode(some, kernels=TABLE))
     joined = codec.Coded(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
-    n_cells = len(generation.arrays.cell_scales)
-    return Packed(generation, joined, postings.build(corpus.offsets, joined._asdict(), n_cells))
+
+    def blocks() -> Iterator[postings.Heads]:
+        for first in range(0, len(corpus.offsets) - 1, postings.BLOCK):
+            ends = corpus.offsets[first : first + postings.BLOCK + 1]
+            yield ends - ends[0], joined.heads[ends[0] : ends[-1]]
+
+    lists = postings.Lists(blocks)
+    arrays = {name: getattr(lists, name) for name in ("list_cells", "list_places", "list_offsets")}
+    return Packed(generation, joined, arrays | {"list_gaps": np.concatenate(list(lists.gaps()))})
 
 
 # --- how large ------------------------------------------------------------------------------------
@@ -156,23 +163,24 @@ def list_codings(it: Packed, n_passages: int) -> dict[str, float]:
 
     StreamVByte as it would be for 16 bits: a gap has one bit for its length, of one or two bytes.
     """
-    bits: dict[str, float] = dict.fromkeys(("Elias-Fano", "PFor", "StreamVByte"), 0.0)
-    lists, total = it.lists, len(it.lists["list_ordinals"])
-    for block, first in enumerate(range(0, n_passages, BLOCK)):
-        begin, end = (lists["block_lists"][block : block + 2] + block).tolist()
-        offsets = lists["list_offsets"][begin : end + 1].astype(np.int64)
-        span = slice(*lists["block_postings"][block : block + 2])
-        ordinals, n = lists["list_ordinals"][span].astype(np.int64), np.diff(offsets)
-        gaps = np.diff(ordinals, prepend=-1) - 1
-        gaps[offsets[:-1]] = ordinals[offsets[:-1]]
-        universe = min(BLOCK, n_passages - first)
-        bits["Elias-Fano"] += elias_fano(n, universe).sum()
-        bits["PFor"] += patched(gaps, n).sum()
-        bits["StreamVByte"] += (1 + 8 + 8 * (gaps > 255)).sum()
+    lists = it.lists
+    words, n_words = lists["list_gaps"].astype(np.int64), np.diff(lists["list_offsets"])
+    owners = np.repeat(np.arange(len(n_words)), n_words)[words < GAPS]
+    far = np.where(words < GAPS, words, (words - GAPS + 1) * GAPS)
+    ends = np.cumsum(far)[words < GAPS]  # of postings, each counted from all lists' beginning
+    n, total = np.bincount(owners, minlength=len(n_words)), len(owners)
+    gaps = np.diff(ends, prepend=0) - 1
+    first = np.cumsum(n) - n
+    gaps[first] += 1  # a list's first passage may be passage 0
+    bits = {
+        "Elias-Fano": elias_fano(n, n_passages).sum(),
+        "PFor": patched(gaps, n).sum(),
+        "StreamVByte": (1 + 8 + 8 * (gaps > 255)).sum(),
+    }
     return {
         "postings a token": total / len(it.coded.heads),
         "postings a list": total / len(lists["list_places"]),
-        "now": 16,
+        "now": 16 * len(words) / total,
         **{name: value / total for name, value in bits.items()},
     }
 

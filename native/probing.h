@@ -145,7 +145,9 @@ public:
         for (int64_t at = 0; at < n; at += kTile) {
             const int64_t m = std::min(kTile, n - at);
             for (int64_t i = 0; i < m; ++i) {
-                prefetch(centroids.row(row(std::min(at + i + 4 * kTile, n - 1))), centroids.dim);
+                const int64_t ahead = row(std::min(at + i + 4 * kTile, n - 1));
+                prefetch(centroids.row(ahead), centroids.dim);
+                __builtin_prefetch(centroids.scales + ahead);
                 Isa::widen(centroids.row(row(at + i)), centroids.dim, tile_.row(i));
             }
             for (const QueryPanel<Isa>& panel : query_.panels) {

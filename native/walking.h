@@ -28,14 +28,10 @@ struct Probed {
     int64_t ordinal;    // that the words so far have come to, from the block's first passage on
 };
 
-// How far a word leads, and whether it names the passage that is there.
-struct Gap {
-    int64_t far;
-    bool names;
-
-    explicit Gap(uint32_t word)
-        : far(word < kGaps ? word : int64_t{word - kGaps + 1} * kGaps), names(word < kGaps) {}
-};
+// How far a word leads.
+inline int64_t far_of(uint32_t word) {
+    return word < kGaps ? word : int64_t{word - kGaps + 1} * kGaps;
+}
 
 // Some passages that follow each other, as the probed lists name them: each a word, of what it has
 // gained and of the query token that named it last, so that all fit a second-level cache.
@@ -45,18 +41,19 @@ public:
 
     void begin() { std::fill_n(passages_.begin(), kPassages, 0u); }
 
-    // The words of a list that lead to the first `n` passages. Without branches but the one that
-    // ends them, because nothing predicts which passage comes next.
+    // The words of a list that lead to the first `n` passages. Branches are of what is rare; nothing
+    // predicts which passage has been named by the same query token.
     void add(Probed& probed, int64_t n) {
         const uint32_t raised = probed.raised, token = raised & kTokenMask;
         const uint16_t* word = probed.word;
         int64_t ordinal = probed.ordinal;
         for (; word < probed.end; ++word) {
-            const Gap gap(*word);
-            if (ordinal + gap.far >= n) break;
-            ordinal += gap.far;
+            const int64_t next = ordinal + far_of(*word);
+            if (next >= n) break;
+            ordinal = next;
+            if (*word >= kGaps) [[unlikely]] continue;
             const uint32_t passed = passages_[ordinal], last = passed & kTokenMask;
-            const uint32_t is_new = -uint32_t((last != token) & gap.names);    // all bits, or none
+            const uint32_t is_new = -uint32_t{last != token};    // all bits, or none
             passages_[ordinal] = passed + ((raised - last) & is_new);
         }
         probed.word = word;
@@ -147,7 +144,7 @@ inline void check_ends(std::span<const Probed> all, const Segment& segment) {
     for (const Probed& one : all)
         if (one.word < one.end)
             damaged(segment.name, "ordinals", n,
-                    n_blocks * Block::kPassages + one.ordinal + Gap(*one.word).far);
+                    n_blocks * Block::kPassages + one.ordinal + far_of(*one.word));
 }
 
 inline int64_t walk(const Probe& probe, Segments segments, const uint8_t* allowed, int64_t n,

@@ -24,9 +24,9 @@ from interlace.kernels import reference
 from interlace.kernels.api import (
     F32,
     GAPS,
-    NEAR_LEAVES,
     I8,
     I64,
+    NEAR_LEAVES,
     NO_LEAF,
     REFINED_FIRST,
     SCORED_FIRST,

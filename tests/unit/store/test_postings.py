@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from interlace.kernels import GAPS
 from interlace.store import postings
 
+LEAVES = [0, 1, 255, 256, 900, 16_777_215]
+
 
 def plain(passages: dict[int, list[int]]) -> dict[int, list[int]]:
     """Of each leaf the passages that have it."""
@@ -39,7 +41,9 @@ def lists_of(passages: dict[int, list[int]], n: int, block: int) -> postings.Lis
     def blocks():
         for first in range(0, n, block):
             lengths = np.zeros(min(n - first, block), np.int64)
-            some = {i: leaves for i, leaves in sorted(passages.items()) if first <= i < first + block}
+            some = {
+                i: leaves for i, leaves in sorted(passages.items()) if first <= i < first + block
+            }
             for i, leaves in some.items():
                 lengths[i - first] = len(leaves)
             heads = [leaf << 8 | 7 for leaves in some.values() for leaf in leaves]
@@ -51,7 +55,9 @@ def lists_of(passages: dict[int, list[int]], n: int, block: int) -> postings.Lis
 @settings(deadline=None, max_examples=60)
 @given(
     passages=st.dictionaries(
-        st.integers(0, 60), st.lists(st.sampled_from([0, 1, 255, 256, 900, 16_777_215])), max_size=20
+        st.integers(0, 60),
+        st.lists(st.sampled_from(LEAVES)),
+        max_size=20,
     ),
     block=st.sampled_from([1, 3, 64]),
     at_once=st.sampled_from([1, 4, 1 << 26]),
