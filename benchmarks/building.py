@@ -36,7 +36,6 @@ K = 10
 PARTS = {
     "codes": "codes",
     "heads": "leaf ids and scales",
-    "block": "lists",
     "list": "lists",
     "offsets": "rows",
     "passages": "rows",

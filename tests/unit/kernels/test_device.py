@@ -22,7 +22,7 @@ DIM = 32
 #: Library -> its own CPU device, and the name of its table; ``"cpu"`` is the C++ kernels.
 DEVICES = {"torch": ("cpu:0", "torch:cpu"), "mlx": ("mlx:cpu", "mlx:cpu")}
 
-HALF, FEW = {"year": {"$gte": 2013}}, {"year": 2007}
+HALF, FEW = {"year": {"$gte": 2050}}, {"year": 2007}
 
 
 @pytest.fixture(params=DEVICES)
@@ -46,7 +46,7 @@ def table(library: str) -> Kernels:
 def grow(notes: interlace.Collection, first: int, last: int) -> None:
     rows, types = zip(*(matrix(i, 3 + i % 40, DIM, 60) for i in range(first, last)), strict=True)
     records = [
-        {"id": i, "text": f"note {i}", "metadata": {"year": 2000 + i % 50}}
+        {"id": i, "text": f"note {i}", "metadata": {"year": 2000 + i % 100}}
         for i in range(first, last)
     ]
     notes.add(records, embeddings=list(rows), token_ids=list(types))
