@@ -7,7 +7,7 @@ r, how much the square of the sum grows (a share of r squared: `_LOSS` in codec/
 far the factor that would restore unit length deviates (a share of r over the root of the
 dimensions: `_SPREAD`), and which share of factors lies beyond the sixteen of its norm. Then the
 mean of each over all tokens, beside the constant. `mini` has 128 dimensions; the first 64 and 32 of
-its rotated ones, of unit length again, stand for other models.
+its rotated ones, of unit length again, stand for other models. One JSON line.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 
 import numpy as np
 from embedded import debian_texts, embedded
+from measure import record
 
 from interlace import codec, kernels
 from interlace.codec import residual
@@ -47,7 +48,10 @@ def coded(tokens: codec.Tokens, bits: int) -> tuple[A, A, A]:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dry", action="store_true", help="print, and record nothing")
+    args = parser.parse_args()
+    found = []
     documents = embedded("debian", debian_texts()[0]).head(N_TEXTS)
     signs = codec.rotation_signs(documents.matrix.shape[1], 0)
     turned = TABLE.quantise(np.asarray(documents.matrix, np.float32), signs)
@@ -79,12 +83,18 @@ def main() -> None:
                     f"{dim} dimensions, {bits} bits, r {r[mine].mean():.2f}: loss {loss[-1]:.4f}, "
                     f"spread {spread[-1]:.3f}, beyond {beyond[-1]:.4f}"
                 )
-            means = [np.average(one, weights=weight) for one in (loss, spread, beyond)]
+            means = [float(np.average(one, weights=weight)) for one in (loss, spread, beyond)]
+            found.append(
+                {"dim": dim, "bits": bits}
+                | dict(zip(("loss", "spread", "beyond"), np.round(means, 4).tolist(), strict=True))
+            )
             print(
                 f"{dim} dimensions, {bits} bits: loss {means[0]:.4f} ({residual._LOSS[bits]}), "
                 f"spread {means[1]:.3f} ({residual._SPREAD[bits]}), beyond {means[2]:.4f}",
                 flush=True,
             )
+    if not args.dry:
+        record("factors", texts=N_TEXTS, codecs=found)
 
 
 if __name__ == "__main__":

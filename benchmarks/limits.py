@@ -74,7 +74,7 @@ class Collection(NamedTuple):
         return int(self.snapshot.n_tokens_of(rows))
 
     def postings(self, probe: Probe) -> tuple[int, int]:
-        """How many lists a walk reads, and how many postings they have."""
+        """How many lists a walk reads, and how many words they have: hardly more than postings."""
         leaves = probe.leaves[probe.leaves != NO_LEAF]
         cells, places = leaves >> 8, leaves & 0xFF
         of_cells, place_of = self.arrays["list_cells"].astype(np.int64), self.arrays["list_places"]

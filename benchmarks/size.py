@@ -15,7 +15,7 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,13 +91,7 @@ def packed(corpus: Corpus, generation: codec.Generation) -> Packed:
         some = codec.Tokens(*(part[at : at + AT_ONCE] for part in corpus.tokens))
         parts.append(generation.encode(some, kernels=TABLE))
     joined = codec.Coded(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
-
-    def blocks() -> Iterator[postings.Heads]:
-        for first in range(0, len(corpus.offsets) - 1, postings.BLOCK):
-            ends = corpus.offsets[first : first + postings.BLOCK + 1]
-            yield ends - ends[0], joined.heads[ends[0] : ends[-1]]
-
-    lists = postings.Lists(blocks)
+    lists = postings.Lists(lambda: [(corpus.offsets, joined.heads)])
     arrays = {name: getattr(lists, name) for name in ("list_cells", "list_places", "list_offsets")}
     return Packed(generation, joined, arrays | {"list_gaps": np.concatenate(list(lists.gaps()))})
 

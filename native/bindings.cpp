@@ -222,6 +222,7 @@ Probe probe_view(const In<uint8_t, 2>& table, const In<uint32_t, 1>& entries,
     require(static_cast<int64_t>(table.shape(1)) == probe.width() &&
                 scores.shape(0) == leaves.shape(0) && scores.shape(1) == leaves.shape(1),
             "the parts of a probe must agree in shape");
+    require(probe.n_rows > 0, "a probe's table must have a row for what was not seen");
     return probe;
 }
 
@@ -322,12 +323,14 @@ nb::tuple probe(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
         return cosines->data();
     };
     Out<uint32_t> entries{{codec.view.cells.n}};
-    Out<uint32_t> leaves{{query.n, kNearLeaves * n_leaves}};
-    Out<float> best{{query.n, kNearLeaves * n_leaves}};
+    const Width width{n_groups, n_cells, n_leaves};
+    const int64_t most = width.most_leaves(codec.view.leaves.n);
+    Out<uint32_t> leaves{{query.n, most}};
+    Out<float> best{{query.n, most}};
     {
         nb::gil_scoped_release release;
         table.probe(
-            query, codec.view, {n_groups, n_cells, n_leaves}, &room,
+            query, codec.view, width, &room,
             [](void* context, int64_t n) { return (*static_cast<decltype(room)*>(context))(n); },
             entries.data(), leaves.data(), best.data());
     }
@@ -407,7 +410,7 @@ nb::object refine(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
     check_dims(query, segments);
     const Probe probe = probe_view(cosines, entries, leaves, best);
     check_probe(probe, segments);
-    require(probe.n_tokens == query.n && probe.n_rows > 0, "the probe is of another query");
+    require(probe.n_tokens == query.n, "the probe is of another query");
     const Ranked ranked = ranked_view(rows, expected, owners, k, spread);
     Out<float> scores{{length(rows)}};
     {

@@ -206,7 +206,8 @@ std::vector<Call> calls(const World& w, int n_threads) {
     auto probed = [&w, n_query](const Table& table, Output& out) {
         const int64_t n_leaves = 3;
         auto* entries = out.room<uint32_t>(w.cells.view.n);
-        const int64_t most = kNearLeaves * n_leaves;
+        const Width width{2, 5, n_leaves};
+        const int64_t most = width.most_leaves(w.leaves.view.n);
         auto* leaves = out.room<uint32_t>(n_query * most);
         auto* scores = out.room<float>(n_query * most);
         const uint8_t* rows = nullptr;
@@ -218,7 +219,7 @@ std::vector<Call> calls(const World& w, int n_threads) {
             return made;
         };
         table.probe(
-            w.query.view, w.codec, {2, 5, n_leaves}, &room,
+            w.query.view, w.codec, width, &room,
             [](void* context, int64_t n) { return (*static_cast<decltype(room)*>(context))(n); },
             entries, leaves, scores);
         return Probe{rows, entries, leaves, scores, n_rows, w.cells.view.n, n_query, most};

@@ -2,6 +2,7 @@
 // The arithmetic is specified by src/interlace/kernels/reference.py, to the last bit.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -120,6 +121,9 @@ struct Width {
     int64_t groups = 0;
     int64_t cells = 0;
     int64_t leaves = 0;
+
+    // Leaves of a query token at most, of n that there are.
+    int64_t most_leaves(int64_t n) const { return std::min(kNearLeaves * std::min(leaves, n), n); }
 };
 
 // Rows in the order in which they are expected to be good, of which the k best owners are wanted.
@@ -180,6 +184,7 @@ struct Damaged {
     std::string found;
 };
 [[noreturn]] void damaged(const std::string& name, const char* what, int64_t below, int64_t found);
+[[noreturn]] void no_such_list(const std::string& name, int64_t last, int64_t begin, int64_t end);
 [[noreturn]] void no_such_row(int64_t row, int64_t n_rows);    // std::out_of_range
 
 }    // namespace interlace

@@ -240,12 +240,12 @@ void probe(const Vectors& query, const Codec& codec, const Width& width, void* c
     looker.look(codec.leaves, n_leaves, [&](int64_t i) { return int64_t{rows[i]}; }, of_leaves);
 
     const Seen seen(of_leaves, table_width, n_leaves);
-    const int64_t most = kNearLeaves * width.leaves;
+    const int64_t most = width.most_leaves(codec.leaves.n);
     for (int64_t q = 0; q < query.n; ++q, leaves += most, scores += most) {
         const int largest = seen.largest(q), far = std::max(0, largest - unseen[q]);
         const int64_t n_near = seen.count(q, std::max(1, largest - far * kNearShare / 32));
         int64_t places[257] = {};    // of the largest bytes first
-        const auto best = seen.best(q, std::clamp(n_near, width.leaves, most));
+        const auto best = seen.best(q, std::clamp(n_near, std::min(width.leaves, most), most));
         for (uint32_t row : best) ++places[256 - seen.byte(q, row)];
         for (int i = 0; i < 256; ++i) places[i + 1] += places[i];
         for (uint32_t row : best) {

@@ -84,14 +84,13 @@ private:
 // The leaves that are probed, a query token's best first, with what each is worth to it.
 inline std::vector<Probed> probed_leaves(const Probe& probe) {
     std::vector<Probed> all;
-    all.reserve(size_t(probe.n_tokens * probe.n_leaves));
     for (int64_t token = 0; token < std::min(probe.n_tokens, kWalked); ++token) {
         const uint32_t* leaves = probe.leaves + token * probe.n_leaves;
         const float* scores = probe.scores + token * probe.n_leaves;
         int64_t n = probe.n_leaves;
         while (n && leaves[n - 1] == kNoLeaf) --n;
         // What no probed list names is worth less than the last leaf probed, and may be worth as
-        // much as the best of the groups that were not seen.
+        // much as the best of the groups that were not seen, if there are such.
         const float last = n ? scores[n - 1] : 0, unseen = float(probe.table[token]) / kSeen;
         const float floor = unseen > 0 && unseen < last ? (last + unseen) * 0.5f : last;
         for (int64_t i = 0; i < n; ++i) {
@@ -131,7 +130,7 @@ inline void find_lists(std::span<Probed> all, const Segment& segment) {
         if (lists.places[list] != place) continue;
         const int64_t begin = lists.offsets[list], end = lists.offsets[list + 1];
         if (begin < 0 || begin > end || end > lists.n_gaps)
-            damaged(segment.name, "list offsets", lists.n_gaps + 1, std::max(begin, end));
+            no_such_list(segment.name, lists.n_gaps, begin, end);
         one.word = lists.gaps + begin;
         one.end = lists.gaps + end;
         prefetch(one.word, std::min<int64_t>(256, 2 * (end - begin)));

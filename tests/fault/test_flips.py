@@ -68,8 +68,8 @@ def untyped(path: Path) -> None:
         fill(opened, 60, 70, typed=False, dim=13)
 
 
-def blocks(path: Path) -> None:
-    """More passages than a block of posting lists holds."""
+def large(path: Path) -> None:
+    """More passages than a walk has accumulators, so that lists are read in parts, and lead far."""
     with store.create(path, storing.settings(codec="residual2"), settle="manual") as opened:
         big = record("big", text="x" * 66_000, n_passages=66_000, n_tokens=1)
         add(opened, big, *(record(i) for i in range(50)))
@@ -249,9 +249,9 @@ def test_damage_is_never_more_than_corrupt(good, tmp_path, table):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("good", [blocks], indirect=True)
-def test_damage_in_several_blocks(good, tmp_path, table):
+@pytest.mark.parametrize("good", [large], indirect=True)
+def test_damage_where_lists_are_read_in_parts(good, tmp_path, table):
     if table == "reference":
         pytest.skip("takes minutes")
-    for folder, file, what in damages(good, tmp_path, "blocks"):
+    for folder, file, what in damages(good, tmp_path, "large"):
         exercise(folder, file, f"{what}, {table}")

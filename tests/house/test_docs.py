@@ -16,7 +16,7 @@ import sources
 from commands import help_of
 
 from interlace import errors
-from interlace.store import EFFORTS
+from interlace.store import EFFORTS, FORMAT, OLDEST_READABLE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -187,6 +187,13 @@ def test_every_error_is_in_the_drawn_tree():
         if isinstance(value, type) and issubclass(value, errors.InterlaceError):
             assert name in (errors.__doc__ or ""), name
             assert value.__doc__
+
+
+def test_the_format_page_has_the_numbers_as_they_are():
+    page = (ROOT / "docs" / "reference" / "format.md").read_text(encoding="utf-8")
+    assert f"format **{FORMAT}**" in page
+    assert f"now {OLDEST_READABLE} to {FORMAT}" in page
+    assert f"format on disk is {FORMAT};" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_knobs_page_has_the_efforts_as_they_are():

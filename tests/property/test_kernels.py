@@ -578,6 +578,29 @@ def test_an_ordinal_that_is_not_there(sound: Collection, word: int) -> None:
     assert len({complaint(table, act) for table in [TWIN, *OTHERS]}) == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("list_offsets", {0: -1}),
+        ("list_offsets", {-1: 0}),
+        ("list_offsets", {-1: 1_000}),
+        ("list_cells", {-1: 1_000}),
+    ],
+)
+def test_a_list_that_is_not_there(sound: Collection, field: str, changed: dict[int, int]) -> None:
+    (segment,) = sound.segments
+    assert isinstance(segment, SettledArrays)
+    bad = getattr(segment, field).copy()
+    for at, value in changed.items():
+        bad[at] = value
+    broken, probe = damaged(sound, **{field: bad}), probed(sound, 100, 100, 100)
+
+    def act(table: Kernels) -> object:
+        return table.walk(probe, broken.load(table)[1], None, 10)
+
+    assert len({complaint(table, act) for table in [TWIN, *OTHERS]}) == 1
+
+
 @fast
 @given(seed=seeds, field=st.sampled_from(SettledArrays._fields))
 def test_flipped_bytes_never_crash(sound: Collection, seed: int, field: str) -> None:
@@ -644,6 +667,9 @@ def test_wrong_types_and_shapes(sound: Collection) -> None:
             table.scan(Quantised(codes, scales[:-1]), segments, None)
         with pytest.raises(ValueError, match="bit for every row"):
             table.scan(sound.query, segments, np.zeros(0, np.uint8))
+        probe = probed(sound, 2, 8, 8)
+        with pytest.raises(ValueError, match="row for what was not seen"):
+            table.walk(probe._replace(table=probe.table[:0]), segments, None, 10)
 
 
 def test_the_floor_of_unprobed_places(sound: Collection) -> None:

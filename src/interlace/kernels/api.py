@@ -153,7 +153,7 @@ class Probe(NamedTuple):
         ``row + min(place, last)``: its leaf's, or its cell's, where last is 0. Of cells that were
         not seen 0, the first row.
     leaves : (q_tokens, n) uint32
-        The best leaves of each query token, best first, as ``cell << 8 | place``.
+        The best leaves of each query token, best first, as ``cell << 8 | place``; then ``NO_LEAF``.
     scores : (q_tokens, n) float32, their cosines, in steps of 1/254
     """
 

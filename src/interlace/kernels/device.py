@@ -26,7 +26,6 @@ from interlace.kernels.api import (
     GAPS,
     I8,
     I64,
-    NEAR_LEAVES,
     NO_LEAF,
     REFINED_FIRST,
     SCORED_FIRST,
@@ -219,10 +218,11 @@ class Device(ABC):
         whole = self._library.concatenate([unseen, near, nearest])
         seen = self._got(self._cast(whole, "uint8"))
         of_leaves = seen[1 + len(near) :]
-        n_best = reference.wanted_leaves(of_leaves, seen[0], n_leaves)
+        most = reference.most_leaves(n_leaves, len(codec.arrays["leaf_scales"]))
+        n_best = reference.n_taken(of_leaves, seen[0], n_leaves, most)
         at = self._best(nearest, int(n_best.max(initial=0)))
         is_best = np.arange(len(at)) < n_best[:, None]
-        best = np.full((n_query, NEAR_LEAVES * n_leaves), NO_LEAF, np.uint32)
+        best = np.full((n_query, most), NO_LEAF, np.uint32)
         scores = np.full(best.shape, -np.inf, np.float32)
         best[:, : len(at)] = np.where(is_best, ids[at].T, NO_LEAF)
         found = np.take_along_axis(of_leaves, at, axis=0).T / np.float32(SEEN)

@@ -480,8 +480,8 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
 
     Each query token takes the ``n_groups`` groups best for it, and all their cells are seen;
     of these it takes the ``n_cells`` best, and all their leaves are seen; of these it takes the
-    ``n_leaves`` best, and up to ``NEAR_LEAVES`` times as many that are near, which there are in
-    large collections. What one query token takes is seen by all. What is best is told by the bytes
+    ``n_leaves`` best, and more that are near (``n_taken``), which there are in large collections.
+    What one query token takes is seen by all. What is best is told by the bytes
     of the table, of equal ones those that come first there: the groups in order, the cells by
     group, the leaves by cell in that order. Unused places hold ``NO_LEAF`` and -inf.
     """
@@ -505,8 +505,9 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
     ids = (np.repeat(cells, n) << 8) + np.arange(len(leaves)) - np.repeat(first, n)
     nearest = _looked(query, codec.leaves, leaves)
 
-    n_best = wanted_leaves(nearest, unseen[0], n_leaves)
-    best = np.full((n_query, NEAR_LEAVES * n_leaves), NO_LEAF, np.uint32)
+    most = most_leaves(n_leaves, len(codec.leaves.scales))
+    n_best = n_taken(nearest, unseen[0], n_leaves, most)
+    best = np.full((n_query, most), NO_LEAF, np.uint32)
     scores = np.full(best.shape, -np.inf, np.float32)
     for token in range(n_query):
         at = _best(nearest[:, token], n_best[token])
@@ -517,13 +518,22 @@ def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves:
     return Probe(table, entries, best, scores)
 
 
-def wanted_leaves(nearest: U8, unseen: U8, n_leaves: int) -> I64:
-    """How many leaves each query token takes, of what it has seen of them, ``(n, q_tokens)``."""
+def most_leaves(n_leaves: int, n: int) -> int:
+    """Leaves that a query token takes at most, of n that there are."""
+    return min(NEAR_LEAVES * min(n_leaves, n), n)
+
+
+def n_taken(nearest: U8, unseen: U8, n_leaves: int, most: int) -> I64:
+    """How many leaves each query token takes, of what it has seen of them, ``(n, q_tokens)``.
+
+    Near are those in the first ``NEAR_SHARE`` 32nds of the way from its best leaf to the best group
+    that was not seen; those that it sees as 0 are not.
+    """
     largest = nearest.max(axis=0, initial=0).astype(np.int64)
     near = largest - np.maximum(0, largest - unseen) * NEAR_SHARE // 32
     n_near = (nearest >= np.maximum(1, near)).sum(axis=0)
-    wanted: I64 = np.clip(n_near, n_leaves, NEAR_LEAVES * n_leaves)
-    return wanted
+    taken: I64 = np.clip(n_near, min(n_leaves, most), most)
+    return taken
 
 
 def _members(grouped: Grouped, groups: I64) -> I64:
@@ -553,20 +563,20 @@ def _best(scores: np.ndarray, n: int) -> I64:
 def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) -> U32:
     """Walk the probed leaves' posting lists; the n best rows, ascending.
 
-    A passage gets, for each query token, the score of its best probed leaf, and where it is in
-    none of the probed lists, what is half way from the last one probed to the best group that was
-    not seen. What is summed here is the gain over that floor, in whole steps: equal order, and
-    most passages need no work. Only passages that some
+    A passage gets, for each query token, the score of its best probed leaf, and where it is in none
+    of the probed lists, a floor (``walk_floors``). What is summed here is the gain over that, in
+    whole steps: equal order, and most passages need no work. Only passages that some
     probed list names are returned; ties go to the lower row. Of a longer query the first
     ``WALKED_MAX`` tokens count.
     """
     gains: list[F32] = []
     seen: list[np.ndarray] = []
+    floors = walk_floors(probe)
     for segment in segments:
         gain = np.zeros(len(segment.offsets) - 1, np.float32)
         named = np.zeros(len(gain), bool)
         if isinstance(segment, Settled):
-            _walk_segment(probe, segment, gain, named)
+            _walk_segment(probe, floors, segment, gain, named)
         gains.append(gain)
         seen.append(named)
     total: F32 = np.concatenate([*gains, np.empty(0, np.float32)])
@@ -575,10 +585,12 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
     return np.sort(rows[_best(total[rows], n)]).astype(np.uint32)
 
 
-def _walk_segment(probe: Probe, segment: Settled, gain: F32, named: np.ndarray) -> None:
+def _walk_segment(
+    probe: Probe, floors: F32, segment: Settled, gain: F32, named: np.ndarray
+) -> None:
     n_walked = min(len(probe.leaves), WALKED_MAX)
     for leaves, scores, floor in zip(
-        probe.leaves[:n_walked], probe.scores[:n_walked], walk_floors(probe)[:n_walked], strict=True
+        probe.leaves[:n_walked], probe.scores[:n_walked], floors[:n_walked], strict=True
     ):
         probed = leaves != NO_LEAF
         done = np.zeros(len(gain), bool)
@@ -592,7 +604,11 @@ def _walk_segment(probe: Probe, segment: Settled, gain: F32, named: np.ndarray) 
 
 
 def walk_floors(probe: Probe) -> F32:
-    """What a passage is worth to each query token where no probed list names it."""
+    """What a passage is worth to each query token where no probed list names it.
+
+    Half way from the last leaf probed to the best group that was not seen; the last leaf's score
+    where every group was seen, or none of the others has a positive cosine: nothing tells more.
+    """
     n_probed = (probe.leaves != NO_LEAF).sum(1)
     none = np.zeros((len(probe.leaves), 1), np.float32)  # which a token without leaves gets
     last = np.take_along_axis(np.hstack([none, probe.scores]), n_probed[:, None], axis=1)[:, 0]
@@ -621,7 +637,7 @@ def _posting_list(segment: Settled, cell: int, place: int) -> I64:
         return none
     begin, end = arrays.list_offsets[at : at + 2].tolist()
     if not 0 <= begin <= end <= n_words:
-        raise damaged(segment.name, f"list offsets below {n_words + 1}", str(max(begin, end)))
+        raise damaged(segment.name, f"list offsets that rise to {n_words}", f"{begin} … {end}")
     words = arrays.list_gaps[begin:end].astype(np.int64)
     names = words < GAPS
     ordinals = np.cumsum(np.where(names, words, (words - (GAPS - 1)) * GAPS))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlace.store.postings import BLOCK, Heads
+from interlace.store.postings import BLOCK_TOKENS, Heads
 from interlace.store.segment import Numbers, Part, Segment
 
 
@@ -87,8 +87,8 @@ class Parts:
 
     def heads(self) -> Iterator[Heads]:
         """What posting lists are made of."""
-        for first in range(0, len(self), BLOCK):
-            part = self.part(first, min(first + BLOCK, len(self)), ("heads",))
+        for first, last in self.spans(BLOCK_TOKENS):
+            part = self.part(first, last, ("heads",))
             yield part.offsets, part.tokens["heads"]
 
 

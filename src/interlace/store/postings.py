@@ -1,21 +1,22 @@
 """Posting lists: for each leaf, the passages that have a token there, as gaps between ordinals.
 
 They are made in two passes over the passages, block by block: the first counts each list's words,
-the second writes them, so that what is in memory is a block and what is known of each list.
+the second writes them. In memory are some 50 bytes for each token of a block, 40 for each list, and
+as many words as are written at once; where those are not all, the second pass is made again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from interlace.kernels import GAPS
 
-BLOCK = 65_536
-"""Passages that are sorted at once, with some 40 bytes for each of their tokens."""
+BLOCK_TOKENS = 1 << 22
+"""That are sorted at once."""
 
 _WORDS_AT_ONCE = 1 << 26
 _FARTHEST = 65_536 - GAPS
@@ -44,7 +45,7 @@ class Lists:
     Parameters
     ----------
     blocks : callable
-        Gives the passages anew at each call, at most ``BLOCK`` at a time.
+        Gives the passages anew at each call, about ``BLOCK_TOKENS`` tokens at a time.
 
     Attributes
     ----------
@@ -72,8 +73,10 @@ class Lists:
     def _counted(self) -> tuple[npt.NDArray[np.uint32], Numbers]:
         """The leaves that have lists, ascending, and the words of each."""
         leaves, n_words, last = np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0, np.int64)
-        for block in self._postings(None):
-            known = np.union1d(leaves, block.leaves)
+        for block in self._postings():
+            known = np.concatenate([leaves, block.leaves])
+            known.sort()  # here, too, np.unique would hash
+            known = known[_is_first(known)]
             at = np.searchsorted(known, leaves)
             n_words, last = _spread(n_words, at, len(known)), _spread(last, at, len(known))
             leaves, at = known, np.searchsorted(known, block.leaves)
@@ -88,7 +91,8 @@ class Lists:
         leaves = self._leaves[first:last]
         ends = self.list_offsets[first:last] - self.list_offsets[first]  # of what is written
         ordinals = np.zeros(len(leaves), np.int64)
-        for block in self._postings(leaves):
+        some = None if len(leaves) == len(self._leaves) else leaves
+        for block in self._postings(some):
             at = np.searchsorted(leaves, block.leaves)
             gaps = _gaps(block, ordinals[at])
             n = 1 + _n_far(gaps)
@@ -104,26 +108,27 @@ class Lists:
             ordinals[at] = block.ordinals[block.starts + block.lengths - 1]
         return words
 
-    def _postings(self, leaves: npt.NDArray[np.uint32] | None) -> Iterator[_Block]:
-        """What blocks hold of leaves that follow each other, or of all."""
-        first, some = 0, leaves is not None and len(leaves) < len(self._leaves)
+    def _postings(self, leaves: npt.NDArray[np.uint32] | None = None) -> Iterator[_Block]:
+        """What blocks hold of all leaves, or of some that follow each other."""
+        first = 0
         for offsets, heads in self._blocks():
-            owners = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint16), np.diff(offsets))
-            if leaves is not None and some:
+            last = first + len(offsets) - 1
+            owners = np.repeat(np.arange(first, last, dtype=np.uint64), np.diff(offsets))
+            if leaves is not None:
                 inside = (heads >> 8 >= leaves[0]) & (heads >> 8 <= leaves[-1])
                 heads, owners = heads[inside], owners[inside]
             pairs = heads.astype(np.uint64)
             pairs >>= np.uint64(8)
-            pairs <<= np.uint64(16)
+            pairs <<= np.uint64(32)
             pairs |= owners
             pairs.sort()  # np.unique would hash first, which takes far longer on such pairs
             pairs = pairs[_is_first(pairs)]
-            ordinals = (pairs & np.uint64(0xFFFF)).astype(np.int64) + first
-            pairs >>= np.uint64(16)
+            ordinals = pairs.astype(np.uint32).astype(np.int64)  # keeps the low bits
+            pairs >>= np.uint64(32)
             starts = np.flatnonzero(_is_first(pairs))
             if len(starts):
                 yield _Block(pairs[starts].astype(np.uint32), starts, ordinals)
-            first += len(offsets) - 1
+            first = last
 
 
 def _gaps(block: _Block, last: Numbers) -> Numbers:
@@ -145,7 +150,7 @@ def _spread(values: Numbers, at: Numbers, n: int) -> Numbers:
     return spread
 
 
-def _is_first(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def _is_first(values: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.bool_]:
     """Where a sorted array has a value for the first time."""
     first = np.ones(len(values), bool)
     np.not_equal(values[1:], values[:-1], out=first[1:])

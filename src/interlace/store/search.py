@@ -97,8 +97,8 @@ _CANDIDATES_A_SCORE: Final = 3
 _WALKED_A_SCORE: Final = 100_000
 _WALKED_A_CELLS: Final = 10_000
 """What takes as long as scoring a passage: candidates that pass through the stages, and passages in
-the collection for each list walked a query token; and passages for each list, as long as comparing
-one by cells."""
+the collection for each leaf that a query token probes, with those near it; and passages for each of
+these, as long as comparing one by cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +301,7 @@ def _staged(
     if snapshot.codec is None:
         return fresh_rows, fresh_scores, 0
     probe = kernels.probe(query, snapshot.codec, plan.groups, plan.cells, plan.leaves)
-    watch("probe", n=int((probe.leaves != NO_LEAF).sum()))
+    watch("probe", n=int(np.count_nonzero(probe.leaves != NO_LEAF)))
     if walks:
         rows = kernels.walk(probe, segments, allowed, plan.candidates)
     else:

@@ -43,7 +43,7 @@ def write_fresh(folder: Path, part: Part) -> SegmentRow:
 
 
 def write_settled(folder: Path, parts: Parts, generation: str, width: int) -> SegmentRow:
-    """Write a settled segment, and sync its file; in memory is what ``postings`` takes.
+    """Write a settled segment, and sync its file; in memory is what making ``postings`` takes.
 
     Parameters
     ----------

@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 from interlace import kernels
-from interlace.kernels import CodecArrays, FreshArrays, Kernels, Quantised, Ranked, SettledArrays
+from interlace.kernels import (
+    CodecArrays,
+    FreshArrays,
+    Kernels,
+    Probe,
+    Quantised,
+    Ranked,
+    SettledArrays,
+)
 
 TABLES = [kernels.table(name) for name in kernels.available()]
 
@@ -175,6 +183,33 @@ def test_the_stages_of_a_search_by_hand(table: Kernels) -> None:
     best, sums = table.interact(probe, [segment], np.array([2, 1, 0], np.uint32), 2)
     assert best.tolist() == [0, 1]
     assert sums.tolist() == [254 + 254, 241 + 80]
+
+
+def test_leaves_that_are_nearly_as_good_as_the_best_are_probed_too(table: Kernels) -> None:
+    codec, _ = small_world(table)
+    probe = table.probe(quantised([[127, 0]]), codec, 1, 1, 1)
+    assert probe.table[:, 0].tolist() == [20, 254, 254, 241]
+    # One is asked for; near is what sees at least 254 - (254 - 20) * 5 // 32 = 218.
+    assert probe.leaves.tolist() == [[0, 1, kernels.NO_LEAF, kernels.NO_LEAF]]
+
+
+def test_what_no_list_names_is_worth_less_than_what_the_last_one_names(table: Kernels) -> None:
+    _, segment = small_world(table)
+    none, scores = kernels.NO_LEAF, np.array([[0.9, 0.85], [0.99, 0]], np.float32)
+    leaves = np.array([[0, 1 << 8], [1, none]], np.uint32)  # of passages 0 and 2; of 1
+    entries = np.zeros(2, np.uint32)
+
+    def walked(unseen: int, n: int) -> list[int]:
+        seen = np.zeros((1, 16), np.uint8)
+        seen[0, :2] = unseen
+        rows = table.walk(Probe(seen, entries, leaves, scores), [segment], None, n)
+        return [int(row) for row in rows]
+
+    # With nothing unseen the first token's last leaf, and the second's only one, add nothing.
+    assert walked(0, 1) == walked(255, 1) == [0]
+    # Half way to 0.2 the first token's floor is 0.525: passage 0 gains 0.375, passage 1 0.395.
+    assert walked(51, 1) == [1]
+    assert walked(51, 3) == [0, 1, 2]
 
 
 def test_what_is_far_counts_as_the_best_that_may_be_there(table: Kernels) -> None:

@@ -179,7 +179,7 @@ def counted(write, written):
 
 
 def test_settling_and_merging_hold_what_the_setting_allows(folder):
-    """And some bytes for each token of a block of 65,536 passages: far less than their vectors."""
+    """And some bytes for each token that lists are made of at once: far less than vectors."""
     memory, n_passages, n_tokens, dim = 2**21, 1_200, 150, 64
     settings = storing.settings(dim=dim, memory_bytes_max=memory)
     with store.create(folder, settings, settle="manual", n_threads=1) as opened:

@@ -72,7 +72,7 @@ def test_a_gap_of_any_length_is_told():
     gaps = [0, GAPS - 1, GAPS, GAPS + 1, 256 * GAPS, 257 * GAPS + 5, 1]
     places = np.cumsum(gaps).tolist()
     passages = {place: [3, 5] if place else [5] for place in places}
-    found = lists_of(passages, places[-1] + 1, postings.BLOCK)
+    found = lists_of(passages, places[-1] + 1, 1 << 16)
     assert read(found) == plain(passages)
     ahead = [0, 0, 1, 1, 1, 2, 0]
     assert found.list_offsets.tolist() == [0, 6 + sum(ahead), 6 + 7 + 2 * sum(ahead)]
