@@ -394,9 +394,11 @@ def searching() -> str:
         if bits == 4 and (at := line.get("at_recall"))
     ]
     newest = lines("searching")[-1]
+    asked = {line["queries"]: line["query_tokens"] for line in found.values()}
+    tokens = ", ".join(f"{n} of {mean} tokens on average" for n, mean in sorted(asked.items()))
     return (
         f"{machine({**newest, 'dim': 128})} Beyond 100,000 passages it is against an exhaustive "
-        f"search of the codes. {newest['query_tokens']} tokens a query on average; "
+        f"search of the codes, for fewer queries ({tokens}); "
         "milliseconds:\n\n"
         + table(["", "effort", "recall@10", "p50", "p95", *stages], rows)
         + "\n\nWhat these collections take: bytes a token on disk without texts, all counted; "
