@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -478,12 +479,12 @@ def _check_offsets(offsets: I64, n: int, name: str) -> None:
 def probe(query: Quantised, codec: Codec, n_groups: int, n_cells: int, n_leaves: int) -> Probe:
     """Look at the codec from group to cell to leaf; choose each query token's best leaves.
 
-    Each query token takes the ``n_groups`` groups best for it, and all their cells are seen;
-    of these it takes the ``n_cells`` best, and all their leaves are seen; of these it takes the
+    Each query token takes the ``n_groups`` groups best for it, and all their cells are seen; of
+    these it takes the ``n_cells`` best, and all their leaves are seen; of these it takes the
     ``n_leaves`` best, and more that are near (``n_taken``), which there are in large collections.
-    What one query token takes is seen by all. What is best is told by the bytes
-    of the table, of equal ones those that come first there: the groups in order, the cells by
-    group, the leaves by cell in that order. Unused places hold ``NO_LEAF`` and -inf.
+    What one query token takes is seen by all. What is best is told by the bytes of the table, of
+    equal ones those that come first there: the groups in order, the cells by group, the leaves by
+    cell in that order. Unused places hold ``NO_LEAF`` and -inf.
     """
     n_query = len(query.scales)
     far = _looked(query, codec.groups)
@@ -565,9 +566,9 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
 
     A passage gets, for each query token, the score of its best probed leaf, and where it is in none
     of the probed lists, a floor (``walk_floors``). What is summed here is the gain over that, in
-    whole steps: equal order, and most passages need no work. Only passages that some
-    probed list names are returned; ties go to the lower row. Of a longer query the first
-    ``WALKED_MAX`` tokens count.
+    whole steps: equal order, and most passages need no work. Only passages that some probed list
+    names are returned; ties go to the lower row. Of a longer query the first ``WALKED_MAX`` tokens
+    count.
     """
     gains: list[F32] = []
     seen: list[np.ndarray] = []
@@ -588,10 +589,8 @@ def walk(probe: Probe, segments: Sequence[Segment], allowed: U8 | None, n: int) 
 def _walk_segment(
     probe: Probe, floors: F32, segment: Settled, gain: F32, named: np.ndarray
 ) -> None:
-    n_walked = min(len(probe.leaves), WALKED_MAX)
-    for leaves, scores, floor in zip(
-        probe.leaves[:n_walked], probe.scores[:n_walked], floors[:n_walked], strict=True
-    ):
+    tokens = zip(probe.leaves, probe.scores, floors, strict=True)
+    for leaves, scores, floor in islice(tokens, WALKED_MAX):
         probed = leaves != NO_LEAF
         done = np.zeros(len(gain), bool)
         for leaf, score in zip(leaves[probed].tolist(), scores[probed], strict=True):
