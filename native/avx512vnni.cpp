@@ -88,7 +88,9 @@ struct Avx512Vnni {
     public:
         Join(int64_t dim, int bits)
             : dim_(dim), width_(ceil_div(dim * bits, 8)), bits_(bits),
-              low_(_mm512_set1_epi8(static_cast<char>((1 << bits) - 1))) {
+              mask_(_mm512_set1_epi8(static_cast<char>((1 << bits) - 1))),
+              two_codes_(_mm512_set1_epi8(static_cast<char>((1 << 2 * bits) - 1))),
+              lowest_(_mm512_set1_epi8(static_cast<char>(0xff / ((1 << bits) - 1)))) {
             if (dim % 64 == 0 && width_ % 64 == 0) shape_ = kWhole;
             if (dim % 64 == 0 && (width_ == 16 || width_ == 32)) shape_ = kTogether;
             for (int64_t lane = 0; lane < 32; ++lane)
@@ -97,34 +99,61 @@ struct Avx512Vnni {
 
         void operator()(const int8_t* leaf, const uint8_t* packed, const int8_t* lookup,
                         Level* out) const {
-            const __m512i levels = _mm512_broadcast_i32x4(load<__m128i>(lookup));
-            const auto add = [&](__m512i shifted, __m512i near, Level* to) {
-                const __m512i rest = _mm512_shuffle_epi8(levels, _mm512_and_si512(shifted, low_));
+            const __m512i even = _mm512_broadcast_i32x4(load<__m128i>(lookup));
+            const __m512i odd = _mm512_broadcast_i32x4(load<__m128i>(lookup + 16));
+            const auto add = [&](__m512i codes, __mmask64 is_odd, __m512i near, Level* to) {
+                codes = _mm512_and_si512(codes, mask_);
+                const __m512i rest = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(even, codes),
+                                                              is_odd, odd, codes);
                 const __m512i bias = _mm512_set1_epi8(-128);
                 store(to, _mm512_xor_si512(_mm512_adds_epi8(near, rest), bias));
             };
             if (shape_ == kWhole) {
-                for (int shift = 0; shift < 8; shift += bits_)
-                    for (int64_t b = 0; b < width_; b += 64, leaf += 64, out += 64)
-                        add(_mm512_srl_epi16(load<__m512i>(packed + b), _mm_cvtsi32_si128(shift)),
-                            load<__m512i>(leaf), out);
+                for (int64_t b = 0; b < width_; b += 64) {
+                    const __m512i bytes = load<__m512i>(packed + b);
+                    const __m512i before = b ? load<__m512i>(packed + b - 1) : after_none(packed);
+                    const __m512i codes = with_two_before(bytes, before);
+                    __mmask64 is_odd = bit_of(before, 8 - bits_);
+                    for (int shift = 0, at = 0; shift < 8; shift += bits_, at += int(width_)) {
+                        add(_mm512_srl_epi16(codes, _mm_cvtsi32_si128(shift)), is_odd,
+                            load<__m512i>(leaf + b + at), out + b + at);
+                        is_odd = bit_of(bytes, shift);
+                    }
+                }
             } else if (shape_ == kTogether) {
-                const __m512i bytes = width_ == 16
-                                          ? _mm512_broadcast_i32x4(load<__m128i>(packed))
-                                          : _mm512_broadcast_i64x4(load<__m256i>(packed));
+                __m512i bytes, before;
+                if (width_ == 16) {
+                    const auto some = load<__m128i>(packed);
+                    bytes = _mm512_broadcast_i32x4(some);
+                    before = _mm512_broadcast_i32x4(_mm_bslli_si128(some, 1));
+                } else {
+                    const auto some = load<__m256i>(packed);
+                    const auto low_half = _mm256_permute2x128_si256(some, some, 0x08);
+                    bytes = _mm512_broadcast_i64x4(some);
+                    before = _mm512_broadcast_i64x4(_mm256_alignr_epi8(some, low_half, 15));
+                }
+                const __m512i codes = with_two_before(bytes, before);
+                const __m512i one = one_before(bytes, before);
                 const __m512i step = _mm512_set1_epi16(static_cast<int16_t>(bits_ * 64 / width_));
                 __m512i shifts = load<__m512i>(shifts_);
                 for (int64_t at = 0; at < dim_; at += 64) {
-                    add(_mm512_srlv_epi16(bytes, shifts), load<__m512i>(leaf + at), out + at);
+                    add(_mm512_srlv_epi16(codes, shifts),
+                        bit_of(_mm512_srlv_epi16(one, shifts), 0), load<__m512i>(leaf + at),
+                        out + at);
                     shifts = _mm512_add_epi16(shifts, step);
                 }
             } else {
                 int64_t left = dim_;
                 for (int shift = 0; shift < 8; shift += bits_) {
-                    for (int64_t b = 0; b < width_; b += 64)
-                        add(_mm512_srl_epi16(load_some(packed + b, width_ - b),
+                    for (int64_t b = 0; b < width_; b += 64) {
+                        const __m512i bytes = load_some(packed + b, width_ - b);
+                        const __m512i before = b ? load_some(packed + b - 1, width_ - b + 1)
+                                                 : after_none(packed);
+                        add(_mm512_srl_epi16(with_two_before(bytes, before),
                                              _mm_cvtsi32_si128(shift)),
+                            bit_of(one_before(bytes, before), shift),
                             load_some(leaf + b, left - b), out + b);
+                    }
                     leaf += width_;
                     out += width_;
                     left -= width_;
@@ -137,8 +166,35 @@ struct Avx512Vnni {
         int64_t dim_, width_;
         int bits_;
         Shape shape_ = kAny;
-        __m512i low_;
-        alignas(64) int16_t shifts_[32];    // of a vector that several planes fill
+        __m512i mask_, two_codes_, lowest_;    // in each byte: of a code, of two, of each code a bit
+        alignas(64) int16_t shifts_[32];       // of a vector that several planes fill
+
+        // The bytes before the first 64, none before the first.
+        __m512i after_none(const uint8_t* packed) const {
+            return _mm512_maskz_loadu_epi8(first(width_ + 1) & ~__mmask64{1}, packed - 1);
+        }
+
+        // From a the bits in `mask`, the others from b.
+        static __m512i select(__m512i mask, __m512i a, __m512i b) {
+            return _mm512_ternarylogic_epi32(mask, a, b, 0xca);
+        }
+
+        // So many bits further up are those of the codes before; `before` are the bytes before.
+        static __m512i moved(__m512i bytes, __m512i before, int bits, __m512i low) {
+            return select(low, _mm512_srl_epi16(before, _mm_cvtsi32_si128(8 - bits)),
+                          _mm512_sll_epi16(bytes, _mm_cvtsi32_si128(bits)));
+        }
+        __m512i one_before(__m512i bytes, __m512i before) const {
+            return moved(bytes, before, bits_, mask_);
+        }
+        __m512i with_two_before(__m512i bytes, __m512i before) const {
+            const __m512i two = bits_ == 4 ? before : moved(bytes, before, 2 * bits_, two_codes_);
+            return _mm512_ternarylogic_epi32(bytes, two, lowest_, 0x78);    // bytes ^ (two & lowest)
+        }
+
+        static __mmask64 bit_of(__m512i bytes, int bit) {
+            return _mm512_test_epi8_mask(bytes, _mm512_set1_epi8(static_cast<char>(1 << bit)));
+        }
     };
 };
 

@@ -121,10 +121,10 @@ void check_groups(const In<uint32_t, 1>& group_of, int64_t n_groups, const char*
 CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales,
                        In<int8_t, 2> cells, In<float, 1> cell_scales, In<uint32_t, 1> cell_groups,
                        In<int8_t, 2> leaves, In<float, 1> leaf_scales, In<uint32_t, 1> leaf_cells,
-                       In<int8_t, 1> levels, In<float, 1> norms, In<float, 1> factors,
-                       float fairness, const std::string& name) {
+                       In<float, 1> levels, float stretch, In<float, 1> norms,
+                       In<float, 1> factors, float fairness, const std::string& name) {
     require(bits == 1 || bits == 2 || bits == 4, "bits must be 1, 2 or 4");
-    require(length(levels) == 1 << bits, "levels must be (2**bits,)");
+    require(length(levels) == 2 << bits, "levels must be (2**(bits + 1),)");
     require(length(norms) == 16, "norms must be (16,)");
     require(length(factors) == 256, "factors must be (256,)");
     require(cells.shape(1) == leaves.shape(1) && cells.shape(1) == groups.shape(1),
@@ -147,13 +147,13 @@ CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales
     for (int64_t cell = 0; cell < length(cells); ++cell)
         if (const auto n = static_cast<int64_t>(codec.by_cell.members(cell).size()); n > kPlaces)
             damaged(name, "leaves of a cell", kPlaces + 1, n);
-    codec.levels = levels.data();
+    codec.stretch = stretch;
     codec.norms = norms.data();
-    codec.residuals = residuals_of(codec.levels, bits, codec.norms);
+    codec.residuals = residuals_of(levels.data(), bits, codec.norms);
     codec.factors = factors.data();
     codec.fairness = fairness;
     handle.keep(groups, group_scales, cells, cell_scales, cell_groups, leaves, leaf_scales,
-                leaf_cells, levels, norms, factors);
+                leaf_cells, norms, factors);
     return handle;
 }
 
@@ -293,19 +293,17 @@ nb::object assign(const Table& table, In<int8_t, 2> codes, In<int64_t, 1> first,
 }
 
 nb::tuple encode(const Table& table, In<int8_t, 2> codes, In<float, 1> scales,
-                 In<uint32_t, 1> leaves, const CodecHandle& codec, In<float, 1> cuts,
-                 int n_threads) {
+                 In<uint32_t, 1> leaves, const CodecHandle& codec, int n_threads) {
     const Vectors tokens = vectors(codes, scales);
     require(tokens.dim == codec.view.leaves.dim, "tokens and codec must have one dim");
     require(length(leaves) == tokens.n, "leaves must be (n,)");
-    require(length(cuts) == (1 << codec.view.bits) - 1, "cuts must be (2**bits - 1,)");
     for (uint32_t leaf : span(leaves))
         if (leaf >= codec.view.leaves.n) throw nb::index_error("leaf id beyond the codec's leaves");
     Out<uint8_t> packed{{tokens.n, codec.view.width()}};
     Out<uint8_t> scale_codes{{tokens.n}};
     {
         nb::gil_scoped_release release;
-        table.encode(tokens, leaves.data(), codec.view, cuts.data(), packed.data(),
+        table.encode(tokens, leaves.data(), codec.view, packed.data(),
                      scale_codes.data(), n_threads);
     }
     return nb::make_tuple(packed.array(), scale_codes.array());

@@ -266,87 +266,148 @@ inline float lane_sum(const float* x, int64_t padded) {
     return lanes[0];
 }
 
-// Codes one token after another. Rows are padded with zeros to whole lanes.
+// Codes kWidth tokens at once, a lane each: whatever their norms, they take the same steps through
+// the trellis, whose coordinates, from here on steps, come in the order of the packed bits.
+template <class Isa>
 class Encoder {
 public:
-    Encoder(const Codec& codec, const float* cuts)
-        : codec_(codec), cuts_(cuts), dim_(codec.leaves.dim), padded_(round_up(dim_, kSumLanes)),
-          root_(std::sqrt(static_cast<float>(dim_))), rest_(padded_, 0.0f), work_(padded_, 0.0f),
-          place_(padded_), code_(8 * codec.width(), uint8_t{0}) {}
+    explicit Encoder(const Codec& codec)
+        : codec_(codec), dim_(codec.leaves.dim), padded_(round_up(dim_, kSumLanes)),
+          n_planes_(8 / codec.bits), n_steps_(codec.width() * n_planes_), n_levels_(2 << codec.bits),
+          rest_(padded_, 0.0f), squares_(padded_, 0.0f), x_(n_steps_, F32{}), came_(4 * n_steps_),
+          bytes_(codec.width()), levels_(n_levels_, F32{}), middles_(n_levels_),
+          whole_(round_up(dim_, 64) + 64), join_{dim_, codec.bits} {}
 
-    void encode(const int8_t* token, float scale, int64_t leaf, uint8_t* codes,
-                uint8_t* scale_code) {
-        const int8_t* near = codec_.leaves.row(leaf);
-        const float steps = scale * centroid_length(dim_);
-        for (int64_t k = 0; k < dim_; ++k) rest_[k] = float(token[k]) * steps - float(near[k]);
-        for (int64_t k = 0; k < padded_; ++k) work_[k] = rest_[k] * rest_[k];
-        const float length = std::sqrt(lane_sum(work_.begin(), padded_));
-        cut(length > 0 ? root_ / length : 0.0f, cuts_);
-
-        int32_t power = 0;
-        for (int64_t k = 0; k < dim_; ++k) power += square(codec_.levels[code_[k]]);
-        const float wanted = length / std::sqrt(float(power));
-        int norm = 0;
-        for (int n = 0; n < 15; ++n)
-            norm += wanted > (codec_.norms[n + 1] + codec_.norms[n]) * 0.5f;
-
-        // Each coordinate takes the nearest of the whole numbers that the levels become.
-        const int8_t* residual = codec_.residuals.data() + 16 * norm;
-        float middles[15];
-        for (int c = 0; c + 1 < 1 << codec_.bits; ++c)
-            middles[c] = float(residual[c] + residual[c + 1]) * 0.5f;
-        cut(1, middles);
-
-        int32_t squared = 0;
-        for (int64_t k = 0; k < dim_; ++k)
-            squared += square(std::clamp(near[k] + residual[code_[k]], -128, 127));
-        const float unit = 1.0f / std::sqrt(float(squared));
-        const float first = codec_.factors[norm], step = codec_.factors[16 + norm] - first;
-        const int place = std::min<int>(to_byte((unit - first) / step), 15);
-        *scale_code = static_cast<uint8_t>(16 * place + norm);
-        pack(codes);
+    void encode(const Vectors& tokens, const uint32_t* leaves, int64_t begin, int64_t n,
+                uint8_t* codes, uint8_t* scale_codes) {
+        int norms[kWidth];
+        for (int64_t l = 0; l < n; ++l)
+            norms[l] = take(tokens.row(begin + l), tokens.scales[begin + l],
+                            codec_.leaves.row(leaves[begin + l]), l);
+        for (int64_t i = 0; i + 4 < n_levels_; ++i)
+            middles_[i] = (levels_[i] + levels_[i + 4]) * splat(0.5f);
+        trace(step());
+        const int64_t width = codec_.width();
+        for (int64_t l = 0; l < n; ++l) {
+            uint8_t* packed = codes + (begin + l) * width;
+            for (int64_t b = 0; b < width; ++b) packed[b] = bytes_[b][l];
+            scale_codes[begin + l] =
+                scale_code(codec_.leaves.row(leaves[begin + l]), packed, norms[l]);
+        }
     }
 
 private:
     const Codec& codec_;
-    const float* cuts_;
-    int64_t dim_, padded_;
-    float root_;
-    Buffer<float> rest_, work_;
-    Buffer<int32_t> place_;
-    Buffer<uint8_t> code_;
+    int64_t dim_, padded_, n_planes_, n_steps_, n_levels_;
+    Buffer<float> rest_, squares_;
+    Buffer<F32> x_;
+    Buffer<I32> came_;    // of each step and state, whether the code two steps before was odd
+    Buffer<U8> bytes_;
+    Buffer<F32> levels_, middles_;    // between a level and the fourth from it
+    Buffer<typename Isa::Level> whole_;
+    typename Isa::Join join_;
 
-    static int32_t square(int32_t x) { return x * x; }
+    // What remains of a token goes to a lane; returns the norm.
+    int take(const int8_t* token, float scale, const int8_t* near, int64_t lane) {
+        const float steps = scale * centroid_length(dim_);
+        for (int64_t k = 0; k < dim_; ++k) rest_[k] = float(token[k]) * steps - float(near[k]);
+        for (int64_t k = 0; k < padded_; ++k) squares_[k] = rest_[k] * rest_[k];
+        const float length = std::sqrt(lane_sum(squares_.begin(), padded_)) /
+                             std::sqrt(static_cast<float>(dim_));
+        int norm = 0;
+        for (int n = 0; n < 15; ++n)
+            norm += length > (codec_.norms[n + 1] + codec_.norms[n]) * 0.5f;
 
-    // A code is the number of cuts below the coordinate.
-    void cut(float stretch, const float* cuts) {
-        for (int64_t k = 0; k < padded_; k += kWidth) {
-            const F32 x = load<F32>(rest_.begin() + k) * splat(stretch);
-            I32 code{};
-            for (int c = 0; c + 1 < 1 << codec_.bits; ++c)
-                code -= x > splat(cuts[c]);    // a comparison that holds is -1
-            store(place_.begin() + k, code);
+        int64_t k = 0;
+        for (int64_t plane = 0; plane < n_planes_; ++plane)
+            for (int64_t t = plane; t < n_steps_ && k < dim_; t += n_planes_, ++k)
+                x_[t][lane] = rest_[k] * codec_.stretch;
+        const int8_t* residual = codec_.residuals.data() + 32 * norm;
+        for (int64_t i = 0; i < n_levels_; ++i)
+            levels_[i][lane] = float(residual[i % 2 * 16 + i / 2]);
+        return norm;
+    }
+
+    // Forward: what the cheapest way to each state costs. Returns the state where it ends.
+    I32 step() {
+        F32 costs[4] = {F32{}, splat(kInfinity), splat(kInfinity), splat(kInfinity)};
+        for (int64_t t = 0; t < n_steps_; ++t) {
+            F32 away[4];
+            for (int subset = 0; subset < 4; ++subset) {
+                away[subset] = square(x_[t] - levels_[subset]);
+                for (int64_t i = subset + 4; i < n_levels_; i += 4) {
+                    const F32 other = square(x_[t] - levels_[i]);
+                    away[subset] = other < away[subset] ? other : away[subset];
+                }
+            }
+            F32 following[4];
+            for (int u = 0; u < 2; ++u)
+                for (int before = 0; before < 2; ++before) {
+                    const F32 zero = costs[before] + away[2 * u + before];
+                    const F32 one = costs[before + 2] + away[2 * (1 - u) + before];
+                    const I32 cheaper = one < zero;
+                    following[u + 2 * before] = cheaper ? one : zero;
+                    came_[4 * t + u + 2 * before] = cheaper;
+                }
+            std::copy_n(following, 4, costs);
         }
-        for (int64_t k = 0; k < dim_; ++k) code_[k] = static_cast<uint8_t>(place_[k]);
+        I32 state{};
+        for (int i = 1; i < 4; ++i) {
+            const I32 lower = costs[i] < costs[0];
+            costs[0] = lower ? costs[i] : costs[0];
+            state = lower ? I32{} + i : state;
+        }
+        return state;
     }
 
-    // In planes: byte b holds coordinates b, b + width, …, lowest bits first.
-    void pack(uint8_t* packed) const {
-        const int64_t width = codec_.width();
-        std::copy_n(code_.begin(), width, packed);
-        for (int plane = 1; plane < 8 / codec_.bits; ++plane)
-            for (int64_t b = 0; b < width; ++b)
-                packed[b] = uint8_t(packed[b] | code_[plane * width + b] << plane * codec_.bits);
+    // Backward: which codes led there.
+    void trace(I32 state) {
+        I32 u = -(state & 1), before = -(state >> 1);    // masks
+        I32 byte{};
+        for (int64_t t = n_steps_ - 1; t >= 0; --t) {
+            const I32* came = came_.begin() + 4 * t;
+            const I32 two_before = before ? (u ? came[3] : came[2]) : (u ? came[1] : came[0]);
+            const I32 upper = u ^ two_before;
+            I32 code = -u;
+            for (int64_t i = 0; i + 4 < n_levels_; i += 4) {
+                const F32* middles = middles_.begin() + i;
+                const F32 middle = upper ? (before ? middles[3] : middles[2])
+                                         : (before ? middles[1] : middles[0]);
+                code -= (x_[t] > middle) * 2;
+            }
+            const int64_t plane = t % n_planes_;
+            byte |= code << int(plane * codec_.bits);
+            if (plane == 0) {
+                bytes_[t / n_planes_] = __builtin_convertvector(byte, U8);
+                byte = I32{};
+            }
+            u = before;
+            before = two_before;
+        }
     }
+
+    // The norm, and which of its factors restores unit length.
+    uint8_t scale_code(const int8_t* near, const uint8_t* packed, int norm) {
+        join_(near, packed, codec_.residuals.data() + 32 * norm, whole_.begin());
+        int32_t squared = 0;
+        for (int64_t k = 0; k < dim_; ++k) squared += square(int32_t{whole_[k]} - Isa::kBias);
+        const float unit = 1.0f / std::sqrt(float(squared));
+        const float first = codec_.factors[norm], step = codec_.factors[16 + norm] - first;
+        return static_cast<uint8_t>(16 * std::min<int>(to_byte((unit - first) / step), 15) + norm);
+    }
+
+    template <class V>
+    static V square(V x) { return x * x; }
 };
 
-inline void encode(const Vectors& tokens, const uint32_t* leaves, const Codec& codec,
-                   const float* cuts, uint8_t* codes, uint8_t* scale_codes, int n_threads) {
+template <class Isa>
+void encode(const Vectors& tokens, const uint32_t* leaves, const Codec& codec, uint8_t* codes,
+            uint8_t* scale_codes, int n_threads) {
     parallel_ranges(tokens.n, 4096, n_threads, [&](int64_t begin, int64_t end) {
-        Encoder encoder(codec, cuts);
-        for (int64_t i = begin; i < end; ++i)
-            encoder.encode(tokens.row(i), tokens.scales[i], leaves[i], codes + i * codec.width(),
-                           scale_codes + i);
+        Encoder<Isa> encoder(codec);
+        for (int64_t i = begin; i < end; i += kWidth)
+            encoder.encode(tokens, leaves, i, std::min<int64_t>(kWidth, end - i), codes,
+                           scale_codes);
     });
 }
 

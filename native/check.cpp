@@ -89,8 +89,7 @@ struct World {
     Rows query, groups, cells;
     std::vector<uint32_t> cell_groups, leaf_cells;
     Rows leaves;
-    std::vector<int8_t> levels;
-    std::vector<float> norms, factors, cuts;
+    std::vector<float> levels, norms, factors;
     Codec codec;
     std::vector<int64_t> offsets;
     Rows tokens;
@@ -111,18 +110,17 @@ struct World {
           cells(n_cells, dim),
           cell_groups(numbers<uint32_t>(n_cells, 0, int64_t(groups.view.n) - 1)),
           leaf_cells(numbers<uint32_t>(4 * n_cells + 1, 0, n_cells - 1)),
-          leaves(int64_t(leaf_cells.size()), dim),
-          levels(numbers<int8_t>(1 << bits, -127, 127)), offsets(some_offsets(n_passages, longest)),
+          leaves(int64_t(leaf_cells.size()), dim), offsets(some_offsets(n_passages, longest)),
           tokens(offsets.back(), dim) {
         for (int i = 0; i < 16; ++i) norms.push_back(float(i) / 16);
         for (int i = 0; i < 256; ++i)    // random levels have a deviation of 73
             factors.push_back((0.75f + float(i) / 512) / (73 * std::sqrt(float(dim))));
-        for (int i = 1; i < 1 << bits; ++i) cuts.push_back(float(i) / float(1 << bits) - 0.5f);
+        for (int i = 0; i < 2 << bits; ++i)    // these have one too
+            levels.push_back((float(i) + 0.5f - float(1 << bits)) / float(1 << bits) * 127);
         codec = {bits, groups.view, cells.view, leaves.view, cell_groups.data(),
                  Grouped(cell_groups.data(), n_cells, groups.view.n),
-                 Grouped(leaf_cells.data(), leaves.view.n, n_cells), levels.data(),
-                 norms.data(), residuals_of(levels.data(), bits, norms.data()), factors.data(),
-                 1.02f};
+                 Grouped(leaf_cells.data(), leaves.view.n, n_cells), 1.05f, norms.data(),
+                 residuals_of(levels.data(), bits, norms.data()), factors.data(), 1.02f};
 
         const int64_t n = offsets.back();
         token_leaves = numbers<uint32_t>(n, 0, leaves.view.n - 1);
@@ -256,7 +254,7 @@ std::vector<Call> calls(const World& w, int n_threads) {
         }},
         {"encode", n, [=, &w](const Table& table, Output& out) {
             auto* codes = out.room<uint8_t>(n * w.codec.width());
-            table.encode(w.tokens.view, w.token_leaves.data(), w.codec, w.cuts.data(), codes,
+            table.encode(w.tokens.view, w.token_leaves.data(), w.codec, codes,
                          out.room<uint8_t>(n), n_threads);
         }},
         {"probe", w.cells.view.n, [=](const Table& table, Output& out) { probed(table, out); }},

@@ -17,13 +17,15 @@ Grouped::Grouped(const uint32_t* group_of, int64_t n_members, int64_t n_groups)
     is_sorted = std::is_sorted(order.begin(), order.end());
 }
 
-// Codes beyond 2**bits repeat, so that a look-up need not know how many there are.
-std::vector<int8_t> residuals_of(const int8_t* levels, int bits, const float* norms) {
-    std::vector<int8_t> residuals(16 * 16);
+std::vector<int8_t> residuals_of(const float* levels, int bits, const float* norms) {
+    std::vector<int8_t> residuals;
     for (int norm = 0; norm < 16; ++norm)
-        for (int code = 0; code < 16; ++code)
-            residuals[static_cast<size_t>(16 * norm + code)] = static_cast<int8_t>(
-                std::lrint(norms[norm] * float(levels[code & ((1 << bits) - 1)])));
+        for (int odd = 0; odd < 2; ++odd)
+            for (int i = 0; i < 16; ++i) {
+                const float level = norms[norm] * levels[2 * (i & ((1 << bits) - 1)) + odd];
+                const float whole = std::nearbyint(std::clamp(level, -127.0f, 127.0f));
+                residuals.push_back(static_cast<int8_t>(whole));
+            }
     return residuals;
 }
 

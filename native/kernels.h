@@ -60,17 +60,18 @@ struct Codec {
     const uint32_t* cell_groups = nullptr;
     Grouped by_group;    // cells
     Grouped by_cell;     // leaves
-    const int8_t* levels = nullptr;
+    float stretch = 1;                 // of residuals, before they are coded
     const float* norms = nullptr;      // 16, ascending
-    std::vector<int8_t> residuals;     // (16, 16): of each norm what each residual code adds
+    std::vector<int8_t> residuals;     // of each norm what each level adds: residuals_of()
     const float* factors = nullptr;    // 256: of each norm sixteen, equally far apart
     float fairness = 1;
 
     int64_t width() const { return (leaves.dim * bits + 7) / 8; }
 };
 
-// (16, 16) of 2**bits levels and 16 norms: codec.cpp.
-std::vector<int8_t> residuals_of(const int8_t* levels, int bits, const float* norms);
+// (16, 2, 16) of 2**(bits + 1) ascending levels and 16 norms: for each norm every other level from
+// the first on, then those between, and both again until there are sixteen. codec.cpp.
+std::vector<int8_t> residuals_of(const float* levels, int bits, const float* norms);
 
 // Posting lists: a cell leads to its lists, a list to the words that tell its passages.
 struct Lists {
@@ -146,7 +147,7 @@ struct Table {
     void (*assign)(const int8_t* codes, int64_t n, const int64_t* first, const int64_t* last,
                    const Vectors& centroids, uint32_t* found, int n_threads);
     void (*encode)(const Vectors& tokens, const uint32_t* leaves, const Codec& codec,
-                   const float* cuts, uint8_t* codes, uint8_t* scale_codes, int n_threads);
+                   uint8_t* codes, uint8_t* scale_codes, int n_threads);
 
     // How long the table is turns out on the way: `room` makes it, of so many rows.
     void (*probe)(const Vectors& query, const Codec& codec, const Width& width, void* context,

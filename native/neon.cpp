@@ -60,9 +60,9 @@ struct Neon {
         std::memcpy(out, levels, static_cast<size_t>(dim));
     }
 
-    static uint8x16_t codes(uint8x16_t bytes, int shift, int bits) {
-        const auto low = vdupq_n_u8(static_cast<uint8_t>((1 << bits) - 1));
-        return vandq_u8(vshlq_u8(bytes, vdupq_n_s8(static_cast<int8_t>(-shift))), low);
+    // To the left, or where `by` is negative to the right.
+    static uint8x16_t shifted(uint8x16_t bytes, int by) {
+        return vshlq_u8(bytes, vdupq_n_s8(static_cast<int8_t>(by)));
     }
 
     // Sixteen bytes, of which `n` are there.
@@ -82,13 +82,24 @@ struct Neon {
         void operator()(const int8_t* leaf, const uint8_t* packed, const int8_t* lookup,
                         Level* out) const {
             int64_t left = dim;
-            const auto levels = load<int8x16_t>(lookup);
+            const auto even = load<int8x16_t>(lookup), odd = load<int8x16_t>(lookup + 16);
+            const auto mask = vdupq_n_u8(static_cast<uint8_t>((1 << bits) - 1));
+            const auto lowest = vdupq_n_u8(static_cast<uint8_t>(0xff / ((1 << bits) - 1)));
             const int64_t width = ceil_div(dim * bits, 8);
             for (int shift = 0; shift < 8;
                  shift += bits, leaf += width, out += width, left -= width)
                 for (int64_t b = 0; b < width; b += 16) {
                     const auto bytes = load_some<uint8x16_t>(packed + b, width - b);
-                    const auto rest = vqtbl1q_s8(levels, codes(bytes, shift, bits));
+                    const auto before = b ? load_some<uint8x16_t>(packed + b - 1, width - b + 1)
+                                          : vextq_u8(vdupq_n_u8(0), bytes, 15);
+                    const auto one = vorrq_u8(shifted(bytes, bits), shifted(before, bits - 8));
+                    const auto two =
+                        vorrq_u8(shifted(bytes, 2 * bits), shifted(before, 2 * bits - 8));
+                    const auto all = veorq_u8(bytes, vandq_u8(two, lowest));
+                    const auto codes = vandq_u8(shifted(all, -shift), mask);
+                    const auto is_odd = vtstq_u8(one, vdupq_n_u8(static_cast<uint8_t>(1 << shift)));
+                    const auto rest =
+                        vbslq_s8(is_odd, vqtbl1q_s8(odd, codes), vqtbl1q_s8(even, codes));
                     store(out + b, vqaddq_s8(load_some<int8x16_t>(leaf + b, left - b), rest));
                 }
         }

@@ -9,7 +9,7 @@
 //     dots()          out[i][l] = start[l] + the sum over k of tile[i][k] * (lane l's level k), for
 //                     the first n_lanes lanes, a multiple of kLaneStep
 //     widen()         int8 levels to Levels
-//     join()          int8 levels, and what packed codes add to each, to Levels
+//     Join            int8 levels, and what packed codes add to each (reference.unpack), to Levels
 #pragma once
 
 #include "lanes.h"

@@ -38,9 +38,15 @@ struct Portable {
             const int64_t width = ceil_div(dim * bits, 8);
             for (int shift = 0; shift < 8;
                  shift += bits, leaf += width, out += width, left -= width)
-                for (int64_t b = 0; b < std::min(width, left); ++b)
+                for (int64_t b = 0; b < std::min(width, left); ++b) {
+                    // The codes before lie below, in the byte or in the one before.
+                    const int codes = packed[b] << 8 | (b ? packed[b - 1] : 0);
+                    const int one = codes >> (8 + shift - bits) & 1;
+                    const int two = codes >> (8 + shift - 2 * bits) & 1;
+                    const int at = (packed[b] >> shift & mask) ^ two;
                     out[b] = static_cast<Level>(
-                        std::clamp(leaf[b] + lookup[packed[b] >> shift & mask], -128, 127));
+                        std::clamp(leaf[b] + lookup[16 * one + at], -128, 127));
+                }
         }
     };
 };

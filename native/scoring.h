@@ -66,7 +66,7 @@ public:
         for (int i = 0; i < tokens.n; ++i) {
             const int64_t token = tokens.token[i];
             join(tokens.leaf[i], codes + token * width,
-                 residuals + 16 * (segment_.heads[token] & 15), tile_.row(i));
+                 residuals + 32 * (segment_.heads[token] & 15), tile_.row(i));
         }
         for (int i = 0; i < tokens.n; ++i)
             scales_[i] = codec.factors[segment_.heads[tokens.token[i]] & 0xff];

@@ -16,7 +16,7 @@ constexpr Table make_table(const char* name) {
         .quantise = quantise,
         .cluster = cluster<Isa>,
         .assign = assign<Isa>,
-        .encode = encode,
+        .encode = encode<Isa>,
         .probe = probe<Isa>,
         .walk = walk,
         .interact = interact,

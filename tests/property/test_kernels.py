@@ -97,7 +97,8 @@ def some_codec(rng: np.random.Generator, dim: int, bits: int, n_cells: int) -> C
         leaves=leaves.codes,
         leaf_scales=leaves.scales,
         leaf_cells=rng.integers(0, n_cells, n_leaves).astype(np.uint32),
-        levels=np.sort(rng.integers(-127, 128, 1 << bits).astype(np.int8)),
+        levels=np.sort(rng.integers(-127, 128, 2 << bits).astype(np.float32)),
+        stretch=1.0625,
         norms=np.sort(rng.random(16, np.float32)),
         factors=np.linspace(0.5, 1.5, 256, dtype=np.float32) / np.float32(40 * np.sqrt(dim)),
         fairness=1.015625,
@@ -296,15 +297,14 @@ def test_assign(
 def test_encode(seed: int, dim: int, n: int, bits: int, closeness: int, n_threads: int) -> None:
     rng = np.random.default_rng(seed)
     codec = some_codec(rng, dim, bits, 7)
-    codec = codec._replace(levels=np.linspace(-120, 120, 1 << bits).astype(np.int8))
+    codec = codec._replace(levels=np.linspace(-130, 130, 2 << bits, dtype=np.float32))
     leaves = rng.integers(0, len(codec.leaves), n).astype(np.uint32)
     near = 2 * codec.leaves[leaves] + rng.integers(-closeness, closeness + 1, (n, dim))
     tokens = unit(np.clip(near, -127, 127).astype(np.int8))
-    cuts = np.sort(rng.standard_normal((1 << bits) - 1).astype(np.float32))
-    expected = TWIN.encode(tokens, leaves, TWIN.load_codec(codec, "codec"), cuts)
+    expected = TWIN.encode(tokens, leaves, TWIN.load_codec(codec, "codec"))
     for table in OTHERS:
         loaded = table.load_codec(codec, "codec")
-        same(table.encode(tokens, leaves, loaded, cuts, n_threads), expected)
+        same(table.encode(tokens, leaves, loaded, n_threads), expected)
 
 
 # --- searching -----------------------------------------------------------------------------------

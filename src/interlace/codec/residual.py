@@ -1,7 +1,7 @@
 """The residual codec: a leaf, a residual at 1, 2 or 4 bits a coordinate, and a byte of scales.
 
 Rotated and scaled to unit variance, a residual's coordinates are nearly Gaussian whatever the
-model, so the levels are constants (Lloyd's, for a Gaussian) and only centroids are trained. A
+model, so the levels are constants (a trellis's, for a Gaussian) and only centroids are trained. A
 factor restores unit length. docs/explanation/codec.md has what lost against this.
 """
 
@@ -33,11 +33,14 @@ from interlace.kernels import (
 from interlace.progress import Progress, silent
 
 _POSITIVE_LEVELS = {
-    1: (0.79788456,),
-    2: (0.45278, 1.51042),
-    4: (0.12840, 0.38805, 0.65676, 0.94234, 1.25623, 1.61804, 2.06902, 2.73259),
-}
-"""Lloyd-Max levels of a unit Gaussian (J. Max, 1960, table I), the positive half."""
+    1: (0.3897, 1.1864),
+    2: (0.1745, 0.6344, 1.069, 1.8701),
+    4: (0.0569, 0.1832, 0.2991, 0.4261, 0.5461, 0.6785, 0.8064, 0.9475, 1.0886, 1.2448, 1.4152,
+        1.6074, 1.8392, 2.1329, 2.5236, 3.1156),
+}  # fmt: skip
+_ERROR = {1: 0.3178, 2: 0.089, 4: 0.0065}
+"""What a trellis rounds a unit Gaussian to, the positive half, and the mean square of what remains:
+0.36, 0.12 and 0.0095 where each coordinate is rounded by itself (benchmarks/levels.py)."""
 
 _LENGTHS = (0, 0.16, 0.187, 0.218, 0.255, 0.298, 0.347, 0.406, 0.473, 0.553, 0.645, 0.753, 0.879,
             1.03, 1.2, 1.4)  # fmt: skip
@@ -52,8 +55,8 @@ _UNIT_MIN = 0.25
 _DEVIATIONS = 3
 """The sixteen factors of a norm reach so far on both sides of their mean."""
 
-_LOSS = {1: 0.17, 2: 0.021, 4: 0.001}
-_SPREAD = {1: 0.54, 2: 0.32, 4: 0.105}
+_LOSS = {1: 0.17, 2: 0.047, 4: 0.0048}
+_SPREAD = {1: 0.52, 2: 0.3, 4: 0.085}
 """What rounding a residual of length r does to the length of the sum: on average its square grows
 by so much of r squared, with a deviation of so much of r over the square root of ``dim``: alike for
 real tokens in 128, 64 and 32 dimensions (benchmarks/factors.py)."""
@@ -103,25 +106,21 @@ def rotation_signs(dim: int, seed: int) -> npt.NDArray[np.int8]:
     return (bits * 2 - 1).reshape(2, dim)
 
 
-def levels(bits: int) -> npt.NDArray[np.int8]:
-    """What each residual code stands for, as int8: Lloyd's levels, the largest scaled to 127."""
-    both = _both_signs(bits)
-    scaled: npt.NDArray[np.int8] = np.rint(both * (127 / both[-1])).astype(np.int8)
-    return scaled
+def stretch(bits: int) -> float:
+    """What keeps a residual's length: what rounds best is shorter, by as much as it loses."""
+    return float(np.float32(1 / math.sqrt(1 - _ERROR[bits])))
 
 
-def cuts(bits: int) -> npt.NDArray[np.float32]:
-    """Where a unit Gaussian is cut into codes: half way between Lloyd's levels."""
-    both = _both_signs(bits)
-    middles: npt.NDArray[np.float32] = ((both[1:] + both[:-1]) / 2).astype(np.float32)
-    return middles
+def levels(bits: int) -> npt.NDArray[np.float32]:
+    """What a coordinate of unit deviation may be rounded to, ``(2**(bits + 1),)`` float32."""
+    positive = np.array(_POSITIVE_LEVELS[bits])
+    both = np.concatenate([-positive[::-1], positive])
+    return (both * stretch(bits)).astype(np.float32)
 
 
-def norms(bits: int, unit: float = 1.0) -> npt.NDArray[np.float32]:
+def norms(unit: float = 1.0) -> npt.NDArray[np.float32]:
     """What a residual's levels are multiplied with, ``(16,)`` float32."""
-    return np.array(_LENGTHS, np.float32) * np.float32(
-        unit * CENTROID_DEVIATION / math.sqrt(_mean_square(bits))
-    )
+    return np.array(_LENGTHS, np.float32) * np.float32(unit * CENTROID_DEVIATION)
 
 
 def factors(bits: int, dim: int, unit: float = 1.0) -> npt.NDArray[np.float32]:
@@ -132,11 +131,6 @@ def factors(bits: int, dim: int, unit: float = 1.0) -> npt.NDArray[np.float32]:
     both = means + np.linspace(-1, 1, 16)[:, None] * reach
     scaled: npt.NDArray[np.float32] = (both.ravel() / centroid_length(dim)).astype(np.float32)
     return scaled
-
-
-def _both_signs(bits: int) -> npt.NDArray[np.float64]:
-    positive = np.array(_POSITIVE_LEVELS[bits])
-    return np.concatenate([-positive[::-1], positive])
 
 
 class Coded(NamedTuple):
@@ -361,7 +355,6 @@ class Generation:
             Quantised(tokens.codes, tokens.scales),
             leaves,
             self._handle(kernels),
-            cuts(self.arrays.bits),
             n_threads,
         )
         heads = cell << 16 | (place - first) << 8 | coded.scale_codes
@@ -395,9 +388,9 @@ class Generation:
             When a cell, or a leaf of one, is not there.
         """
         arrays, leaves = self.arrays, self.leaves(coded)
-        codes = unpack(coded.codes, arrays.bits, arrays.leaves.shape[1])
+        taken = unpack(coded.codes, arrays.bits, arrays.leaves.shape[1])
         scales = coded.heads[:, None] & np.uint32(255)
-        rest = residuals(arrays.levels, arrays.norms)[scales & 15, codes]
+        rest = residuals(arrays.levels, arrays.norms)[scales & 15, taken]
         decoded: npt.NDArray[np.float32] = (
             joined(arrays.leaves[leaves], rest) * arrays.factors[scales]
         )
@@ -445,7 +438,8 @@ class Generation:
             leaf_scales=leaves[1],
             leaf_cells=leaves[2],
             levels=levels(bits),
-            norms=norms(bits, unit),
+            stretch=stretch(bits),
+            norms=norms(unit),
             factors=factors(bits, self.description["dim"], unit),
             fairness=self.description["fairness"],
         )
@@ -550,14 +544,6 @@ def _mean_length(heads: npt.NDArray[np.uint32]) -> float:
     """Of these tokens' residuals, in units; the same in whatever order they come."""
     counts = np.bincount(heads & 15, minlength=16).tolist()
     return math.fsum(map(math.prod, zip(_LENGTHS, counts, strict=True))) / max(1, len(heads))
-
-
-def _mean_square(bits: int) -> float:
-    """Mean square of the int8 levels over a unit Gaussian: Lloyd's levels lose their own error."""
-    positive = np.array(_POSITIVE_LEVELS[bits])
-    edges = np.concatenate([[0], (positive[1:] + positive[:-1]) / 2, [np.inf]])
-    mass = np.array([math.erf(edge / math.sqrt(2)) for edge in edges])
-    return float((np.diff(mass) * positive**2).sum() * (127 / positive[-1]) ** 2)
 
 
 def _routers(

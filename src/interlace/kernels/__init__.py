@@ -31,7 +31,6 @@ from interlace.kernels.api import (
 from interlace.kernels.reference import (
     centroid_length,
     joined,
-    pack,
     packed_width,
     residuals,
     rotate,
@@ -143,7 +142,6 @@ __all__ = [
     "centroid_length",
     "joined",
     "on",
-    "pack",
     "packed_width",
     "residuals",
     "rotate",

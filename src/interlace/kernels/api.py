@@ -90,8 +90,9 @@ class CodecArrays(NamedTuple):
     cell_groups : (n_cells,) uint32, the group of each cell
     leaves : (n_leaves, dim) int8, ``leaf_scales`` (n_leaves,) float32
     leaf_cells : (n_leaves,) uint32, the cell of each leaf
-    levels : (2**bits,) int8, what a residual code stands for: times the norm and rounded, it is
-        added to the leaf's level
+    levels : (2**(bits + 1),) float32, ascending, what a coordinate of a residual may be: times the
+        norm and rounded, it is added to the leaf's level
+    stretch : what a residual is multiplied with before it is coded, since codes are shorter
     norms : (16,) float32, ascending, for the low half of a scale code
     factors : (256,) float32, what brings that sum to unit length, for each scale code; for each
         norm they are equally far apart
@@ -107,7 +108,8 @@ class CodecArrays(NamedTuple):
     leaves: I8
     leaf_scales: F32
     leaf_cells: U32
-    levels: I8
+    levels: F32
+    stretch: float
     norms: F32
     factors: F32
     fairness: float
@@ -229,12 +231,7 @@ class Kernels(Protocol):
         """For each row its best centroid in ``[first[i], last[i])``."""
 
     def encode(
-        self,
-        tokens: Quantised,
-        leaves: U32,
-        codec: Handle,
-        cuts: F32,
-        n_threads: int = 1,
+        self, tokens: Quantised, leaves: U32, codec: Handle, n_threads: int = 1
     ) -> Residuals:
         """Code what remains of each token after its leaf."""
 

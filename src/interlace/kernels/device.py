@@ -75,7 +75,10 @@ class Held(dict[str, Tensor]):
 
 
 class Codec(Held):
-    """A loaded codec: its arrays, what is in each cell, and what a packed byte stands for."""
+    """A loaded codec: its arrays, what is in each cell, and what a packed byte stands for.
+
+    That depends on the two lowest bits of codes before it: on four states of the byte before.
+    """
 
     def __init__(
         self, arrays: CodecArrays, name: str, host: Handle, put: Callable[[np.ndarray], Tensor]
@@ -83,11 +86,13 @@ class Codec(Held):
         self.twin = reference.load_codec(arrays, name)
         rest = reference.residuals(arrays.levels, arrays.norms)
         planes = 8 // arrays.bits
-        codes = reference.unpack(np.arange(256, dtype=np.uint8)[:, None], arrays.bits, planes)
+        ends = np.array([0, 1, 1 << arrays.bits, 1 + (1 << arrays.bits)]) << 8 - 2 * arrays.bits
+        pairs = np.array([[end, byte] for end in ends for byte in range(256)], np.uint8)
+        taken = reference.unpack(pairs, arrays.bits, 2 * planes)[:, 1::2]
         derived: dict[str, np.ndarray] = {
             "cell_order": self.twin.by_cell.order,
             "cell_offsets": self.twin.by_cell.offsets,
-            "added": rest[:, codes].reshape(-1, planes).astype(np.float32),
+            "added": rest[:, taken].reshape(-1, planes).astype(np.float32),
         }
         super().__init__(arrays._asdict() | derived, host, put)
 
@@ -183,9 +188,9 @@ class Device(ABC):
         return self._host.assign(codes, first, last, centroids, n_threads)
 
     def encode(
-        self, tokens: Quantised, leaves: U32, codec: Codec, cuts: F32, n_threads: int = 1
+        self, tokens: Quantised, leaves: U32, codec: Codec, n_threads: int = 1
     ) -> Residuals:
-        return self._host.encode(tokens, leaves, codec.host, cuts, n_threads)
+        return self._host.encode(tokens, leaves, codec.host, n_threads)
 
     # --- searching ---------------------------------------------------------------------------
     @_there
@@ -421,8 +426,11 @@ class Device(ABC):
         if bool(((cells != known) | (places >= n_places)).any()):
             raise _Damaged
         leaves = codec["leaves"][codec["cell_order"][first + places]]
-        packed = (heads & 15)[:, None] << 8 | self._cast(segment["codes"][tokens], "int32")
-        rest = codec["added"][packed].swapaxes(1, 2).flatten(1)
+        packed, bits = self._cast(segment["codes"][tokens], "int32"), codec.twin.bits
+        ends = packed >> 8 - 2 * bits
+        left = (ends & 1) << 8 | (ends >> bits & 1) << 9
+        states = self._library.concatenate([left[:, :1] & 0, left[:, :-1]], 1)
+        rest = codec["added"][(heads & 15)[:, None] << 10 | states | packed].swapaxes(1, 2).flatten(1)
         whole = self._library.clip(leaves + rest[:, : query.shape[1]], -128, 127)
         return self._dots(whole, query) * codec["factors"][heads & 255][:, None]
 

@@ -74,9 +74,9 @@ class Native:
         return found
 
     def encode(
-        self, tokens: Quantised, leaves: U32, codec: Handle, cuts: F32, n_threads: int = 1
+        self, tokens: Quantised, leaves: U32, codec: Handle, n_threads: int = 1
     ) -> Residuals:
-        return Residuals(*self._table.encode(*tokens, leaves, codec, cuts, n_threads))
+        return Residuals(*self._table.encode(*tokens, leaves, codec, n_threads))
 
     # --- searching ---------------------------------------------------------------------------
     def probe(

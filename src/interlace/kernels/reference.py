@@ -221,15 +221,12 @@ def assign(codes: I8, first: I64, last: I64, centroids: Quantised, n_threads: in
     return found
 
 
-def encode(
-    tokens: Quantised, leaves: U32, codec: Codec, cuts: F32, n_threads: int = 1
-) -> Residuals:
+def encode(tokens: Quantised, leaves: U32, codec: Codec, n_threads: int = 1) -> Residuals:
     """Code what remains of each token after its leaf.
 
-    The residual, scaled to unit variance a coordinate, is cut at ``cuts`` ((2**bits - 1,) float32,
-    ascending): a code is the number of cuts below the coordinate. The nearest of the codec's norms
-    gives the levels the residual's length. Then each coordinate takes the nearest of the whole
-    numbers that the levels become, and the nearest of the norm's factors restores unit length.
+    The nearest of the codec's norms, times its levels and rounded, makes the whole numbers that a
+    coordinate may add to the leaf's; ``trellised`` says which ones do, for the residual stretched.
+    The nearest of the norm's factors restores unit length.
     """
     n, dim = tokens.codes.shape
     out = Residuals(
@@ -244,30 +241,26 @@ def encode(
         near = codec.leaves.codes[leaves[part]]
         steps = (tokens.scales[part] * length)[:, None]
         rest = tokens.codes[part].astype(np.float32) * steps - near.astype(np.float32)
-        norm = np.sqrt(_lane_sum(rest * rest))
-        stretch = np.zeros_like(norm)
-        np.divide(root, norm, out=stretch, where=norm > 0)
-        codes = np.searchsorted(cuts, rest * stretch[:, None], side="left").astype(np.uint8)
-        power = np.square(codec.levels[codes], dtype=np.int32).sum(axis=1, dtype=np.int32)
-        scale = norm / np.sqrt(power.astype(np.float32))
-        of_norm = np.searchsorted(between, scale, side="left")
+        norm = np.sqrt(_lane_sum(rest * rest)) / root
+        of_norm = np.searchsorted(between, norm, side="left")
         added = tables[of_norm]
-        codes = np.zeros_like(codes)
-        for middle in _middles(added.T.astype(np.float32)):
-            codes += rest > middle[:, None]
-        whole = joined(near, np.take_along_axis(added, codes.astype(np.intp), axis=1))
+        x = _in_trellis_order(rest * codec.stretch, codec.bits)
+        path = trellised(x, added.astype(np.float32))
+        out.codes[part] = _pack(path, codec.bits)
+        taken = unpack(out.codes[part], codec.bits, dim).astype(np.intp)
+        whole = joined(near, np.take_along_axis(added, taken, axis=1))
         squared = np.square(whole, dtype=np.int32).sum(axis=1, dtype=np.int32)
         with np.errstate(divide="ignore"):  # a zero token on a zero leaf: the factor is the largest
             unit = np.float32(1) / np.sqrt(squared.astype(np.float32))
         place = np.clip(np.rint((unit - first[of_norm]) / steps_of[of_norm]), 0, 15)
         out.scale_codes[part] = 16 * place.astype(np.int64) + of_norm
-        out.codes[part] = pack(codes, codec.bits)
     return out
 
 
-def residuals(levels: I8, norms: F32) -> I8:
-    """What is added to a leaf's level, for each norm and residual code: ``(16, 2**bits)``."""
-    return np.rint(norms[:, None] * levels.astype(np.float32)).astype(np.int8)
+def residuals(levels: F32, norms: F32) -> I8:
+    """What is added to a leaf's level, for each norm and level: ``(16, 2**(bits + 1))``."""
+    whole: I8 = np.clip(np.rint(norms[:, None] * levels), -127, 127).astype(np.int8)
+    return whole
 
 
 def _middles(ascending: F32) -> F32:
@@ -287,23 +280,84 @@ def packed_width(dim: int, bits: int) -> int:
     return -(-dim * bits // 8)
 
 
-def pack(codes: U8, bits: int) -> U8:
-    """Pack codes in planes: byte b holds coordinates b, b + width, …, lowest bits first."""
-    n, dim = codes.shape
-    width = packed_width(dim, bits)
-    padded = np.zeros((n, 8 // bits, width), np.uint8)
-    padded.reshape(n, -1)[:, :dim] = codes
-    packed = np.zeros((n, width), np.uint8)
-    for plane in range(8 // bits):
-        packed |= padded[:, plane] << np.uint8(plane * bits)
+# A coordinate is coded in b bits and takes one of 2**(b + 1) levels, ascending: twice as many as its
+# bits could tell, because the two coordinates before it tell the rest. Let u(t) be the lowest bit of
+# code(t). Then level(t) = 2 * (code(t) ^ u(t - 2)) + u(t - 1), and u(-1) = u(-2) = 0. So each of
+# four states offers every other level, and a code that costs little now and later is a path through
+# them: Ungerboeck's code of four states, for quantising (Marcellin and Fischer, 1990).
+#
+# The coordinates go through the trellis as packed bytes hold them: byte by byte, from the lowest
+# bits up. Byte b holds coordinates b, b + width, b + 2 * width, …
+def trellised(x: F32, levels: F32) -> U8:
+    """The codes whose levels lie nearest to x: least in the sum of squares.
+
+    Parameters
+    ----------
+    x : (n, n_steps) float32
+        Coordinates in the order of the trellis.
+    levels : (n, 2**(bits + 1)) float32
+        Of each row, ascending.
+
+    Returns
+    -------
+    (n, n_steps) uint8
+        Where two paths are equally near, what came first is taken: of states, and of levels.
+    """
+    n, n_steps = x.shape
+    subsets = [levels[:, subset::4] for subset in range(4)]
+    costs = [np.zeros(n, np.float32)] + [np.full(n, np.inf, np.float32)] * 3  # of u(t-1) + 2 u(t-2)
+    came = np.empty((n_steps, 4, n), bool)  # u(t - 2) of the cheaper way to each state
+    for t in range(n_steps):
+        away = []
+        for subset in subsets:
+            distance = x[:, t, None] - subset
+            away.append((distance * distance).min(axis=1))
+        following = list(costs)
+        for u, before in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            zero = costs[before] + away[2 * u + before]
+            one = costs[before + 2] + away[2 * (1 - u) + before]
+            came[t, u + 2 * before] = one < zero
+            following[u + 2 * before] = np.where(one < zero, one, zero)
+        costs = following
+    every = np.arange(n)
+    state = np.argmin(costs, axis=0)
+    codes = np.empty((n, n_steps), np.uint8)
+    middles = [_middles(subset.T).T for subset in subsets]
+    for t in reversed(range(n_steps)):
+        u, before = state & 1, state >> 1
+        two_before = came[t, state, every].astype(np.int64)
+        between = np.stack(middles)[2 * (u ^ two_before) + before, every]
+        codes[:, t] = 2 * (x[:, t, None] > between).sum(axis=1) + u
+        state = before + 2 * two_before
+    return codes
+
+
+def _in_trellis_order(x: F32, bits: int) -> F32:
+    (n, dim), planes, width = x.shape, 8 // bits, packed_width(x.shape[1], bits)
+    padded = np.zeros((n, planes * width), np.float32)
+    padded[:, :dim] = x
+    return padded.reshape(n, planes, width).swapaxes(1, 2).reshape(n, planes * width)
+
+
+def _pack(path: U8, bits: int) -> U8:
+    """Codes in the trellis's order, several to a byte."""
+    (n, n_steps), planes = path.shape, 8 // bits
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    packed: U8 = np.bitwise_or.reduce(
+        path.reshape(n, n_steps // planes, planes) << shifts, axis=2
+    )
     return packed
 
 
 def unpack(packed: U8, bits: int, dim: int) -> U8:
-    """Undo ``pack``."""
-    mask = np.uint8((1 << bits) - 1)
-    planes = [(packed >> np.uint8(plane * bits)) & mask for plane in range(8 // bits)]
-    return np.concatenate(planes, axis=1)[:, :dim]
+    """Which of the levels each coordinate takes, ``(n, dim)``."""
+    (n, width), planes = packed.shape, 8 // bits
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    codes = packed[:, :, None] >> shifts & np.uint8((1 << bits) - 1)
+    u = np.pad(codes.reshape(n, width * planes) & np.uint8(1), ((0, 0), (2, 0)))
+    one, two = (u[:, 2 - back : -back].reshape(codes.shape) for back in (1, 2))
+    taken = 2 * (codes ^ two) + one
+    return taken.swapaxes(1, 2).reshape(n, width * planes)[:, :dim]
 
 
 # --- loading -------------------------------------------------------------------------------------
@@ -356,7 +410,8 @@ class Codec:
     leaves: Quantised
     by_group: Grouped
     by_cell: Grouped
-    levels: I8
+    levels: F32
+    stretch: np.float32
     norms: F32
     factors: F32
     fairness: np.float32
@@ -391,9 +446,9 @@ class Settled:
     def similarities(self, query: Quantised, start: int, end: int) -> F32:
         """``(tokens, q_tokens)`` products, without the query's scales."""
         codec, arrays, leaves = self.codec, self.arrays, self._leaves(start, end)
-        codes = unpack(arrays.codes[start:end], codec.bits, query.codes.shape[1])
+        taken = unpack(arrays.codes[start:end], codec.bits, query.codes.shape[1])
         scales = arrays.heads[start:end, None] & np.uint32(255)
-        rest = residuals(codec.levels, codec.norms)[scales & 15, codes]
+        rest = residuals(codec.levels, codec.norms)[scales & 15, taken]
         products = dots(joined(codec.leaves.codes[leaves], rest), query.codes).astype(np.float32)
         scaled: F32 = products * codec.factors[scales]
         return scaled
@@ -447,6 +502,7 @@ def load_codec(arrays: CodecArrays, name: str) -> Codec:
         Grouped.by(arrays.cell_groups, len(arrays.group_scales)),
         by_cell,
         arrays.levels,
+        np.float32(arrays.stretch),
         arrays.norms,
         arrays.factors,
         np.float32(arrays.fairness),

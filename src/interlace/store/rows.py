@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 from interlace.files import Piece, Written
 from interlace.types import Id
 
-FORMAT: Final = 11
+FORMAT: Final = 12
 """The format that this version writes: docs/reference/format.md."""
 
-OLDEST_READABLE: Final = 11
+OLDEST_READABLE: Final = 12
 
 PART: Final = 65_536
 """Characters of a text that are kept, and read, together."""

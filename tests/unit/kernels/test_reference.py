@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import threading
 import weakref
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interlace import kernels
 from interlace.kernels import (
@@ -21,6 +24,7 @@ from interlace.kernels import (
     Quantised,
     Ranked,
     SettledArrays,
+    reference,
 )
 
 TABLES = [kernels.table(name) for name in kernels.available()]
@@ -77,10 +81,28 @@ def test_two_clear_clusters_are_found(table: Kernels) -> None:
     assert table.assign(rows, first, last, centroids).tolist() == [0, 1, 0, 1, 0, 1]
 
 
-def test_codes_are_packed_in_planes() -> None:
-    packed = kernels.pack(np.array([[1, 2, 3, 0, 3]], np.uint8), 2)
-    assert packed.tolist() == [[1 | 3 << 2 | 3 << 4, 2 | 0 << 2]]
-    assert kernels.unpack(packed, 2, 5).tolist() == [[1, 2, 3, 0, 3]]
+def test_a_level_is_told_by_a_code_and_by_those_before_it() -> None:
+    # Through the trellis in the order of the bits: 1 2 3 0, then 3 0 0 0; the lowest bit of each
+    # shifts the level of the next, and turns that of the one after it.
+    packed = np.array([[1 | 2 << 2 | 3 << 4, 3]], np.uint8)
+    in_order = [2 * 1, 2 * 2 + 1, 2 * (3 ^ 1), 2 * 0 + 1, 2 * (3 ^ 1), 2 * 0 + 1, 2 * 1, 0]
+    assert kernels.unpack(packed, 2, 8)[0, [0, 2, 4, 6, 1, 3, 5, 7]].tolist() == in_order
+    assert kernels.unpack(packed, 2, 5).tolist() == [[in_order[i] for i in (0, 4, 1, 5, 2)]]
+
+
+@given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([1, 2]), n=st.integers(2, 5))
+def test_no_path_is_nearer_than_the_one_that_is_found(seed: int, bits: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((1, n)).astype(np.float32)
+    levels = np.sort(rng.standard_normal(2 << bits)).astype(np.float32)
+
+    def error(codes: np.ndarray) -> float:
+        u = np.append([0, 0], codes & 1)
+        return float(np.square(x - levels[2 * (codes ^ u[:-2]) + u[1:-1]]).sum())
+
+    every = itertools.product(range(1 << bits), repeat=n)
+    least = min(error(np.array(codes)) for codes in every)
+    assert error(reference.trellised(x, levels[None])[0]) == pytest.approx(least, rel=1e-5)
 
 
 def test_maxsim_by_hand(table: Kernels) -> None:
@@ -140,7 +162,8 @@ def small_world(table: Kernels) -> tuple[Any, Any]:
             np.array([0, 1], np.uint32),
             *quantised([[127, 0], [120, 40], [40, 120], [0, 127]]),
             np.array([0, 0, 1, 1], np.uint32),
-            np.linspace(-120, 120, 16).astype(np.int8),
+            np.linspace(-120, 120, 32, dtype=np.float32),
+            1,
             np.zeros(16, np.float32),
             np.ones(256, np.float32),
             1.0,
@@ -236,7 +259,8 @@ def test_what_is_stored_of_a_token_is_added_up(table: Kernels) -> None:
             np.array([0], np.uint32),
             *quantised([[100, 20]]),
             np.array([0], np.uint32),
-            np.array([-127, -38, 38, 127], np.int8),
+            np.array([-127, -120, -60, -38, 38, 60, 127, 200], np.float32),
+            1,
             np.linspace(0, 1, 16, dtype=np.float32),
             np.linspace(0, 1, 256, dtype=np.float32),
             0.5,
