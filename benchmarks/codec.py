@@ -3,8 +3,9 @@
     python benchmarks/codec.py --data ../shared/data [--collection scifact] [--queries 100]
 
 Beside ours: ColBERTv2's quantile buckets (arXiv 2112.01488, section 3.3) on the same centroids,
-with and without unit length restored; and our own codec with one part changed. Every row scores
-every passage, so it shows the codec's loss alone.
+with and without unit length restored; and each coordinate rounded by itself to Lloyd's levels,
+with scales of several kinds that are not rounded. Every row scores every passage, so it shows the
+codec's loss alone.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ from quality import encoded
 
 import interlace
 from interlace import codec, kernels
-from interlace.codec.residual import cuts, levels
 
 F32 = np.ndarray
+LLOYD = {
+    1: (0.79788456,),
+    2: (0.45278, 1.51042),
+    4: (0.12840, 0.38805, 0.65676, 0.94234, 1.25623, 1.61804, 2.06902, 2.73259),
+}
+"""Levels of a unit Gaussian (J. Max, 1960, table I), the positive half."""
 
 
 def main() -> None:
@@ -111,8 +117,10 @@ def alternatives(
     def scaled(fit: Callable[[F32, F32, F32], F32], vectors: F32, near: F32) -> F32:
         rest = vectors - near
         norm = np.linalg.norm(rest, axis=1, keepdims=True) + 1e-9
-        code = np.searchsorted(cuts(bits), rest * (np.sqrt(rest.shape[1]) / norm))
-        level = levels(bits)[code].astype(np.float32)
+        positive = np.array(LLOYD[bits], np.float32)
+        levels = np.concatenate([-positive[::-1], positive])
+        cuts = (levels[1:] + levels[:-1]) / 2
+        level = levels[np.searchsorted(cuts, rest * (np.sqrt(rest.shape[1]) / norm))]
         return unit(near + level * fit(rest, level, norm))
 
     def length(rest: F32, level: F32, norm: F32) -> F32:
@@ -127,12 +135,14 @@ def alternatives(
     return {
         "quantile buckets": buckets,
         "quantile buckets, unit length": lambda: unit(buckets()),
-        "not rotated": lambda: scaled(length, rows, plain),
-        "least-squares scale": lambda: kernels.unrotate(
+        "each by itself": lambda: kernels.unrotate(scaled(length, turned, centre), signs),
+        "each by itself, not rotated": lambda: scaled(length, rows, plain),
+        "each by itself, least-squares scale": lambda: kernels.unrotate(
             scaled(least_squares, turned, centre), signs
         ),
-        "scales not rounded": lambda: kernels.unrotate(scaled(length, turned, centre), signs),
-        "unbiased scale": lambda: kernels.unrotate(scaled(unbiased, turned, centre), signs),
+        "each by itself, unbiased scale": lambda: kernels.unrotate(
+            scaled(unbiased, turned, centre), signs
+        ),
     }
 
 

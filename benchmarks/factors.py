@@ -37,8 +37,8 @@ def coded(tokens: codec.Tokens, bits: int) -> tuple[A, A, A]:
     length = kernels.centroid_length(dim)
     leaves = arrays.leaves[generation.leaves(found)]
     norm = (found.heads & 15).astype(np.int64)
-    codes = kernels.unpack(found.codes, bits, dim)
-    rest = kernels.residuals(arrays.levels, arrays.norms)[norm[:, None], codes]
+    taken = kernels.unpack(found.codes, bits, dim)
+    rest = kernels.residuals(arrays.levels, arrays.norms)[norm[:, None], taken]
     exact = tokens.codes * tokens.scales[:, None] * length
     return (
         norm,

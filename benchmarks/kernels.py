@@ -44,7 +44,8 @@ def make_codec(bits: int) -> CodecArrays:
         np.sort(RNG.integers(0, n_cells // 32, n_cells)).astype(np.uint32),
         *leaves,
         np.repeat(np.arange(N_LEAVES // LEAVES_PER_CELL, dtype=np.uint32), LEAVES_PER_CELL),
-        np.linspace(-120, 120, 1 << bits).astype(np.int8),
+        np.linspace(-120, 120, 2 << bits, dtype=np.float32),
+        1,
         np.linspace(0, 1, 16, dtype=np.float32),
         np.linspace(0.9, 1.3, 256, dtype=np.float32),
         1.0,
@@ -139,8 +140,7 @@ def cases(n_threads: int) -> Iterator[tuple[str, str, float, Callable[[Kernels],
         part = Quantised(tokens.codes[:100_000], tokens.scales[:100_000])
         heads = settled.heads[:100_000]
         own = (heads >> 16) * np.uint32(LEAVES_PER_CELL) + (heads >> 8 & 255)
-        cuts = np.linspace(-1.5, 1.5, 15, dtype=np.float32)
-        return lambda: table.encode(part, own, handle, cuts, n_threads)
+        return lambda: table.encode(part, own, handle, n_threads)
 
     matrix = RNG.standard_normal((50_000, DIM)).astype(np.float32)
 

@@ -2,10 +2,11 @@
 
     python benchmarks/levels.py
 
-Lloyd's method, with the trellis in place of cuts: code many Gaussian vectors, move each level to the
-mean of what took it, again and again. Prints the upper half of the levels in codec/residual.py (the
-lower mirrors it), beside each number of bits the mean squared error that is left, what Lloyd and Max
-(1960) leave, and what no code can fall below (4 to the power of minus the bits). One JSON line.
+Lloyd's method, with the trellis in place of cuts: code many Gaussian vectors, move each level to
+the mean of what took it, again and again. Prints the upper half of the levels in codec/residual.py
+(the lower mirrors it), beside each number of bits the mean squared error that is left, what Lloyd
+and Max (1960) leave, and what no code can fall below (4 to the power of minus the bits). One JSON
+line.
 """
 
 from __future__ import annotations

@@ -117,7 +117,8 @@ def entropies(it: Packed) -> dict[str, float]:
     """Bits a token."""
     coded, cells = it.coded, (it.coded.heads >> 16).astype(np.int64)
     arrays = it.generation.arrays
-    codes = kernels.unpack(coded.codes[::29], arrays.bits, arrays.leaves.shape[1])
+    shifts = np.arange(0, 8, arrays.bits, dtype=np.uint8)
+    codes = coded.codes[::29, :, None] >> shifts & np.uint8((1 << arrays.bits) - 1)
     leaves = entropy(leaf_numbers(it))
     return {
         "cell": entropy(cells),
@@ -125,7 +126,7 @@ def entropies(it: Packed) -> dict[str, float]:
         "leaf": leaves,
         "norm": entropy(coded.heads & 15),
         "scale code": entropy(coded.heads & 255),
-        "codes": entropy(codes.ravel()) * codes.shape[1],
+        "codes": entropy(codes.ravel()) * arrays.leaves.shape[1],
     }
 
 

@@ -187,9 +187,7 @@ class Device(ABC):
     ) -> U32:
         return self._host.assign(codes, first, last, centroids, n_threads)
 
-    def encode(
-        self, tokens: Quantised, leaves: U32, codec: Codec, n_threads: int = 1
-    ) -> Residuals:
+    def encode(self, tokens: Quantised, leaves: U32, codec: Codec, n_threads: int = 1) -> Residuals:
         return self._host.encode(tokens, leaves, codec.host, n_threads)
 
     # --- searching ---------------------------------------------------------------------------
@@ -430,7 +428,9 @@ class Device(ABC):
         ends = packed >> 8 - 2 * bits
         left = (ends & 1) << 8 | (ends >> bits & 1) << 9
         states = self._library.concatenate([left[:, :1] & 0, left[:, :-1]], 1)
-        rest = codec["added"][(heads & 15)[:, None] << 10 | states | packed].swapaxes(1, 2).flatten(1)
+        rest = (
+            codec["added"][(heads & 15)[:, None] << 10 | states | packed].swapaxes(1, 2).flatten(1)
+        )
         whole = self._library.clip(leaves + rest[:, : query.shape[1]], -128, 127)
         return self._dots(whole, query) * codec["factors"][heads & 255][:, None]
 

@@ -280,14 +280,15 @@ def packed_width(dim: int, bits: int) -> int:
     return -(-dim * bits // 8)
 
 
-# A coordinate is coded in b bits and takes one of 2**(b + 1) levels, ascending: twice as many as its
-# bits could tell, because the two coordinates before it tell the rest. Let u(t) be the lowest bit of
-# code(t). Then level(t) = 2 * (code(t) ^ u(t - 2)) + u(t - 1), and u(-1) = u(-2) = 0. So each of
-# four states offers every other level, and a code that costs little now and later is a path through
-# them: Ungerboeck's code of four states, for quantising (Marcellin and Fischer, 1990).
+# A coordinate is coded in b bits and takes one of 2**(b + 1) levels, ascending: twice as many as
+# its bits tell, since the codes of the two coordinates before it tell the rest. Let u(t) be the
+# lowest bit of code(t), and u(-1) = u(-2) = 0; then level(t) = 2 * (code(t) ^ u(t - 2)) + u(t - 1).
+# So in each of four states every other level can be had, and what codes a row best is the cheapest
+# path through the states: trellis-coded quantisation with Ungerboeck's code of four states
+# (Marcellin and Fischer, IEEE Transactions on Communications 38(1), 1990).
 #
-# The coordinates go through the trellis as packed bytes hold them: byte by byte, from the lowest
-# bits up. Byte b holds coordinates b, b + width, b + 2 * width, …
+# Coordinates go through the trellis as packed bytes hold them: byte by byte, from the lowest bits
+# up. Byte b holds coordinates b, b + width, b + 2 * width, …
 def trellised(x: F32, levels: F32) -> U8:
     """The codes whose levels lie nearest to x: least in the sum of squares.
 
@@ -343,9 +344,7 @@ def _pack(path: U8, bits: int) -> U8:
     """Codes in the trellis's order, several to a byte."""
     (n, n_steps), planes = path.shape, 8 // bits
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    packed: U8 = np.bitwise_or.reduce(
-        path.reshape(n, n_steps // planes, planes) << shifts, axis=2
-    )
+    packed: U8 = np.bitwise_or.reduce(path.reshape(n, n_steps // planes, planes) << shifts, axis=2)
     return packed
 
 
