@@ -53,42 +53,58 @@ struct Avx2 {
         return bytes;
     }
 
-    // From a the bits in `mask`, the others from b.
-    static __m128i select(__m128i mask, __m128i a, __m128i b) {
-        return _mm_or_si128(_mm_and_si128(mask, a), _mm_andnot_si128(mask, b));
-    }
-
-    // Sixteen codes at a time; a store may run past a plane, into what is written next.
-    struct Join {
-        int64_t dim;
-        int bits;
+    // Sixteen codes at a time.
+    class Join {
+    public:
+        Join(int64_t dim, int bits)
+            : dim_(dim), width_(ceil_div(dim * bits, 8)), bits_(bits), code_(every((1 << bits) - 1)),
+              two_codes_(every((1 << 2 * bits) - 1)), lowest_(every(0xff / ((1 << bits) - 1))) {}
 
         void operator()(const int8_t* leaf, const uint8_t* packed, const int8_t* lookup,
                         Level* out) const {
-            int64_t left = dim;
             const __m128i even = load<__m128i>(lookup), odd = load<__m128i>(lookup + 16);
-            const __m128i mask = _mm_set1_epi8(static_cast<char>((1 << bits) - 1));
-            const __m128i two_codes = _mm_set1_epi8(static_cast<char>((1 << 2 * bits) - 1));
-            const __m128i lowest = _mm_set1_epi8(static_cast<char>(0xff / ((1 << bits) - 1)));
-            const int64_t width = ceil_div(dim * bits, 8);
-            for (int shift = 0; shift < 8;
-                 shift += bits, leaf += width, out += width, left -= width)
-                for (int64_t b = 0; b < width; b += 16) {
-                    const __m128i bytes = load_some(packed + b, width - b);
-                    const __m128i before = b ? load_some(packed + b - 1, width - b + 1)
-                                             : _mm_bslli_si128(bytes, 1);
-                    const __m128i one = select(mask, _mm_srli_epi16(before, 8 - bits),
-                                               _mm_slli_epi16(bytes, bits));
-                    const __m128i two = select(two_codes, _mm_srli_epi16(before, 8 - 2 * bits),
-                                               _mm_slli_epi16(bytes, 2 * bits));
-                    const __m128i all = _mm_xor_si128(bytes, _mm_and_si128(two, lowest));
-                    const __m128i codes = _mm_and_si128(_mm_srli_epi16(all, shift), mask);
-                    const __m128i rest = _mm_blendv_epi8(_mm_shuffle_epi8(even, codes),
-                                                         _mm_shuffle_epi8(odd, codes),
-                                                         _mm_slli_epi16(one, 7 - shift));
-                    const __m128i sums = _mm_adds_epi8(load_some(leaf + b, left - b), rest);
-                    store(out + b, _mm256_cvtepi8_epi16(sums));
+            const auto add = [&](const Sixteen& some, int shift, int64_t at) {
+                const __m128i codes = _mm_and_si128(_mm_srli_epi16(some.codes, shift), code_);
+                const __m128i rest = _mm_blendv_epi8(_mm_shuffle_epi8(even, codes),
+                                                     _mm_shuffle_epi8(odd, codes),
+                                                     _mm_slli_epi16(some.before, 7 - shift));
+                const __m128i sums = _mm_adds_epi8(load_some(leaf + at, dim_ - at), rest);
+                store(out + at, _mm256_cvtepi8_epi16(sums));
+            };
+            if (width_ % 16 == 0) {
+                for (int64_t b = 0; b < width_; b += 16) {
+                    const Sixteen some = sixteen(packed, b);
+                    for (int shift = 0, at = int(b); shift < 8; shift += bits_, at += int(width_))
+                        add(some, shift, at);
                 }
+            } else {    // a store may run past a plane, into what is written next
+                for (int shift = 0, first = 0; shift < 8; shift += bits_, first += int(width_))
+                    for (int64_t b = 0; b < width_; b += 16)
+                        add(sixteen(packed, b), shift, first + b);
+            }
+        }
+
+    private:
+        // Codes, each turned by the lowest bit of the second before it; and those before them.
+        struct Sixteen {
+            __m128i codes, before;
+        };
+        int64_t dim_, width_;
+        int bits_;
+        __m128i code_, two_codes_, lowest_;    // masks of each byte's first code, two, all their bits
+
+        static __m128i every(int byte) { return _mm_set1_epi8(static_cast<char>(byte)); }
+
+        Sixteen sixteen(const uint8_t* packed, int64_t b) const {
+            const __m128i bytes = load_some(packed + b, width_ - b);
+            const __m128i last = b ? load_some(packed + b - 1, width_ - b + 1)
+                                   : _mm_bslli_si128(bytes, 1);
+            const auto moved = [&](int by, __m128i low) {
+                return _mm_or_si128(_mm_and_si128(low, _mm_srli_epi16(last, 8 - by)),
+                                    _mm_andnot_si128(low, _mm_slli_epi16(bytes, by)));
+            };
+            const __m128i two = _mm_and_si128(moved(2 * bits_, two_codes_), lowest_);
+            return {_mm_xor_si128(bytes, two), moved(bits_, code_)};
         }
     };
 };

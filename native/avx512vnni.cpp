@@ -82,6 +82,10 @@ struct Avx512Vnni {
         return n >= 64 ? load<__m512i>(from) : _mm512_maskz_loadu_epi8(first(n), from);
     }
 
+    // With masks, because GCC 12 warns of what the intrinsics without them leave undefined.
+    static __m512i broadcast(__m128i bytes) { return _mm512_maskz_broadcast_i32x4(0xffff, bytes); }
+    static __m512i broadcast(__m256i bytes) { return _mm512_maskz_broadcast_i64x4(0xff, bytes); }
+
     // 64 codes at a time, of one plane or of several that fill a vector together; a store may run
     // past a plane, into what is written next.
     class Join {
@@ -99,8 +103,8 @@ struct Avx512Vnni {
 
         void operator()(const int8_t* leaf, const uint8_t* packed, const int8_t* lookup,
                         Level* out) const {
-            const __m512i even = _mm512_broadcast_i32x4(load<__m128i>(lookup));
-            const __m512i odd = _mm512_broadcast_i32x4(load<__m128i>(lookup + 16));
+            const __m512i even = broadcast(load<__m128i>(lookup));
+            const __m512i odd = broadcast(load<__m128i>(lookup + 16));
             const auto add = [&](__m512i codes, __mmask64 is_odd, __m512i near, Level* to) {
                 codes = _mm512_and_si512(codes, mask_);
                 const __m512i rest = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(even, codes),
@@ -124,13 +128,13 @@ struct Avx512Vnni {
                 __m512i bytes, before;
                 if (width_ == 16) {
                     const auto some = load<__m128i>(packed);
-                    bytes = _mm512_broadcast_i32x4(some);
-                    before = _mm512_broadcast_i32x4(_mm_bslli_si128(some, 1));
+                    bytes = broadcast(some);
+                    before = broadcast(_mm_bslli_si128(some, 1));
                 } else {
                     const auto some = load<__m256i>(packed);
                     const auto low_half = _mm256_permute2x128_si256(some, some, 0x08);
-                    bytes = _mm512_broadcast_i64x4(some);
-                    before = _mm512_broadcast_i64x4(_mm256_alignr_epi8(some, low_half, 15));
+                    bytes = broadcast(some);
+                    before = broadcast(_mm256_alignr_epi8(some, low_half, 15));
                 }
                 const __m512i codes = with_two_before(bytes, before);
                 const __m512i one = one_before(bytes, before);

@@ -74,34 +74,54 @@ struct Neon {
         return bytes;
     }
 
-    // Sixteen codes at a time; a store may run past a plane, into what is written next.
-    struct Join {
-        int64_t dim;
-        int bits;
+    // Sixteen codes at a time.
+    class Join {
+    public:
+        Join(int64_t dim, int bits)
+            : dim_(dim), width_(ceil_div(dim * bits, 8)), bits_(bits) {}
 
         void operator()(const int8_t* leaf, const uint8_t* packed, const int8_t* lookup,
                         Level* out) const {
-            int64_t left = dim;
             const auto even = load<int8x16_t>(lookup), odd = load<int8x16_t>(lookup + 16);
-            const auto mask = vdupq_n_u8(static_cast<uint8_t>((1 << bits) - 1));
-            const auto lowest = vdupq_n_u8(static_cast<uint8_t>(0xff / ((1 << bits) - 1)));
-            const int64_t width = ceil_div(dim * bits, 8);
-            for (int shift = 0; shift < 8;
-                 shift += bits, leaf += width, out += width, left -= width)
-                for (int64_t b = 0; b < width; b += 16) {
-                    const auto bytes = load_some<uint8x16_t>(packed + b, width - b);
-                    const auto before = b ? load_some<uint8x16_t>(packed + b - 1, width - b + 1)
-                                          : vextq_u8(vdupq_n_u8(0), bytes, 15);
-                    const auto one = vorrq_u8(shifted(bytes, bits), shifted(before, bits - 8));
-                    const auto two =
-                        vorrq_u8(shifted(bytes, 2 * bits), shifted(before, 2 * bits - 8));
-                    const auto all = veorq_u8(bytes, vandq_u8(two, lowest));
-                    const auto codes = vandq_u8(shifted(all, -shift), mask);
-                    const auto is_odd = vtstq_u8(one, vdupq_n_u8(static_cast<uint8_t>(1 << shift)));
-                    const auto rest =
-                        vbslq_s8(is_odd, vqtbl1q_s8(odd, codes), vqtbl1q_s8(even, codes));
-                    store(out + b, vqaddq_s8(load_some<int8x16_t>(leaf + b, left - b), rest));
+            const auto add = [&](const Sixteen& some, int shift, int64_t at) {
+                const auto codes = vandq_u8(shifted(some.codes, -shift), every((1 << bits_) - 1));
+                const auto is_odd = vtstq_u8(some.before, every(1 << shift));
+                const auto rest =
+                    vbslq_s8(is_odd, vqtbl1q_s8(odd, codes), vqtbl1q_s8(even, codes));
+                store(out + at, vqaddq_s8(load_some<int8x16_t>(leaf + at, dim_ - at), rest));
+            };
+            if (width_ % 16 == 0) {
+                for (int64_t b = 0; b < width_; b += 16) {
+                    const Sixteen some = sixteen(packed, b);
+                    for (int shift = 0, at = int(b); shift < 8; shift += bits_, at += int(width_))
+                        add(some, shift, at);
                 }
+            } else {    // a store may run past a plane, into what is written next
+                for (int shift = 0, first = 0; shift < 8; shift += bits_, first += int(width_))
+                    for (int64_t b = 0; b < width_; b += 16)
+                        add(sixteen(packed, b), shift, first + b);
+            }
+        }
+
+    private:
+        // Codes, each turned by the lowest bit of the second before it; and those before them.
+        struct Sixteen {
+            uint8x16_t codes, before;
+        };
+        int64_t dim_, width_;
+        int bits_;
+
+        static uint8x16_t every(int byte) { return vdupq_n_u8(static_cast<uint8_t>(byte)); }
+
+        Sixteen sixteen(const uint8_t* packed, int64_t b) const {
+            const auto bytes = load_some<uint8x16_t>(packed + b, width_ - b);
+            const auto last = b ? load_some<uint8x16_t>(packed + b - 1, width_ - b + 1)
+                                : vextq_u8(every(0), bytes, 15);
+            const auto moved = [&](int by) {
+                return vorrq_u8(shifted(bytes, by), shifted(last, by - 8));
+            };
+            const auto lowest = every(0xff / ((1 << bits_) - 1));
+            return {veorq_u8(bytes, vandq_u8(moved(2 * bits_), lowest)), moved(bits_)};
         }
     };
 };
