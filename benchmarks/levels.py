@@ -17,7 +17,7 @@ from statistics import NormalDist
 import numpy as np
 from measure import record
 
-from interlace.kernels.reference import trellised
+from interlace import kernels
 
 ROWS, STEPS, ROUNDS = 4_000, 128, 60
 LLOYD = {1: 0.3634, 2: 0.1175, 4: 0.009497}
@@ -30,7 +30,7 @@ def trained(bits: int) -> tuple[np.ndarray, float]:
     wide = NormalDist(0, 3**0.5)  # how densely levels lie that leave the least error
     levels = np.array([wide.inv_cdf((i + 0.5) / n) for i in range(n)], np.float32)
     for _ in range(ROUNDS):
-        taken = levels_taken(trellised(x, np.tile(levels, (ROWS, 1))))
+        taken = kernels.levels_taken(kernels.trellised(x, np.tile(levels, (ROWS, 1))))
         error = float(np.square(x - levels[taken]).mean())
         sums = np.bincount(taken.ravel(), x.ravel(), n)
         means = sums / np.maximum(np.bincount(taken.ravel(), minlength=n), 1)
@@ -38,13 +38,10 @@ def trained(bits: int) -> tuple[np.ndarray, float]:
     return levels, error
 
 
-def levels_taken(codes: np.ndarray) -> np.ndarray:
-    u = np.pad(codes & 1, ((0, 0), (2, 0)))
-    return 2 * (codes ^ u[:, :-2]) + u[:, 1:-1]
-
-
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dry", action="store_true", help="print, and record nothing")
+    args = parser.parse_args()
     found = {}
     for bits in (1, 2, 4):
         levels, error = trained(bits)
@@ -54,7 +51,10 @@ def main() -> None:
             "lloyd": LLOYD[bits],
             "bound": 4.0**-bits,
         }
-    record("levels", bits=found)
+    for bits, figures in found.items():
+        print(bits, figures)
+    if not args.dry:
+        record("levels", bits=found)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ struct Avx2 {
         return bytes;
     }
 
-    // Sixteen codes at a time.
+    // Sixteen codes at a time. A store may run past a plane, into what is written after it: hence
+    // the last bytes first.
     class Join {
     public:
         Join(int64_t dim, int bits)
@@ -62,7 +63,7 @@ struct Avx2 {
 
         void operator()(const int8_t* leaf, const uint8_t* packed, const int8_t* lookup,
                         Level* out) const {
-            const __m128i even = load<__m128i>(lookup), odd = load<__m128i>(lookup + 16);
+            const __m128i even = load<__m128i>(lookup), odd = load<__m128i>(lookup + kOdd);
             const auto add = [&](const Sixteen& some, int shift, int64_t at) {
                 const __m128i codes = _mm_and_si128(_mm_srli_epi16(some.codes, shift), code_);
                 const __m128i rest = _mm_blendv_epi8(_mm_shuffle_epi8(even, codes),
@@ -71,27 +72,21 @@ struct Avx2 {
                 const __m128i sums = _mm_adds_epi8(load_some(leaf + at, dim_ - at), rest);
                 store(out + at, _mm256_cvtepi8_epi16(sums));
             };
-            if (width_ % 16 == 0) {
-                for (int64_t b = 0; b < width_; b += 16) {
-                    const Sixteen some = sixteen(packed, b);
-                    for (int shift = 0, at = int(b); shift < 8; shift += bits_, at += int(width_))
-                        add(some, shift, at);
-                }
-            } else {    // a store may run past a plane, into what is written next
-                for (int shift = 0, first = 0; shift < 8; shift += bits_, first += int(width_))
-                    for (int64_t b = 0; b < width_; b += 16)
-                        add(sixteen(packed, b), shift, first + b);
+            for (int64_t b = (width_ - 1) / 16 * 16; b >= 0; b -= 16) {
+                const Sixteen some = sixteen(packed, b);
+                int64_t at = b;
+                for (int shift = 0; shift < 8; shift += bits_, at += width_) add(some, shift, at);
             }
         }
 
     private:
-        // Codes, each turned by the lowest bit of the second before it; and those before them.
+        // Codes, the lowest bit of each flipped by that of the second before it; and the codes before.
         struct Sixteen {
             __m128i codes, before;
         };
         int64_t dim_, width_;
         int bits_;
-        __m128i code_, two_codes_, lowest_;    // masks of each byte's first code, two, all their bits
+        __m128i code_, two_codes_, lowest_;    // of a byte's first code, first two, all lowest bits
 
         static __m128i every(int byte) { return _mm_set1_epi8(static_cast<char>(byte)); }
 

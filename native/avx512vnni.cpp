@@ -86,13 +86,13 @@ struct Avx512Vnni {
     static __m512i broadcast(__m128i bytes) { return _mm512_maskz_broadcast_i32x4(0xffff, bytes); }
     static __m512i broadcast(__m256i bytes) { return _mm512_maskz_broadcast_i64x4(0xff, bytes); }
 
-    // 64 codes at a time, of one plane or of several that fill a vector together; a store may run
-    // past a plane, into what is written next.
+    // 64 codes at a time, of one plane or of several that fill a vector together. A store may run
+    // past a plane, into what is written after it: hence the last bytes first.
     class Join {
     public:
         Join(int64_t dim, int bits)
             : dim_(dim), width_(ceil_div(dim * bits, 8)), bits_(bits),
-              mask_(_mm512_set1_epi8(static_cast<char>((1 << bits) - 1))),
+              code_(_mm512_set1_epi8(static_cast<char>((1 << bits) - 1))),
               two_codes_(_mm512_set1_epi8(static_cast<char>((1 << 2 * bits) - 1))),
               lowest_(_mm512_set1_epi8(static_cast<char>(0xff / ((1 << bits) - 1)))) {
             if (dim % 64 == 0 && width_ % 64 == 0) shape_ = kWhole;
@@ -104,9 +104,9 @@ struct Avx512Vnni {
         void operator()(const int8_t* leaf, const uint8_t* packed, const int8_t* lookup,
                         Level* out) const {
             const __m512i even = broadcast(load<__m128i>(lookup));
-            const __m512i odd = broadcast(load<__m128i>(lookup + 16));
+            const __m512i odd = broadcast(load<__m128i>(lookup + kOdd));
             const auto add = [&](__m512i codes, __mmask64 is_odd, __m512i near, Level* to) {
-                codes = _mm512_and_si512(codes, mask_);
+                codes = _mm512_and_si512(codes, code_);
                 const __m512i rest = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(even, codes),
                                                               is_odd, odd, codes);
                 const __m512i bias = _mm512_set1_epi8(-128);
@@ -115,12 +115,13 @@ struct Avx512Vnni {
             if (shape_ == kWhole) {
                 for (int64_t b = 0; b < width_; b += 64) {
                     const __m512i bytes = load<__m512i>(packed + b);
-                    const __m512i before = b ? load<__m512i>(packed + b - 1) : after_none(packed);
+                    const __m512i before = b ? load<__m512i>(packed + b - 1) : after_none(bytes);
                     const __m512i codes = with_two_before(bytes, before);
                     __mmask64 is_odd = bit_of(before, 8 - bits_);
-                    for (int shift = 0, at = 0; shift < 8; shift += bits_, at += int(width_)) {
+                    int64_t at = b;
+                    for (int shift = 0; shift < 8; shift += bits_, at += width_) {
                         add(_mm512_srl_epi16(codes, _mm_cvtsi32_si128(shift)), is_odd,
-                            load<__m512i>(leaf + b + at), out + b + at);
+                            load<__m512i>(leaf + at), out + at);
                         is_odd = bit_of(bytes, shift);
                     }
                 }
@@ -147,20 +148,16 @@ struct Avx512Vnni {
                     shifts = _mm512_add_epi16(shifts, step);
                 }
             } else {
-                int64_t left = dim_;
-                for (int shift = 0; shift < 8; shift += bits_) {
-                    for (int64_t b = 0; b < width_; b += 64) {
-                        const __m512i bytes = load_some(packed + b, width_ - b);
-                        const __m512i before = b ? load_some(packed + b - 1, width_ - b + 1)
-                                                 : after_none(packed);
-                        add(_mm512_srl_epi16(with_two_before(bytes, before),
-                                             _mm_cvtsi32_si128(shift)),
-                            bit_of(one_before(bytes, before), shift),
-                            load_some(leaf + b, left - b), out + b);
-                    }
-                    leaf += width_;
-                    out += width_;
-                    left -= width_;
+                for (int64_t b = (width_ - 1) / 64 * 64; b >= 0; b -= 64) {
+                    const __m512i bytes = load_some(packed + b, width_ - b);
+                    const __m512i before = b ? load_some(packed + b - 1, width_ - b + 1)
+                                             : after_none(bytes);
+                    const __m512i codes = with_two_before(bytes, before);
+                    const __m512i one = one_before(bytes, before);
+                    int64_t at = b;
+                    for (int shift = 0; shift < 8; shift += bits_, at += width_)
+                        add(_mm512_srl_epi16(codes, _mm_cvtsi32_si128(shift)), bit_of(one, shift),
+                            load_some(leaf + at, dim_ - at), out + at);
                 }
             }
         }
@@ -170,12 +167,13 @@ struct Avx512Vnni {
         int64_t dim_, width_;
         int bits_;
         Shape shape_ = kAny;
-        __m512i mask_, two_codes_, lowest_;    // in each byte: of a code, of two, of each code a bit
+        __m512i code_, two_codes_, lowest_;    // of a byte's first code, first two, all lowest bits
         alignas(64) int16_t shifts_[32];       // of a vector that several planes fill
 
-        // The bytes before the first 64, none before the first.
-        __m512i after_none(const uint8_t* packed) const {
-            return _mm512_maskz_loadu_epi8(first(width_ + 1) & ~__mmask64{1}, packed - 1);
+        // The byte before each, none before the first.
+        static __m512i after_none(__m512i bytes) {
+            const __m512i lanes = _mm512_alignr_epi64(bytes, _mm512_setzero_si512(), 6);
+            return _mm512_alignr_epi8(bytes, lanes, 15);
         }
 
         // From a the bits in `mask`, the others from b.
@@ -189,7 +187,7 @@ struct Avx512Vnni {
                           _mm512_sll_epi16(bytes, _mm_cvtsi32_si128(bits)));
         }
         __m512i one_before(__m512i bytes, __m512i before) const {
-            return moved(bytes, before, bits_, mask_);
+            return moved(bytes, before, bits_, code_);
         }
         __m512i with_two_before(__m512i bytes, __m512i before) const {
             const __m512i two = bits_ == 4 ? before : moved(bytes, before, 2 * bits_, two_codes_);

@@ -7,6 +7,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -118,6 +119,8 @@ void check_groups(const In<uint32_t, 1>& group_of, int64_t n_groups, const char*
         if (group >= n_groups) damaged(name, what, n_groups, group);
 }
 
+bool is_finite(float x) { return std::isfinite(x); }
+
 CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales,
                        In<int8_t, 2> cells, In<float, 1> cell_scales, In<uint32_t, 1> cell_groups,
                        In<int8_t, 2> leaves, In<float, 1> leaf_scales, In<uint32_t, 1> leaf_cells,
@@ -126,6 +129,9 @@ CodecHandle load_codec(int bits, In<int8_t, 2> groups, In<float, 1> group_scales
     require(bits == 1 || bits == 2 || bits == 4, "bits must be 1, 2 or 4");
     require(length(levels) == 2 << bits, "levels must be (2**(bits + 1),)");
     require(length(norms) == 16, "norms must be (16,)");
+    require(std::isfinite(stretch) && std::ranges::all_of(span(levels), is_finite) &&
+                std::ranges::all_of(span(norms), is_finite),
+            "levels, stretch and norms must be finite");
     require(length(factors) == 256, "factors must be (256,)");
     require(cells.shape(1) == leaves.shape(1) && cells.shape(1) == groups.shape(1),
             "groups, cells and leaves must have one dim");

@@ -266,8 +266,8 @@ inline float lane_sum(const float* x, int64_t padded) {
     return lanes[0];
 }
 
-// Codes kWidth tokens at once, a lane each: whatever their norms, they take the same steps through
-// the trellis, whose coordinates, from here on steps, come in the order of the packed bits.
+// Codes kWidth tokens at once, a lane each: they take the same steps through the trellis, whatever
+// their norms. A step is a coordinate, in the order of the packed bits.
 template <class Isa>
 class Encoder {
 public:
@@ -286,7 +286,7 @@ public:
                             codec_.leaves.row(leaves[begin + l]), l);
         for (int64_t i = 0; i + 4 < n_levels_; ++i)
             middles_[i] = (levels_[i] + levels_[i + 4]) * splat(0.5f);
-        trace(step());
+        backward(forward());
         const int64_t width = codec_.width();
         for (int64_t l = 0; l < n; ++l) {
             uint8_t* packed = codes + (begin + l) * width;
@@ -309,8 +309,8 @@ private:
 
     // What remains of a token goes to a lane; returns the norm.
     int take(const int8_t* token, float scale, const int8_t* near, int64_t lane) {
-        const float steps = scale * centroid_length(dim_);
-        for (int64_t k = 0; k < dim_; ++k) rest_[k] = float(token[k]) * steps - float(near[k]);
+        const float stretch = scale * centroid_length(dim_);
+        for (int64_t k = 0; k < dim_; ++k) rest_[k] = float(token[k]) * stretch - float(near[k]);
         for (int64_t k = 0; k < padded_; ++k) squares_[k] = rest_[k] * rest_[k];
         const float length = std::sqrt(lane_sum(squares_.begin(), padded_)) /
                              std::sqrt(static_cast<float>(dim_));
@@ -322,14 +322,14 @@ private:
         for (int64_t plane = 0; plane < n_planes_; ++plane)
             for (int64_t t = plane; t < n_steps_ && k < dim_; t += n_planes_, ++k)
                 x_[t][lane] = rest_[k] * codec_.stretch;
-        const int8_t* residual = codec_.residuals.data() + 32 * norm;
+        const int8_t* residual = codec_.residual(norm);
         for (int64_t i = 0; i < n_levels_; ++i)
-            levels_[i][lane] = float(residual[i % 2 * 16 + i / 2]);
+            levels_[i][lane] = float(residual[i % 2 * kOdd + i / 2]);
         return norm;
     }
 
     // Forward: what the cheapest way to each state costs. Returns the state where it ends.
-    I32 step() {
+    I32 forward() {
         F32 costs[4] = {F32{}, splat(kInfinity), splat(kInfinity), splat(kInfinity)};
         for (int64_t t = 0; t < n_steps_; ++t) {
             F32 away[4];
@@ -361,7 +361,7 @@ private:
     }
 
     // Backward: which codes led there.
-    void trace(I32 state) {
+    void backward(I32 state) {
         I32 u = -(state & 1), before = -(state >> 1);    // masks
         I32 byte{};
         for (int64_t t = n_steps_ - 1; t >= 0; --t) {
@@ -388,12 +388,12 @@ private:
 
     // The norm, and which of its factors restores unit length.
     uint8_t scale_code(const int8_t* near, const uint8_t* packed, int norm) {
-        join_(near, packed, codec_.residuals.data() + 32 * norm, whole_.begin());
+        join_(near, packed, codec_.residual(norm), whole_.begin());
         int32_t squared = 0;
         for (int64_t k = 0; k < dim_; ++k) squared += square(int32_t{whole_[k]} - Isa::kBias);
         const float unit = 1.0f / std::sqrt(float(squared));
-        const float first = codec_.factors[norm], step = codec_.factors[16 + norm] - first;
-        return static_cast<uint8_t>(16 * std::min<int>(to_byte((unit - first) / step), 15) + norm);
+        const float first = codec_.factors[norm], apart = codec_.factors[16 + norm] - first;
+        return static_cast<uint8_t>(16 * std::min<int>(to_byte((unit - first) / apart), 15) + norm);
     }
 
     template <class V>

@@ -112,11 +112,12 @@ struct World {
           leaf_cells(numbers<uint32_t>(4 * n_cells + 1, 0, n_cells - 1)),
           leaves(int64_t(leaf_cells.size()), dim), offsets(some_offsets(n_passages, longest)),
           tokens(offsets.back(), dim) {
-        for (int i = 0; i < 16; ++i) norms.push_back(float(i) / 16);
-        for (int i = 0; i < 256; ++i)    // random levels have a deviation of 73
-            factors.push_back((0.75f + float(i) / 512) / (73 * std::sqrt(float(dim))));
-        for (int i = 0; i < 2 << bits; ++i)    // these have one too
+        // Levels even in ±127 have a deviation of 73, as the random ones of leaves.
+        for (int i = 0; i < 2 << bits; ++i)
             levels.push_back((float(i) + 0.5f - float(1 << bits)) / float(1 << bits) * 127);
+        for (int i = 0; i < 16; ++i) norms.push_back(float(i) / 12);
+        for (int i = 0; i < 256; ++i)
+            factors.push_back((0.75f + float(i) / 512) / (73 * std::sqrt(float(dim))));
         codec = {bits, groups.view, cells.view, leaves.view, cell_groups.data(),
                  Grouped(cell_groups.data(), n_cells, groups.view.n),
                  Grouped(leaf_cells.data(), leaves.view.n, n_cells), 1.05f, norms.data(),

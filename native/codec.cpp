@@ -21,7 +21,7 @@ std::vector<int8_t> residuals_of(const float* levels, int bits, const float* nor
     std::vector<int8_t> residuals;
     for (int norm = 0; norm < 16; ++norm)
         for (int odd = 0; odd < 2; ++odd)
-            for (int i = 0; i < 16; ++i) {
+            for (int i = 0; i < kOdd; ++i) {
                 const float level = norms[norm] * levels[2 * (i & ((1 << bits) - 1)) + odd];
                 const float whole = std::nearbyint(std::clamp(level, -127.0f, 127.0f));
                 residuals.push_back(static_cast<int8_t>(whole));

@@ -23,6 +23,7 @@ constexpr float kSeen = 254;                  // a cosine's step in the probe's 
 constexpr float kCentroidDeviation = 32;      // of a centroid's int8 levels
 constexpr int64_t kCells = 65'536;            // of a codec, at most
 constexpr int64_t kPlaces = 256;              // leaves of a cell, at most
+constexpr int kOdd = 16;                      // where a norm's odd levels begin: residuals_of()
 
 // A leaf is known by its cell and its place among the cell's leaves, which growing never changes.
 constexpr uint32_t leaf_id(uint32_t cell, uint32_t place) { return cell << 8 | place; }
@@ -62,15 +63,17 @@ struct Codec {
     Grouped by_cell;     // leaves
     float stretch = 1;                 // of residuals, before they are coded
     const float* norms = nullptr;      // 16, ascending
-    std::vector<int8_t> residuals;     // of each norm what each level adds: residuals_of()
+    std::vector<int8_t> residuals;     // what each level adds to a leaf's: residuals_of()
     const float* factors = nullptr;    // 256: of each norm sixteen, equally far apart
     float fairness = 1;
 
     int64_t width() const { return (leaves.dim * bits + 7) / 8; }
+    const int8_t* residual(int norm) const { return residuals.data() + 2 * kOdd * norm; }
 };
 
-// (16, 2, 16) of 2**(bits + 1) ascending levels and 16 norms: for each norm every other level from
-// the first on, then those between, and both again until there are sixteen. codec.cpp.
+// (16, 2, kOdd) of 2**(bits + 1) ascending levels and 16 norms: for each norm the even levels, then
+// the odd ones, each of these repeated until there are sixteen: a look-up need not know how many.
+// codec.cpp.
 std::vector<int8_t> residuals_of(const float* levels, int bits, const float* norms);
 
 // Posting lists: a cell leads to its lists, a list to the words that tell its passages.

@@ -74,7 +74,8 @@ struct Neon {
         return bytes;
     }
 
-    // Sixteen codes at a time.
+    // Sixteen codes at a time. A store may run past a plane, into what is written after it: hence
+    // the last bytes first.
     class Join {
     public:
         Join(int64_t dim, int bits)
@@ -82,7 +83,7 @@ struct Neon {
 
         void operator()(const int8_t* leaf, const uint8_t* packed, const int8_t* lookup,
                         Level* out) const {
-            const auto even = load<int8x16_t>(lookup), odd = load<int8x16_t>(lookup + 16);
+            const auto even = load<int8x16_t>(lookup), odd = load<int8x16_t>(lookup + kOdd);
             const auto add = [&](const Sixteen& some, int shift, int64_t at) {
                 const auto codes = vandq_u8(shifted(some.codes, -shift), every((1 << bits_) - 1));
                 const auto is_odd = vtstq_u8(some.before, every(1 << shift));
@@ -90,21 +91,15 @@ struct Neon {
                     vbslq_s8(is_odd, vqtbl1q_s8(odd, codes), vqtbl1q_s8(even, codes));
                 store(out + at, vqaddq_s8(load_some<int8x16_t>(leaf + at, dim_ - at), rest));
             };
-            if (width_ % 16 == 0) {
-                for (int64_t b = 0; b < width_; b += 16) {
-                    const Sixteen some = sixteen(packed, b);
-                    for (int shift = 0, at = int(b); shift < 8; shift += bits_, at += int(width_))
-                        add(some, shift, at);
-                }
-            } else {    // a store may run past a plane, into what is written next
-                for (int shift = 0, first = 0; shift < 8; shift += bits_, first += int(width_))
-                    for (int64_t b = 0; b < width_; b += 16)
-                        add(sixteen(packed, b), shift, first + b);
+            for (int64_t b = (width_ - 1) / 16 * 16; b >= 0; b -= 16) {
+                const Sixteen some = sixteen(packed, b);
+                int64_t at = b;
+                for (int shift = 0; shift < 8; shift += bits_, at += width_) add(some, shift, at);
             }
         }
 
     private:
-        // Codes, each turned by the lowest bit of the second before it; and those before them.
+        // Codes, the lowest bit of each flipped by that of the second before it; and the codes before.
         struct Sixteen {
             uint8x16_t codes, before;
         };

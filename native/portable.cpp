@@ -45,7 +45,7 @@ struct Portable {
                     const int two = codes >> (8 + shift - 2 * bits) & 1;
                     const int at = (packed[b] >> shift & mask) ^ two;
                     out[b] = static_cast<Level>(
-                        std::clamp(leaf[b] + lookup[16 * one + at], -128, 127));
+                        std::clamp(leaf[b] + lookup[kOdd * one + at], -128, 127));
                 }
         }
     };

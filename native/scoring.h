@@ -61,12 +61,11 @@ public:
         const Codec& codec = *segment_.codec;
         const int64_t width = codec.width();
         const uint8_t* codes = segment_.codes;
-        const int8_t* residuals = codec.residuals.data();
         const Join join = join_;
         for (int i = 0; i < tokens.n; ++i) {
             const int64_t token = tokens.token[i];
             join(tokens.leaf[i], codes + token * width,
-                 residuals + 32 * (segment_.heads[token] & 15), tile_.row(i));
+                 codec.residual(segment_.heads[token] & 15), tile_.row(i));
         }
         for (int i = 0; i < tokens.n; ++i)
             scales_[i] = codec.factors[segment_.heads[tokens.token[i]] & 0xff];

@@ -46,6 +46,14 @@ def test_decoded_embeddings_are_close_to_what_went_in(name, ids):
 
 
 @pytest.mark.parametrize("name", codec.NAMES)
+@pytest.mark.parametrize("dim", [9, 33, 96, 127])
+def test_dimensions_that_fill_no_bytes_come_back_too(name, dim):
+    tokens, rows = made_tokens(dim=dim)
+    found = cosines(trained(name, tokens), tokens, rows)
+    assert found.mean() > LEAST[codec.NAMES[name]] - 0.02
+
+
+@pytest.mark.parametrize("name", codec.NAMES)
 def test_decoded_embeddings_have_unit_length(name):
     tokens, _ = made_tokens()
     generation = trained(name, tokens)

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from interlace.kernels import Kernels, Quantised
 
-TOKENS_PER_LEAF = 50
-"""A leaf more costs 132 bytes; a leaf fewer makes residuals longer and posting lists too."""
+TOKENS_PER_CELL, TOKENS_PER_LEAF = 50, 200
+"""Of a small collection, and of a large one. A leaf more costs 132 bytes; a leaf fewer makes
+residuals a little longer, and posting lists (benchmarks/leaves.py)."""
 
 CELLS_MIN, CELLS_MAX = 16_384, 65_536
 """At most as many cells as sixteen bits can tell apart."""
@@ -52,19 +53,17 @@ class Tokens(NamedTuple):
 
 
 def wanted_leaves(n_tokens: int) -> int:
-    """How many leaves a collection of this size should have."""
-    return max(1, n_tokens // TOKENS_PER_LEAF)
+    """How many leaves a collection of this size should have.
+
+    One for so many tokens, then with the root of the size, then again one for so many.
+    """
+    by_root = max(CELLS_MIN, int(17 * n_tokens**0.5))
+    return max(1, min(n_tokens // TOKENS_PER_CELL, by_root), n_tokens // TOKENS_PER_LEAF)
 
 
 def wanted_cells(n_tokens: int) -> int:
-    """How many cells: as many as leaves while that is cheap, then with the root of the size.
-
-    Measured (docs/explanation/codec.md): 16,000 cells rank candidates well at a million tokens,
-    48,000 at fifteen million.
-    """
-    by_size = min(CELLS_MAX, max(CELLS_MIN, int(17 * n_tokens**0.5)))
-    leaves = wanted_leaves(n_tokens)
-    return leaves if leaves <= min(CELLS_MAX, by_size * 3 // 2) else by_size
+    """How many cells: each is its own leaf, up to some thirteen million tokens."""
+    return min(CELLS_MAX, wanted_leaves(n_tokens))
 
 
 def group_types(

@@ -107,12 +107,12 @@ def rotation_signs(dim: int, seed: int) -> npt.NDArray[np.int8]:
 
 
 def stretch(bits: int) -> float:
-    """What keeps a residual's length: what rounds best is shorter, by as much as it loses."""
+    """What residuals and levels are multiplied with: the levels that round best are too short."""
     return float(np.float32(1 / math.sqrt(1 - _ERROR[bits])))
 
 
 def levels(bits: int) -> npt.NDArray[np.float32]:
-    """What a coordinate of unit deviation may be rounded to, ``(2**(bits + 1),)`` float32."""
+    """What a coordinate of unit deviation, stretched, is rounded to: (2**(bits + 1),) float32."""
     positive = np.array(_POSITIVE_LEVELS[bits])
     both = np.concatenate([-positive[::-1], positive])
     return (both * stretch(bits)).astype(np.float32)
@@ -228,9 +228,9 @@ class Generation:
             return self
         types = self._types(tokens, kernels, n_threads)
         n_strange = len(np.setdiff1d(types, self._types_known))
-        n_since = n_tokens - self.n_tokens
         rate = 1 if self.description["typed"] else _RATE_WITHOUT_IDS
-        wanted = rate * n_since // clustering.TOKENS_PER_LEAF + n_strange
+        more = clustering.wanted_leaves(n_tokens) - clustering.wanted_leaves(self.n_tokens)
+        wanted = rate * more + n_strange
         if wanted < len(self.arrays.leaf_scales) * _CHUNK_SHARE:
             return self
         if self.description["typed"]:

@@ -31,9 +31,11 @@ from interlace.kernels.api import (
 from interlace.kernels.reference import (
     centroid_length,
     joined,
+    levels_taken,
     packed_width,
     residuals,
     rotate,
+    trellised,
     unpack,
     unrotate,
 )
@@ -141,11 +143,13 @@ __all__ = [
     "available",
     "centroid_length",
     "joined",
+    "levels_taken",
     "on",
     "packed_width",
     "residuals",
     "rotate",
     "table",
+    "trellised",
     "unpack",
     "unrotate",
 ]

@@ -92,7 +92,8 @@ class CodecArrays(NamedTuple):
     leaf_cells : (n_leaves,) uint32, the cell of each leaf
     levels : (2**(bits + 1),) float32, ascending, what a coordinate of a residual may be: times the
         norm and rounded, it is added to the leaf's level
-    stretch : what a residual is multiplied with before it is coded, since codes are shorter
+    stretch : what a residual is multiplied with before it is coded, as the levels have been: so a
+        coded residual is as long as it was
     norms : (16,) float32, ascending, for the low half of a scale code
     factors : (256,) float32, what brings that sum to unit length, for each scale code; for each
         norm they are equally far apart

@@ -77,7 +77,7 @@ class Held(dict[str, Tensor]):
 class Codec(Held):
     """A loaded codec: its arrays, what is in each cell, and what a packed byte stands for.
 
-    That depends on the two lowest bits of codes before it: on four states of the byte before.
+    That depends on the lowest bits of the two codes before it: on four states of the byte before.
     """
 
     def __init__(
@@ -393,7 +393,7 @@ class Device(ABC):
             least = self._put(probe.table[0, :n_query] / np.float32(SEEN))
         scores = np.empty(len(rows), np.float32)
         for at, segment, ordinals in _located(segments, rows):
-            width = 5 * codes.shape[1] + 3 * n_query
+            width = 7 * codes.shape[1] + 3 * n_query
             for part, owners, tokens in self._parts(segment.offsets, ordinals, width):
                 products = self._products(codes, segment, tokens)
                 if probe is not None:
@@ -427,7 +427,7 @@ class Device(ABC):
         packed, bits = self._cast(segment["codes"][tokens], "int32"), codec.twin.bits
         ends = packed >> 8 - 2 * bits
         left = (ends & 1) << 8 | (ends >> bits & 1) << 9
-        states = self._library.concatenate([left[:, :1] & 0, left[:, :-1]], 1)
+        states = self._library.concatenate([left[:, :1] & 0, left[:, :-1]], 1)  # before all is 0
         rest = (
             codec["added"][(heads & 15)[:, None] << 10 | states | packed].swapaxes(1, 2).flatten(1)
         )

@@ -280,17 +280,8 @@ def packed_width(dim: int, bits: int) -> int:
     return -(-dim * bits // 8)
 
 
-# A coordinate is coded in b bits and takes one of 2**(b + 1) levels, ascending: twice as many as
-# its bits tell, since the codes of the two coordinates before it tell the rest. Let u(t) be the
-# lowest bit of code(t), and u(-1) = u(-2) = 0; then level(t) = 2 * (code(t) ^ u(t - 2)) + u(t - 1).
-# So in each of four states every other level can be had, and what codes a row best is the cheapest
-# path through the states: trellis-coded quantisation with Ungerboeck's code of four states
-# (Marcellin and Fischer, IEEE Transactions on Communications 38(1), 1990).
-#
-# Coordinates go through the trellis as packed bytes hold them: byte by byte, from the lowest bits
-# up. Byte b holds coordinates b, b + width, b + 2 * width, …
 def trellised(x: F32, levels: F32) -> U8:
-    """The codes whose levels lie nearest to x: least in the sum of squares.
+    """The codes whose levels lie nearest to x: least in the sum of squares (Viterbi).
 
     Parameters
     ----------
@@ -302,7 +293,14 @@ def trellised(x: F32, levels: F32) -> U8:
     Returns
     -------
     (n, n_steps) uint8
-        Where two paths are equally near, what came first is taken: of states, and of levels.
+        What ``levels_taken`` reads. Of paths that are equally near the lower state is taken, and of
+        levels the lower one.
+
+    Notes
+    -----
+    Trellis-coded quantisation with Ungerboeck's code of four states (Marcellin and Fischer, IEEE
+    Transactions on Communications 38(1), 1990). A state is the lowest bits of the two codes before,
+    ``u(t - 1) + 2 * u(t - 2)``; every other level can be had in each.
     """
     n, n_steps = x.shape
     subsets = [levels[:, subset::4] for subset in range(4)]
@@ -323,17 +321,29 @@ def trellised(x: F32, levels: F32) -> U8:
     every = np.arange(n)
     state = np.argmin(costs, axis=0)
     codes = np.empty((n, n_steps), np.uint8)
-    middles = [_middles(subset.T).T for subset in subsets]
+    middles = np.stack([_middles(subset.T).T for subset in subsets])
     for t in reversed(range(n_steps)):
         u, before = state & 1, state >> 1
         two_before = came[t, state, every].astype(np.int64)
-        between = np.stack(middles)[2 * (u ^ two_before) + before, every]
+        between = middles[2 * (u ^ two_before) + before, every]
         codes[:, t] = 2 * (x[:, t, None] > between).sum(axis=1) + u
         state = before + 2 * two_before
     return codes
 
 
+def levels_taken(codes: U8) -> U8:
+    """Which level each code of a path tells, ``(n, n_steps)``: of twice as many as its bits could.
+
+    ``level(t) = 2 * (code(t) ^ u(t - 2)) + u(t - 1)``, where ``u(t)`` is the lowest bit of
+    ``code(t)``, and 0 before the first.
+    """
+    u = np.pad(codes & np.uint8(1), ((0, 0), (2, 0)))
+    taken: U8 = 2 * (codes ^ u[:, :-2]) + u[:, 1:-1]
+    return taken
+
+
 def _in_trellis_order(x: F32, bits: int) -> F32:
+    """Byte by byte, from the lowest bits up; what a last byte has beyond is coded as zeros."""
     (n, dim), planes, width = x.shape, 8 // bits, packed_width(x.shape[1], bits)
     padded = np.zeros((n, planes * width), np.float32)
     padded[:, :dim] = x
@@ -349,13 +359,15 @@ def _pack(path: U8, bits: int) -> U8:
 
 
 def unpack(packed: U8, bits: int, dim: int) -> U8:
-    """Which of the levels each coordinate takes, ``(n, dim)``."""
+    """Which of 2**(bits + 1) levels each coordinate takes, ``(n, dim)``.
+
+    Byte b holds the codes of coordinates b, b + width, b + 2 * width, … from the lowest bits up;
+    through the trellis they go as they lie there, byte by byte (``levels_taken``).
+    """
     (n, width), planes = packed.shape, 8 // bits
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     codes = packed[:, :, None] >> shifts & np.uint8((1 << bits) - 1)
-    u = np.pad(codes.reshape(n, width * planes) & np.uint8(1), ((0, 0), (2, 0)))
-    one, two = (u[:, 2 - back : -back].reshape(codes.shape) for back in (1, 2))
-    taken = 2 * (codes ^ two) + one
+    taken = levels_taken(codes.reshape(n, width * planes)).reshape(n, width, planes)
     return taken.swapaxes(1, 2).reshape(n, width * planes)[:, :dim]
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from interlace import codec, kernels
 from interlace.codec import clustering, residual
-from interlace.kernels import reference
 
 TABLE = kernels.table()
 
@@ -49,9 +48,8 @@ def test_what_a_trellis_rounds_to_is_nearer_and_as_long():
     x = np.random.default_rng(0).standard_normal((200, 128)).astype(np.float32)
     for bits, alone in ((1, 0.3634), (2, 0.1175), (4, 0.009497)):  # each coordinate by itself
         levels, stretch = residual.levels(bits), residual.stretch(bits)
-        codes = reference.trellised(stretch * x, np.tile(levels, (len(x), 1)))
-        u = np.pad(codes & 1, ((0, 0), (2, 0)))
-        taken = levels[2 * (codes ^ u[:, :-2]) + u[:, 1:-1]]
+        codes = kernels.trellised(stretch * x, np.tile(levels, (len(x), 1)))
+        taken = levels[kernels.levels_taken(codes)]
         assert np.square(taken / stretch - x).mean() < 0.9 * alone
         assert np.square(taken).mean() == pytest.approx(np.square(x).mean(), rel=0.01)
 
@@ -264,4 +262,4 @@ def test_growth_goes_on_where_the_last_chunk_left_off():
         generation = generation.grow(batch, n_tokens=first + 500, kernels=TABLE)
         n_chunks += generation is not before
     assert 1 < n_chunks < 40
-    assert len(generation.arrays.leaf_scales) - n > 0.5 * 20_000 / clustering.TOKENS_PER_LEAF
+    assert len(generation.arrays.leaf_scales) - n > 0.5 * 20_000 / clustering.TOKENS_PER_CELL

@@ -24,7 +24,6 @@ from interlace.kernels import (
     Quantised,
     Ranked,
     SettledArrays,
-    reference,
 )
 
 TABLES = [kernels.table(name) for name in kernels.available()]
@@ -82,27 +81,52 @@ def test_two_clear_clusters_are_found(table: Kernels) -> None:
 
 
 def test_a_level_is_told_by_a_code_and_by_those_before_it() -> None:
-    # Through the trellis in the order of the bits: 1 2 3 0, then 3 0 0 0; the lowest bit of each
-    # shifts the level of the next, and turns that of the one after it.
-    packed = np.array([[1 | 2 << 2 | 3 << 4, 3]], np.uint8)
-    in_order = [2 * 1, 2 * 2 + 1, 2 * (3 ^ 1), 2 * 0 + 1, 2 * (3 ^ 1), 2 * 0 + 1, 2 * 1, 0]
-    assert kernels.unpack(packed, 2, 8)[0, [0, 2, 4, 6, 1, 3, 5, 7]].tolist() == in_order
-    assert kernels.unpack(packed, 2, 5).tolist() == [[in_order[i] for i in (0, 4, 1, 5, 2)]]
+    # The lowest bit of a code shifts the level of the next, and turns that of the one after it.
+    codes = np.array([[1, 2, 3, 0, 3, 0, 0, 0]], np.uint8)
+    levels = [2 * 1, 2 * 2 + 1, 2 * (3 ^ 1), 2 * 0 + 1, 2 * (3 ^ 1), 2 * 0 + 1, 2 * 1, 0]
+    assert kernels.levels_taken(codes).tolist() == [levels]
+    packed = np.array([[1 | 2 << 2 | 3 << 4, 3]], np.uint8)  # a byte after another
+    assert kernels.unpack(packed, 2, 8)[0, [0, 2, 4, 6, 1, 3, 5, 7]].tolist() == levels
+    assert kernels.unpack(packed, 2, 5).tolist() == [[levels[i] for i in (0, 4, 1, 5, 2)]]
+    packed = np.array([[9 << 4 | 1, 7, 3]], np.uint8)  # 1 9, then 7 0, then 3 0
+    in_order = [2, 19, 2 * (7 ^ 1) + 1, 2 * 1 + 1, 2 * (3 ^ 1), 1]
+    assert kernels.unpack(packed, 4, 6)[0, [0, 3, 1, 4, 2, 5]].tolist() == in_order
+    packed = np.array([[0b11000101, 0b10]], np.uint8)  # 1 0 1 0 0 0 1 1, then 0 1 and zeros
+    in_order = [2, 1, 0, 1, 2, 0, 2, 3, 3, 0, 1, 2, 0, 0, 0, 0]
+    ordered = kernels.unpack(packed, 1, 16).reshape(8, 2).T.ravel()
+    assert ordered.tolist() == in_order
 
 
-@given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([1, 2]), n=st.integers(2, 5))
+@given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([1, 2, 4]), n=st.integers(2, 5))
 def test_no_path_is_nearer_than_the_one_that_is_found(seed: int, bits: int, n: int) -> None:
+    n = min(n, 12 // bits)
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((1, n)).astype(np.float32)
     levels = np.sort(rng.standard_normal(2 << bits)).astype(np.float32)
+    every = np.array(list(itertools.product(range(1 << bits), repeat=n)), np.uint8)
+    least = np.square(x - levels[kernels.levels_taken(every)]).sum(axis=1).min()
+    found = kernels.levels_taken(kernels.trellised(x, levels[None]))
+    assert np.square(x - levels[found]).sum() == pytest.approx(least, rel=1e-5)
 
-    def error(codes: np.ndarray) -> float:
-        u = np.append([0, 0], codes & 1)
-        return float(np.square(x - levels[2 * (codes ^ u[:-2]) + u[1:-1]]).sum())
 
-    every = itertools.product(range(1 << bits), repeat=n)
-    least = min(error(np.array(codes)) for codes in every)
-    assert error(reference.trellised(x, levels[None])[0]) == pytest.approx(least, rel=1e-5)
+def test_of_equally_near_paths_the_lower_is_taken(table: Kernels) -> None:
+    leaf = quantised([[127] * 8])
+    arrays = CodecArrays(
+        4,
+        *leaf,
+        *leaf,
+        np.array([0], np.uint32),
+        *leaf,
+        np.array([0], np.uint32),
+        np.linspace(-120, 120, 32, dtype=np.float32),
+        1,
+        np.zeros(16, np.float32),
+        np.linspace(0.1, 0.2, 256, dtype=np.float32),
+        1.0,
+    )
+    # With norms of zero all levels are zero.
+    coded = table.encode(leaf, np.array([0], np.uint32), table.load_codec(arrays, "codec"))
+    assert coded.codes.tolist() == [[0] * 4]
 
 
 def test_maxsim_by_hand(table: Kernels) -> None:
