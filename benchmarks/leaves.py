@@ -20,7 +20,7 @@ from measure import record
 
 from interlace.codec import clustering
 
-EFFORTS = ("leaves=7", "leaves=14", "leaves=28", "exhaustive")
+EFFORTS = ("leaves=7", "balanced", "leaves=14", "leaves=28", "exhaustive")
 
 
 def main() -> None:

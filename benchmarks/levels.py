@@ -46,7 +46,7 @@ def main() -> None:
     for bits in (1, 2, 4):
         levels, error = trained(bits)
         found[bits] = {
-            "levels": np.round(levels[len(levels) // 2 :], 4).tolist(),
+            "levels": [round(float(level), 4) for level in levels[len(levels) // 2 :]],
             "error": round(error, 5),
             "lloyd": LLOYD[bits],
             "bound": 4.0**-bits,

@@ -76,9 +76,9 @@ class Effort:
 
 
 EFFORTS: Final[Mapping[str, Effort | None]] = {
-    "fast": Effort(groups=10, cells=12, leaves=20, candidates=300, scored=160, spread=22),
-    "balanced": Effort(groups=14, cells=16, leaves=28, candidates=800, scored=512, spread=28),
-    "thorough": Effort(groups=20, cells=24, leaves=40, candidates=1_500, scored=1_024, spread=42),
+    "fast": Effort(groups=10, cells=12, leaves=7, candidates=400, scored=200, spread=24),
+    "balanced": Effort(groups=14, cells=16, leaves=10, candidates=800, scored=512, spread=30),
+    "thorough": Effort(groups=20, cells=24, leaves=20, candidates=2_000, scored=1_200, spread=42),
     "exhaustive": None,
 }
 """The one knob for people. ``exhaustive`` scores every passage."""
@@ -94,8 +94,8 @@ _COSINE_MAX: Final = 4.0
 """Beyond what any codes and sound scales can give."""
 
 _CANDIDATES_A_SCORE: Final = 3
-_WALKED_A_SCORE: Final = 100_000
-_WALKED_A_CELLS: Final = 10_000
+_WALKED_A_SCORE: Final = 40_000
+_WALKED_A_CELLS: Final = 4_000
 """What takes as long as scoring a passage: candidates that pass through the stages, and passages in
 the collection for each leaf that a query token probes, with those near it; and passages for each of
 these, as long as comparing one by cells."""
