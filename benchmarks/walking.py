@@ -25,7 +25,8 @@ from searching import BUILD, QUERIES_OF_MANY, on_codes
 from interlace import store
 from interlace.kernels import NO_LEAF, SEEN, Probe
 
-FIXED, LEAST = (28, 56, 112, 448), 28
+TIMES = (1, 2, 4, 16)
+"""As many leaves as `balanced` asks for."""
 
 
 def floored(probe: Probe, way: float) -> Probe:
@@ -75,8 +76,9 @@ def main() -> None:
                 for one in found
             ]
 
-        choices = {f"the best {n}": probes_of(n, n) for n in FIXED}
-        choices[f"the best {LEAST} and those near"] = probes_of(LEAST)
+        least = plan.leaves
+        choices = {f"the best {n}": probes_of(n, n) for n in (least * times for times in TIMES)}
+        choices[f"the best {least} and those near"] = probes_of(least)
         for name, probes in choices.items():
             shares, spans = [], []
             for way in (0.0, 0.5, 1.0):

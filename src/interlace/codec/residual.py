@@ -65,7 +65,7 @@ _CHUNK_SHARE = 1 / 32
 """A chunk adds at least such a share of the leaves: each is synced, and loads the codec again."""
 
 _RATE_WITHOUT_IDS = 2
-"""Later leaves a fiftieth of the tokens: routers of a first few tokens tell less than types do."""
+"""So many times as many later leaves: routers of a first few tokens tell less than types do."""
 
 _MISFITS_A_LEAF = 16
 """Tokens that a later leaf is clustered from, of those that lie farthest from the leaves there are.
@@ -219,10 +219,10 @@ class Generation:
         """Append cells and leaves, clustered from these tokens, when they are worth a chunk.
 
         ``n_tokens`` counts what the generation will hold, these tokens included. What has come
-        since the last chunk wants leaves at the usual rate, and a cell for each type that has
-        none. A chunk adds at least a thirty-second, so that their number follows the logarithm of
-        the size. Types without cells come first, then the frequent ones; where there are cells
-        enough, leaves are added to old ones.
+        since the last chunk wants as many leaves as a collection of the new size should have more,
+        and a cell for each type that has none. A chunk adds at least a thirty-second, so that their
+        number follows the logarithm of the size. Types without cells come first, then the frequent
+        ones; where there are cells enough, leaves are added to old ones.
         """
         if not len(tokens.codes):
             return self
